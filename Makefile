@@ -1,0 +1,40 @@
+# Each target needs nothing but Python 3.11 or newer and make: it creates .venv,
+# installs what it needs in the tested versions, and runs.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: help demo test lint clean
+
+help:
+	@echo "make demo   contractive features against pixels in a linear SVM"
+	@echo "make test   the test suite, with coverage"
+	@echo "make lint   formatting, lint and types"
+	@echo "make clean  remove .venv and what the targets wrote"
+
+demo: $(VENV)/demo.installed
+	$(BIN)/python benchmarks/linear_svm.py
+
+test: $(VENV)/test.installed
+	$(BIN)/python -m pytest --cov --cov-report=term
+
+lint: $(VENV)/lint.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf $(VENV) results dist build .coverage .hypothesis
+	rm -rf .mypy_cache .pytest_cache .ruff_cache
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/demo.installed: EXTRAS := plot,progress
+$(VENV)/test.installed: EXTRAS := test
+$(VENV)/lint.installed: EXTRAS := lint
+$(VENV)/%.installed: pyproject.toml constraints.txt | $(BIN)/python
+	$(INSTALL) -e ".[$(EXTRAS)]"
+	@touch $@

@@ -1,0 +1,184 @@
+"""The scikit-learn shell that every autoencoder shares."""
+
+from collections.abc import Callable
+from numbers import Integral, Real
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from sklearn.base import (
+    BaseEstimator,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+)
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_array, check_is_fitted
+from torch import Tensor
+
+from skcae._core.arrays import Rows, resolve_device_or_cpu, to_array, working_dtype
+from skcae._core.layers import Parameters, pre_activations, pre_outputs
+from skcae._fitting import EpochFitMixin
+from skcae._validation import check_weights, check_X
+from skcae.activations import ACTIVATIONS
+from skcae.losses import LOSSES
+
+
+class BaseAutoencoder(
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    EpochFitMixin,
+    BaseEstimator,
+):
+    """A one-layer autoencoder as a scikit-learn transformer.
+
+    How it fits is in `EpochFitMixin`; a subclass supplies the constructor.
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "n_components": [Interval(Integral, 1, None, closed="left")],
+        "activation": [StrOptions(set(ACTIVATIONS))],
+        "loss": [StrOptions(set(LOSSES))],
+        "tied_weights": ["boolean"],
+        "solver": [StrOptions({"adam", "sgd"})],
+        "learning_rate": [Interval(Real, 0, None, closed="neither")],
+        "learning_rate_schedule": [StrOptions({"linear", "constant"})],
+        "momentum": [Interval(Real, 0, 1, closed="left")],
+        "batch_size": [
+            Interval(Integral, 1, None, closed="left"),
+            StrOptions({"auto"}),
+        ],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "shuffle": ["boolean"],
+        "warm_start": ["boolean"],
+        "device": [str, torch.device],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+    def transform(self, X: Any) -> np.ndarray:
+        """Encode X.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Data to encode.
+
+        Returns
+        -------
+        H : ndarray of shape (n_samples, n_components)
+            The codes φ(Wx + b), float32 for float32 data and float64 otherwise.
+        """
+        check_is_fitted(self)
+        return self._map_rows(check_X(self, X), self._encode, self._n_features_out)
+
+    def inverse_transform(self, X: Any) -> np.ndarray:
+        """Decode codes.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_components)
+            Codes, as `transform` gives them.
+
+        Returns
+        -------
+        X_original : ndarray of shape (n_samples, n_features)
+            The reconstruction: Vᵀh + c, through a sigmoid with `loss="cross_entropy"`.
+
+        Raises
+        ------
+        ValueError
+            If X has another number of columns than `n_components`.
+        """
+        check_is_fitted(self)
+        H = check_array(X, dtype=(np.float64, np.float32))
+        if H.shape[1] != self._n_features_out:
+            raise ValueError(
+                f"X has {H.shape[1]} columns, but the codes of this "
+                f"{type(self).__name__} have {self._n_features_out}."
+            )
+        return self._map_rows(H, self._decode, self.n_features_in_)
+
+    def score_samples(self, X: Any) -> np.ndarray:
+        """Compute minus the reconstruction loss of each sample.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Data to reconstruct.
+
+        Returns
+        -------
+        score : ndarray of shape (n_samples,)
+            Minus the loss, summed over features, without penalties.
+        """
+        check_is_fitted(self)
+        return self._map_rows(check_X(self, X), self._negative_loss)
+
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
+        """Compute minus the mean reconstruction loss.
+
+        The penalties are left out, so that models of different penalties can be
+        compared. By this score alone the best penalty tends to 0: choose it by what
+        the features are for.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Data to reconstruct.
+
+        y : Ignored
+            Not used, present for consistency with scikit-learn.
+
+        sample_weight : array-like of shape (n_samples,), default=None
+            Non-negative weights of the mean.
+
+        Returns
+        -------
+        score : float
+            The weighted mean of `score_samples`.
+        """
+        scores = self.score_samples(X)
+        weights = check_weights(sample_weight, scores)
+        return float(np.average(scores, weights=weights))
+
+    @property
+    def _n_features_out(self) -> int:
+        return int(self.components_.shape[0])
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+    # ---- passes over rows -------------------------------------------------------
+
+    def _map_rows(
+        self,
+        X: Any,
+        function: Callable[[Parameters, Tensor], Tensor],
+        n_columns: int | None = None,
+    ) -> np.ndarray:
+        """Apply a function of parameters and rows, in chunks of bounded memory."""
+        dtype, device = working_dtype(X.dtype), resolve_device_or_cpu(self.device)
+        parameters = self._parameters(dtype, device)
+        shape = (X.shape[0],) if n_columns is None else (X.shape[0], n_columns)
+        result = np.empty(shape, dtype)
+        widest = max(self.components_.shape)
+        for part, rows, _ in Rows(X, dtype=dtype, device=device).chunks(widest):
+            result[part] = to_array(function(parameters, rows))
+        return result
+
+    def _encode(self, parameters: Parameters, X: Tensor) -> Tensor:
+        return ACTIVATIONS[self.activation](pre_activations(parameters, X))
+
+    def _decode(self, parameters: Parameters, H: Tensor) -> Tensor:
+        return LOSSES[self.loss].output(pre_outputs(parameters, H))
+
+    def _negative_loss(self, parameters: Parameters, X: Tensor) -> Tensor:
+        Z = pre_outputs(parameters, self._encode(parameters, X))
+        return -LOSSES[self.loss].value(X, Z)

@@ -1,0 +1,1 @@
+"""The numerical core: plain torch, no scikit-learn."""

@@ -1,0 +1,61 @@
+"""One encoding layer and its decoder: h = φ(Wx + b), z = Vᵀh + c, V = W when tied."""
+
+import math
+
+import torch
+from torch import Tensor
+
+# "components" W (h, d), "intercept_hidden" b (h,), "intercept_visible" c (d,) and, for
+# untied weights only, "decoder_components" V (h, d).
+Parameters = dict[str, Tensor]
+
+
+def initial_parameters(
+    n_features: int,
+    n_components: int,
+    *,
+    tied_weights: bool,
+    generator: torch.Generator,
+    dtype: torch.dtype,
+    device: torch.device,
+) -> Parameters:
+    """Draw weights uniformly within ±√(6 / (d + h)); biases start at zero.
+
+    The draw is made in float64 on the processor, so that float32 and float64 models,
+    wherever they are trained, start from the same point.
+    """
+    bound = math.sqrt(6.0 / (n_features + n_components))
+
+    def weights() -> Tensor:
+        draw = torch.rand(
+            (n_components, n_features), generator=generator, dtype=torch.float64
+        )
+        return (2.0 * bound * draw - bound).to(device=device, dtype=dtype)
+
+    parameters = {
+        "components": weights(),
+        "intercept_hidden": torch.zeros(n_components, dtype=dtype, device=device),
+        "intercept_visible": torch.zeros(n_features, dtype=dtype, device=device),
+    }
+    if not tied_weights:
+        parameters["decoder_components"] = weights()
+    return parameters
+
+
+def decoder_weights(parameters: Parameters) -> Tensor:
+    """Return V, which is W itself when the weights are tied."""
+    return parameters.get("decoder_components", parameters["components"])
+
+
+def pre_activations(parameters: Parameters, X: Tensor) -> Tensor:
+    """Return a = Wx + b for each row x, shape (n, h)."""
+    return torch.addmm(
+        parameters["intercept_hidden"], X, parameters["components"].mT
+    )
+
+
+def pre_outputs(parameters: Parameters, codes: Tensor) -> Tensor:
+    """Return z = Vᵀh + c for each row h, shape (n, d)."""
+    return torch.addmm(
+        parameters["intercept_visible"], codes, decoder_weights(parameters)
+    )

@@ -1,0 +1,204 @@
+"""The mini-batch loop, one epoch at a time, and the rules that end it."""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from skcae._core.arrays import Array, Rows
+from skcae._core.layers import Parameters
+from skcae._core.objective import Objective
+from skcae._core.solvers import Solver
+
+Schedule = Callable[[int], float]
+
+
+def constant_rate(learning_rate: float) -> Schedule:
+    """Keep the rate."""
+    return lambda step: learning_rate
+
+
+def linear_rate(learning_rate: float, n_steps: int) -> Schedule:
+    """Raise the rate linearly over the first tenth of the steps, then lower it to 0.
+
+    Without the rise Adam's first steps, each as long as the rate whatever the gradient,
+    throw wide layers far off.
+    """
+    n_rising = max(1, n_steps // 10)
+
+    def rate(step: int) -> float:
+        rising = (step + 1) / n_rising
+        falling = (n_steps - step) / (n_steps - n_rising + 1)
+        return learning_rate * min(rising, falling)
+
+    return rate
+
+
+def batches(
+    n_rows: int, batch_size: int, *, shuffle: bool, generator: torch.Generator
+) -> Iterator[Array | slice]:
+    """Cut the rows of one epoch into batches; the last may be short.
+
+    A single batch of all rows is not shuffled: its order changes nothing but rounding.
+    """
+    if batch_size >= n_rows:
+        yield slice(None)
+        return
+    order = (
+        torch.randperm(n_rows, generator=generator).numpy()
+        if shuffle
+        else np.arange(n_rows)
+    )
+    for start in range(0, n_rows, batch_size):
+        yield order[start : start + batch_size]
+
+
+def mean_objective(objective: Objective, parameters: Parameters, rows: Rows) -> float:
+    """Return the weighted mean of the objective over the rows."""
+    total = weight = 0.0
+    n_components = parameters["components"].shape[0]
+    for _, X, weights in rows.chunks(n_components):
+        total += float(weights @ objective.per_sample(parameters, X))
+        weight += float(weights.sum())
+    return total / weight
+
+
+def has_stalled(curve: Sequence[float], n_epochs: int, tol: float) -> bool:
+    """Tell whether the last n_epochs lowered the objective by at most tol × its value.
+
+    Too short a curve has not stalled.
+    """
+    before, recent = curve[:-n_epochs], curve[-n_epochs:]
+    if not before:
+        return False
+    best = min(before)
+    return best - min(recent) <= tol * abs(best)
+
+
+def copy_of(parameters: Parameters) -> Parameters:
+    """Copy every tensor."""
+    return {name: parameter.clone() for name, parameter in parameters.items()}
+
+
+class Training:
+    """A training in progress: parameters, what changes them, and the record so far.
+
+    Parameters
+    ----------
+    objective : Objective
+        What to lower.
+    parameters : dict of tensors
+        Where to start; changed in place.
+    solver : Solver
+        What changes them.
+    rows : Rows
+        The training data.
+    batch_size : int
+        Rows to a step.
+    rate : callable
+        The learning rate of each step, counted from 0.
+    shuffle : bool
+        Whether each epoch goes through the rows in a fresh order.
+    generator : torch.Generator
+        Where the order comes from.
+    validation : Rows, optional
+        Held-out data. Its objective is measured after each epoch, and the parameters
+        of the best epoch are kept.
+
+    Attributes
+    ----------
+    loss_curve : list of float
+        For each epoch the mean objective over its steps.
+    validation_curve : list of float
+        For each epoch the mean objective of the validation data at its end.
+    completed : dict of tensors
+        The parameters at the end of the last complete epoch.
+    best : dict of tensors
+        Those of the epoch that was best on the validation data.
+    """
+
+    def __init__(
+        self,
+        objective: Objective,
+        parameters: Parameters,
+        solver: Solver,
+        rows: Rows,
+        *,
+        batch_size: int,
+        rate: Schedule,
+        shuffle: bool,
+        generator: torch.Generator,
+        validation: Rows | None = None,
+    ) -> None:
+        self.objective = objective
+        self.parameters = parameters
+        self.solver = solver
+        self.rows = rows
+        self.batch_size = batch_size
+        self.rate = rate
+        self.shuffle = shuffle
+        self.generator = generator
+        self.validation = validation
+        self.step = 0
+        self.loss_curve: list[float] = []
+        self.validation_curve: list[float] = []
+        self.completed: Parameters = {}
+        self.best: Parameters = {}
+
+    def run_epoch(self) -> None:
+        """Pass once over the training data and add to the record."""
+        self.loss_curve.append(self._pass())
+        if self.validation is not None:
+            self._validate(self.validation)
+        self.completed = copy_of(self.parameters)
+
+    def _pass(self) -> float:
+        values: list[Tensor] = []
+        sizes: list[int] = []
+        order = batches(
+            len(self.rows),
+            self.batch_size,
+            shuffle=self.shuffle,
+            generator=self.generator,
+        )
+        for index in order:
+            X, weights = self.rows.batch(index)
+            value, gradient = self.objective.value_and_gradient(
+                self.parameters, X, weights
+            )
+            self.solver.update(gradient, self.rate(self.step))
+            self.step += 1
+            values.append(value)
+            sizes.append(X.shape[0])
+        # One transfer for the epoch, not one for each step.
+        return float(np.average(torch.stack(values).cpu().numpy(), weights=sizes))
+
+    def _validate(self, validation: Rows) -> None:
+        value = mean_objective(self.objective, self.parameters, validation)
+        if value < min(self.validation_curve, default=math.inf):
+            self.best = copy_of(self.parameters)
+        self.validation_curve.append(value)
+
+    @property
+    def _watched_curve(self) -> list[float]:
+        return self.validation_curve or self.loss_curve
+
+    @property
+    def value(self) -> float:
+        """The last objective, on the validation data if there is any."""
+        return self._watched_curve[-1]
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether the last objectives and all parameters are finite."""
+        return (
+            math.isfinite(self.loss_curve[-1])
+            and math.isfinite(self.value)
+            and all(bool(tensor.isfinite().all()) for tensor in self.completed.values())
+        )
+
+    def has_stalled(self, n_epochs: int, tol: float) -> bool:
+        """Whether the last n_epochs brought no more than tol × the objective."""
+        return has_stalled(self._watched_curve, n_epochs, tol)

@@ -1,0 +1,60 @@
+"""What `verbose` shows: scikit-learn's progress bar, or lines of our own logger."""
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from typing import Any
+
+from sklearn.callback import ProgressBar
+
+logger = logging.getLogger("skcae")
+
+
+@contextmanager
+def epoch_progress(estimator: Any) -> Iterator[Callable[..., None]]:
+    """Show the epochs of a fit while the context lasts, if the estimator is verbose.
+
+    Yields a function to call with a format string and its values after each epoch.
+    """
+    if not estimator.verbose:
+        yield lambda message, *values: None
+    elif find_spec("rich") is not None and not _is_nested(estimator):
+        with _progress_bar(estimator):
+            yield lambda message, *values: None
+    else:
+        with _log_handler():
+            yield logger.info
+
+
+def _is_nested(estimator: Any) -> bool:
+    """Tell whether a meta-estimator runs this fit: the bars are then its own matter."""
+    return hasattr(estimator, "_parent_callback_ctx")
+
+
+@contextmanager
+def _progress_bar(estimator: Any) -> Iterator[None]:
+    """Add scikit-learn's progress bar to the estimator's callbacks for one fit."""
+    callbacks = list(getattr(estimator, "_skl_callbacks", []))
+    if not any(isinstance(callback, ProgressBar) for callback in callbacks):
+        estimator.set_callbacks(*callbacks, ProgressBar())
+    try:
+        yield
+    finally:
+        estimator.set_callbacks(*callbacks)
+
+
+@contextmanager
+def _log_handler() -> Iterator[None]:
+    """Make our logger heard on standard error, unless the user has set up logging."""
+    handler = logging.StreamHandler()
+    heard = logger.hasHandlers()
+    level = logger.level
+    if not heard:
+        logger.addHandler(handler)
+    logger.setLevel(min(level or logging.INFO, logging.INFO))
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)

@@ -1,0 +1,162 @@
+"""Checks of what users pass, with errors that say what to do."""
+
+import copy
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from sklearn.utils.validation import _check_sample_weight, validate_data
+
+Array = NDArray[Any]
+
+# How far data may leave a loss's bounds before it is refused: MinMaxScaler itself
+# overshoots by a unit in the last place.
+ROUNDING = {np.dtype(np.float32): 1e-6, np.dtype(np.float64): 1e-9}
+
+# What scikit-learn's validation learns of the data's columns.
+COLUMN_ATTRIBUTES = ("n_features_in_", "feature_names_in_")
+
+
+@dataclass(frozen=True)
+class CheckedData:
+    """Validated data for one call of `fit` or `partial_fit`.
+
+    Parameters
+    ----------
+    X : ndarray or CSR matrix of shape (n_samples, n_features)
+        The data.
+    sample_weight : ndarray of shape (n_samples,) or None
+        Its weights.
+    columns : dict
+        The fitted attributes that describe the columns.
+    goes_on : bool
+        Whether training goes on from the fitted model.
+    """
+
+    X: Any
+    sample_weight: Array | None
+    columns: dict[str, Any]
+    goes_on: bool
+
+
+def check_X(estimator: Any, X: Any, *, reset: bool = False) -> Any:
+    """Validate a data matrix; float16, integers and booleans stay what they are.
+
+    They are cast a batch at a time, so that a memory-mapped matrix of any type is
+    never copied as a whole.
+    """
+    return validate_data(estimator, X, accept_sparse="csr", dtype="numeric", reset=reset)
+
+
+def check_weights(
+    sample_weight: Any, X: Any, *, name: str = "sample_weight", all_zero: bool = False
+) -> Array | None:
+    """Validate sample weights: one finite number per row, none negative."""
+    if sample_weight is None:
+        return None
+    weights: Array = _check_sample_weight(
+        sample_weight, X, dtype=np.float64, allow_all_zero_weights=all_zero
+    )
+    if weights.min() < 0:
+        raise ValueError(
+            f"{name} must not be negative, but its smallest value is "
+            f"{weights.min():g}. Use 0 to leave a row out."
+        )
+    return weights
+
+
+def check_data(
+    estimator: Any,
+    X: Any,
+    sample_weight: Any,
+    *,
+    goes_on: bool,
+    all_zero: bool = False,
+) -> CheckedData:
+    """Validate training data without changing the estimator.
+
+    A copy of the estimator learns the columns, so that a fit that fails later leaves
+    the estimator as it was.
+    """
+    scratch = copy.copy(estimator)
+    X = check_X(scratch, X, reset=not goes_on)
+    weights = check_weights(sample_weight, X, all_zero=all_zero)
+    known = vars(scratch)
+    columns = {name: known[name] for name in COLUMN_ATTRIBUTES if name in known}
+    return CheckedData(X, weights, columns, goes_on)
+
+
+def check_held_out_data(
+    estimator: Any, data: CheckedData, X_val: Any, sample_weight_val: Any
+) -> CheckedData:
+    """Validate held-out data against the columns of the training data."""
+    scratch = copy.copy(estimator)
+    vars(scratch).update(data.columns)
+    X_val = check_X(scratch, X_val)
+    weights = check_weights(sample_weight_val, X_val, name="sample_weight_val")
+    return replace(data, X=X_val, sample_weight=weights)
+
+
+def check_held_out_arguments(
+    early_stopping: bool, X_val: Any, sample_weight_val: Any
+) -> None:
+    """Refuse held-out data that would not be used."""
+    if X_val is not None and not early_stopping:
+        raise ValueError(
+            "X_val is used for early stopping only, but early_stopping=False. Set "
+            "early_stopping=True, or leave X_val out."
+        )
+    if sample_weight_val is not None and X_val is None:
+        raise ValueError("sample_weight_val was given without X_val.")
+
+
+def check_can_be_split(n_rows: int) -> None:
+    """Refuse to hold out rows of data that has only one."""
+    if n_rows < 2:
+        raise ValueError(
+            "early_stopping=True holds out a part of the rows, but X has only "
+            f"{n_rows} row. Pass X_val, or set early_stopping=False."
+        )
+
+
+def normalized(weights: Array | None, rows: Array | slice) -> Array | None:
+    """Rescale weights so that their mean over these rows is 1."""
+    if weights is None:
+        return None
+    if not weights[rows].any():
+        raise ValueError(
+            "sample_weight is zero for all rows to train on, or for all that are held "
+            "out for early stopping. Leave out rows of zero weight, or pass X_val."
+        )
+    # The largest first, so that the sum of huge weights does not overflow.
+    weights = weights / weights[rows].max()
+    return weights / weights[rows].mean()
+
+
+def check_bounds(X: Any, bounds: tuple[float, float] | None, dtype: Any) -> None:
+    """Refuse data that leaves the bounds of the loss by more than rounding."""
+    if bounds is None:
+        return
+    low, high = bounds
+    if sparse.issparse(X):
+        smallest, largest = X.data.min(initial=0.0), X.data.max(initial=0.0)
+    else:
+        smallest, largest = X.min(), X.max()
+    if max(low - smallest, largest - high) > ROUNDING[dtype]:
+        raise ValueError(
+            f"loss='cross_entropy' needs X in [{low:g}, {high:g}], but X ranges from "
+            f"{smallest:g} to {largest:g}. Put a MinMaxScaler before the autoencoder, "
+            "or use loss='squared_error'."
+        )
+
+
+def check_hessian_penalty(strength: float, activation: str, curved: bool) -> None:
+    """Refuse a Hessian penalty on an activation without curvature."""
+    if strength > 0 and not curved:
+        raise ValueError(
+            f"hessian_penalty={strength:g} would have no effect: the second derivative "
+            f"of activation={activation!r} is zero almost everywhere. Set "
+            "hessian_penalty=0, or take a curved activation."
+        )

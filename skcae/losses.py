@@ -1,0 +1,66 @@
+"""Reconstruction losses, each with the decoder output that belongs to it.
+
+A loss takes the decoder's pre-output z and is summed over features, so that it stands
+on the same scale as the penalties: one number per sample.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+__all__ = ["LOSSES", "Loss"]
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A reconstruction loss L(x, z) and its decoder output.
+
+    Parameters
+    ----------
+    output : callable
+        From the pre-output z to the reconstruction.
+    elementwise : callable
+        From (x, z) to the loss of each entry.
+    gradient : callable
+        From (x, z) to the derivative with respect to z.
+    bounds : (float, float) or None
+        The range that the data must lie in.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skcae.losses import LOSSES
+    >>> LOSSES["squared_error"].value(torch.ones(1, 2), torch.zeros(1, 2))
+    tensor([2.])
+    """
+
+    output: Callable[[Tensor], Tensor]
+    elementwise: Callable[[Tensor, Tensor], Tensor]
+    gradient: Callable[[Tensor, Tensor], Tensor]
+    bounds: tuple[float, float] | None = None
+
+    def value(self, X: Tensor, Z: Tensor) -> Tensor:
+        """Return the loss of each row, summed over features, shape (n,)."""
+        return self.elementwise(X, Z).sum(1)
+
+
+#: The losses by the name that estimators take.
+LOSSES: dict[str, Loss] = {
+    "squared_error": Loss(
+        output=lambda Z: Z,
+        elementwise=lambda X, Z: (Z - X).square(),
+        gradient=lambda X, Z: 2 * (Z - X),
+    ),
+    # From the logits, so that nothing overflows and no logarithm meets a zero.
+    "cross_entropy": Loss(
+        output=torch.sigmoid,
+        elementwise=lambda X, Z: functional.binary_cross_entropy_with_logits(
+            Z, X, reduction="none"
+        ),
+        gradient=lambda X, Z: torch.sigmoid(Z) - X,
+        bounds=(0.0, 1.0),
+    ),
+}

@@ -1,0 +1,52 @@
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import load_digits
+
+from skcae import ContractiveAutoencoder
+
+
+@pytest.fixture(scope="session")
+def digits():
+    """Digits with values in [0, 1], and their labels."""
+    X, y = load_digits(return_X_y=True)
+    return X / 16.0, y
+
+
+@pytest.fixture
+def unit_data():
+    """Forty rows of eight features in [0, 1]."""
+    return np.random.default_rng(0).random((40, 8))
+
+
+@pytest.fixture
+def small():
+    """Make a small autoencoder that fits in milliseconds."""
+
+    def make(**parameters):
+        defaults = {"n_components": 6, "max_iter": 12, "tol": 0.5, "random_state": 0}
+        return ContractiveAutoencoder(**{**defaults, **parameters})
+
+    return make
+
+
+@pytest.fixture
+def layer():
+    """Make random float64 parameters of a layer with n_components and n_features."""
+
+    def make(n_components=5, n_features=4, *, tied=True, seed=0):
+        generator = torch.Generator().manual_seed(seed)
+
+        def draw(*shape):
+            return torch.randn(shape, generator=generator, dtype=torch.float64)
+
+        parameters = {
+            "components": draw(n_components, n_features),
+            "intercept_hidden": draw(n_components),
+            "intercept_visible": draw(n_features),
+        }
+        if not tied:
+            parameters["decoder_components"] = draw(n_components, n_features)
+        return parameters
+
+    return make
