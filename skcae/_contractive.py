@@ -81,18 +81,20 @@ class ContractiveAutoencoder(BaseAutoencoder):
     max_iter : int, default=200
         Largest number of epochs.
 
-    tol : float, default=1e-4
-        Training stops when `n_iter_no_change` epochs have together lowered the
-        objective by no more than `tol` times its value.
+    tol : float, default=1e-3
+        Training has stalled when `n_iter_no_change` epochs have together lowered the
+        objective by no more than `tol` times the objective of the first epoch. With
+        the constant schedule it then stops; with the linear one the rate first falls
+        to 0 over another `n_iter_no_change` epochs.
 
     early_stopping : bool, default=False
-        Whether to watch the objective, penalties included, of held-out data instead,
-        and to keep the weights of the epoch that was best on it.
+        Whether `tol` watches the objective, penalties included, of held-out data
+        instead, and the weights of the epoch that was best on it are kept.
 
     validation_fraction : float, default=0.1
         Fraction of the rows to hold out for early stopping when `fit` gets no `X_val`.
 
-    n_iter_no_change : int, default=10
+    n_iter_no_change : int, default=5
         Number of epochs that `tol` looks back.
 
     shuffle : bool, default=True
@@ -195,10 +197,10 @@ class ContractiveAutoencoder(BaseAutoencoder):
         momentum: float = 0.9,
         batch_size: int | str = "auto",
         max_iter: int = 200,
-        tol: float = 1e-4,
+        tol: float = 1e-3,
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
-        n_iter_no_change: int = 10,
+        n_iter_no_change: int = 5,
         shuffle: bool = True,
         warm_start: bool = False,
         device: Any = "cpu",

@@ -119,9 +119,7 @@ class EpochFitMixin(CallbackSupportMixin):
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(
-        self, X: Any, y: Any = None, sample_weight: Any = None
-    ) -> Self:
+    def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
         """Pass once over X at a constant rate, going on from the present state.
 
         Parameters
@@ -248,9 +246,7 @@ class EpochFitMixin(CallbackSupportMixin):
         check_bounds(data.X, bounds, dtype)
         return self._rows(data, weights, dtype=dtype, bounds=bounds, subset=subset)
 
-    def _rows(
-        self, data: CheckedData, weights: np.ndarray | None, **how: Any
-    ) -> Rows:
+    def _rows(self, data: CheckedData, weights: np.ndarray | None, **how: Any) -> Rows:
         return Rows(data.X, weights, device=resolve_device(self.device), **how)
 
     def _training(
@@ -264,6 +260,7 @@ class EpochFitMixin(CallbackSupportMixin):
     ) -> Training:
         """Set up training from fresh weights, or from the fitted ones."""
         objective = self._objective()
+        falling = self.learning_rate_schedule == "linear"
         if data.goes_on:
             self._check_goes_on()
             parameters = copy_of(self._parameters(rows.dtype, rows.device))
@@ -283,6 +280,11 @@ class EpochFitMixin(CallbackSupportMixin):
             rows,
             batch_size=self._batch_size(len(rows)),
             rate=rate,
+            n_iter_no_change=self.n_iter_no_change,
+            tol=self.tol,
+            # At a high rate the noise of the steps looks like a plateau.
+            n_exempt=self.max_iter // 2 if falling else 0,
+            anneals=falling,
             shuffle=self.shuffle,
             generator=generator,
             validation=validation,
@@ -337,16 +339,17 @@ class EpochFitMixin(CallbackSupportMixin):
                     training, data, training.completed
                 ),
             )
-            if stop or training.has_stalled(self.n_iter_no_change, self.tol):
+            if stop or training.has_converged():
                 return
-        warnings.warn(
-            f"Training stopped at max_iter={self.max_iter} while the last "
-            f"{self.n_iter_no_change} epochs still lowered the objective by more than "
-            f"tol={self.tol:g} of its value. Increase max_iter or learning_rate, or "
-            "raise tol if the features are good enough.",
-            ConvergenceWarning,
-            stacklevel=4,
-        )
+        if training.stalled_at is None:
+            warnings.warn(
+                f"Training stopped at max_iter={self.max_iter}, but the objective did "
+                f"not settle: the last {self.n_iter_no_change} epochs lowered it by "
+                f"more than tol={self.tol:g} times that of the first. Increase "
+                "max_iter, or raise tol if the features are good enough.",
+                ConvergenceWarning,
+                stacklevel=4,
+            )
 
     def _check_finite(self, training: Training) -> None:
         if not training.is_finite:

@@ -47,7 +47,9 @@ def check_X(estimator: Any, X: Any, *, reset: bool = False) -> Any:
     They are cast a batch at a time, so that a memory-mapped matrix of any type is
     never copied as a whole.
     """
-    return validate_data(estimator, X, accept_sparse="csr", dtype="numeric", reset=reset)
+    return validate_data(
+        estimator, X, accept_sparse="csr", dtype="numeric", reset=reset
+    )
 
 
 def check_weights(

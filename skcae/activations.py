@@ -27,6 +27,8 @@ class Activation:
         φ', φ'' and φ''', from (a, h) with h = φ(a).
     curved : bool
         Whether φ'' differs from zero on more than isolated points.
+    largest_slope : float
+        The supremum of φ'.
 
     Examples
     --------
@@ -43,6 +45,7 @@ class Activation:
     second: Callable[[Tensor, Tensor], Tensor]
     third: Callable[[Tensor, Tensor], Tensor]
     curved: bool = True
+    largest_slope: float = 1.0
 
     def __call__(self, a: Tensor) -> Tensor:
         """Return φ(a)."""
@@ -74,6 +77,7 @@ SIGMOID = Activation(
     first=lambda a, h: h * (1 - h),
     second=lambda a, h: h * (1 - h) * (1 - 2 * h),
     third=lambda a, h: h * (1 - h) * (1 - 6 * h * (1 - h)),
+    largest_slope=0.25,
 )
 TANH = Activation(
     function=torch.tanh,

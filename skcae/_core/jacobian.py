@@ -62,11 +62,7 @@ def squared_norm_gradient(
     """
     derivative, next_derivative = derivatives[order - 1], derivatives[order]
     through_activations = (
-        2.0
-        * weights[:, None]
-        * derivative
-        * next_derivative
-        * squared_rows.pow(order)
+        2.0 * weights[:, None] * derivative * next_derivative * squared_rows.pow(order)
     )
     through_rows = (
         2.0 * order * squared_rows.pow(order - 1) * (weights @ derivative.square())

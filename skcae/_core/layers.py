@@ -49,9 +49,7 @@ def decoder_weights(parameters: Parameters) -> Tensor:
 
 def pre_activations(parameters: Parameters, X: Tensor) -> Tensor:
     """Return a = Wx + b for each row x, shape (n, h)."""
-    return torch.addmm(
-        parameters["intercept_hidden"], X, parameters["components"].mT
-    )
+    return torch.addmm(parameters["intercept_hidden"], X, parameters["components"].mT)
 
 
 def pre_outputs(parameters: Parameters, codes: Tensor) -> Tensor:

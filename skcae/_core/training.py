@@ -65,16 +65,19 @@ def mean_objective(objective: Objective, parameters: Parameters, rows: Rows) -> 
     return total / weight
 
 
-def has_stalled(curve: Sequence[float], n_epochs: int, tol: float) -> bool:
-    """Tell whether the last n_epochs lowered the objective by at most tol × its value.
+def falling_rate(rate: Schedule, step: int, n_steps: int) -> Schedule:
+    """Let a rate fall to zero within n_steps from the given step."""
+    return lambda at: rate(at) * max(0.0, 1.0 - (at - step) / n_steps)
 
-    Too short a curve has not stalled.
+
+def has_stalled(curve: Sequence[float], n_epochs: int, tol: float) -> bool:
+    """Tell whether the last n_epochs lowered the objective by next to nothing.
+
+    That is by no more than tol times the objective of the first epoch, which stands
+    for the scale of the data. Too short a curve has not stalled.
     """
     before, recent = curve[:-n_epochs], curve[-n_epochs:]
-    if not before:
-        return False
-    best = min(before)
-    return best - min(recent) <= tol * abs(best)
+    return bool(before) and min(before) - min(recent) <= tol * abs(curve[0])
 
 
 def copy_of(parameters: Parameters) -> Parameters:
@@ -99,6 +102,15 @@ class Training:
         Rows to a step.
     rate : callable
         The learning rate of each step, counted from 0.
+    n_iter_no_change : int
+        Number of epochs over which the objective must fall.
+    tol : float
+        By how much, as a part of the first epoch's objective.
+    n_exempt : int
+        Number of epochs to run in any case.
+    anneals : bool
+        Whether the rate falls to zero, over n_iter_no_change epochs, before a training
+        that has stalled ends.
     shuffle : bool
         Whether each epoch goes through the rows in a fresh order.
     generator : torch.Generator
@@ -128,6 +140,10 @@ class Training:
         *,
         batch_size: int,
         rate: Schedule,
+        n_iter_no_change: int,
+        tol: float,
+        n_exempt: int,
+        anneals: bool,
         shuffle: bool,
         generator: torch.Generator,
         validation: Rows | None = None,
@@ -138,10 +154,15 @@ class Training:
         self.rows = rows
         self.batch_size = batch_size
         self.rate = rate
+        self.n_iter_no_change = n_iter_no_change
+        self.tol = tol
+        self.n_exempt = n_exempt
+        self.anneals = anneals
         self.shuffle = shuffle
         self.generator = generator
         self.validation = validation
         self.step = 0
+        self.stalled_at: int | None = None
         self.loss_curve: list[float] = []
         self.validation_curve: list[float] = []
         self.completed: Parameters = {}
@@ -199,6 +220,14 @@ class Training:
             and all(bool(tensor.isfinite().all()) for tensor in self.completed.values())
         )
 
-    def has_stalled(self, n_epochs: int, tol: float) -> bool:
-        """Whether the last n_epochs brought no more than tol × the objective."""
-        return has_stalled(self._watched_curve, n_epochs, tol)
+    def has_converged(self) -> bool:
+        """Whether the objective has stalled and the rate has run out."""
+        n_done = len(self.loss_curve)
+        if self.stalled_at is None:
+            stalled = has_stalled(self._watched_curve, self.n_iter_no_change, self.tol)
+            if n_done < self.n_exempt or not stalled:
+                return False
+            self.stalled_at = n_done
+            n_steps = self.n_iter_no_change * self.step // n_done
+            self.rate = falling_rate(self.rate, self.step, n_steps)
+        return not self.anneals or n_done >= self.stalled_at + self.n_iter_no_change
