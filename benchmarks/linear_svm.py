@@ -1,4 +1,4 @@
-"""Are contractive features better for a linear SVM than raw pixels?
+"""Compare contractive features with raw pixels in a linear SVM.
 
 The question of Rifai et al. (ICML 2011), put to a linear SVM: raw pixels, PCA, a basic
 autoencoder's code and a contractive one's, all on the same splits. The strength of the
@@ -66,7 +66,7 @@ class Task:
 
 
 def digits_task(args):
-    """Half for training and half for testing, another half for each seed."""
+    """Take half for training and half for testing, another half for each seed."""
     X, y = load_digits(return_X_y=True)
     X = (X / 16).astype(np.float32)
     halves = StratifiedShuffleSplit(args.seeds or 5, test_size=0.5, random_state=0)
@@ -91,7 +91,7 @@ def digits_task(args):
 
 
 def images_task(args):
-    """The first training images, all test images, other initial weights for a seed."""
+    """Take the first training images and all test images, whatever the seed."""
     X, y, X_test, y_test = load_images(args)
     n_train = args.n_train or 10_000
     split = (X[:n_train], y[:n_train], X_test, y_test)
@@ -100,7 +100,11 @@ def images_task(args):
         splits=[split] * (args.seeds or 1),
         one_test_set=True,
         n_components=args.n_components or 1000,
-        training={"max_iter": args.epochs or 100, "batch_size": 100},
+        training={
+            "max_iter": args.epochs or 60,
+            "batch_size": 100,
+            "learning_rate": 0.01,
+        },
         cv=StratifiedShuffleSplit(1, test_size=0.2, random_state=0),
         penalties=[0.03, 0.1, 0.3, 1.0],
     )
@@ -185,9 +189,9 @@ def run(method, task, seed):
         "saturation": saturation(encoder, X_test).mean() if is_autoencoder else "",
         "fit_seconds": fit_time,
         "search_seconds": time.perf_counter() - started - fit_time,
-        "chosen": ", ".join(
+        "chosen": " ".join(
             f"{key.split('__')[1]}={value:g}"
-            for key, value in search.best_params_.items()
+            for key, value in sorted(search.best_params_.items())
         ),
     }, (encoder if is_autoencoder and seed == 0 else None)
 
@@ -196,13 +200,13 @@ def run_all(task, methods):
     """Run every method on every split, two at a time, and say how far it is."""
     jobs = [
         joblib.delayed(run)(method, task, seed)
-        # The long ones first, so that no processor waits at the end.
-        for method in sorted(methods, key=["cae", "ae", "pca", "raw"].index)
+        for method in methods
         for seed in range(len(task.splits))
     ]
     parallel = joblib.Parallel(
         n_jobs=min(os.cpu_count() or 1, len(jobs)), return_as="generator_unordered"
     )
+    print(f"{len(jobs)} runs on {task.name}", file=sys.stderr, flush=True)
     rows, encoders = [], {}
     started = time.perf_counter()
     with joblib.parallel_config("loky", inner_max_num_threads=1):
@@ -257,9 +261,19 @@ def summarise(rows, task, methods):
             scale = 100 if key == "saturation" else 1
             values = [scale * row[key] for row in mine if row[key] != ""]
             line[title] = form.format(np.mean(values)) if values else "–"
-        line["chosen"] = "; ".join(sorted({row["chosen"] for row in mine}))
+        line["chosen"] = "; ".join(all_chosen(row["chosen"] for row in mine))
         table.append(line)
     return table
+
+
+def all_chosen(choices):
+    """List for each parameter the values that were chosen for it."""
+    values = {}
+    for choice in choices:
+        for key, value in (part.split("=") for part in choice.split()):
+            values.setdefault(key, set()).add(float(value))
+    for key, chosen in values.items():
+        yield f"{key} {', '.join(f'{value:g}' for value in sorted(chosen))}"
 
 
 def verdict(rows, methods):
@@ -299,7 +313,8 @@ def markdown(table):
 def draw_filters(encoders, path, n_filters=64):
     """Draw the incoming weights of the units with the largest ones."""
     side = int(np.sqrt(n_filters))
-    figure = Figure(figsize=(4.6 * len(encoders), 5.0), layout="constrained")
+    figure = Figure(figsize=(4.8 * len(encoders), 5.0), layout="constrained")
+    figure.get_layout_engine().set(wspace=0.08)
     axes = np.atleast_1d(figure.subplots(1, len(encoders)))
     for ax, (method, encoder) in zip(axes, sorted(encoders.items()), strict=True):
         W = encoder.components_

@@ -42,14 +42,14 @@ class CheckedData:
 
 
 def check_X(estimator: Any, X: Any, *, reset: bool = False) -> Any:
-    """Validate a data matrix; float16, integers and booleans stay what they are.
+    """Validate a data matrix; numbers of any type stay what they are.
 
-    They are cast a batch at a time, so that a memory-mapped matrix of any type is
+    They are cast a batch at a time, so that a memory-mapped matrix of integers, say, is
     never copied as a whole.
     """
-    return validate_data(
-        estimator, X, accept_sparse="csr", dtype="numeric", reset=reset
-    )
+    is_numeric = getattr(getattr(X, "dtype", None), "kind", "O") in "fiub"
+    dtype = "numeric" if is_numeric else (np.float64, np.float32)
+    return validate_data(estimator, X, accept_sparse="csr", dtype=dtype, reset=reset)
 
 
 def check_weights(

@@ -5,6 +5,9 @@ from sklearn.datasets import load_digits
 
 from skcae import ContractiveAutoencoder
 
+# The models here are too small to gain from a second thread.
+torch.set_num_threads(1)
+
 
 @pytest.fixture(scope="session")
 def digits():

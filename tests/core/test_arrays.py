@@ -1,0 +1,90 @@
+import numpy as np
+import pytest
+import torch
+from scipy import sparse
+
+from skcae._core import arrays
+from skcae._core.arrays import (
+    Rows,
+    resolve_device,
+    resolve_device_or_cpu,
+    row_slices,
+    to_tensor,
+    working_dtype,
+)
+
+CPU = torch.device("cpu")
+FLOAT64 = np.dtype(np.float64)
+
+
+@pytest.mark.parametrize("name", ["cuda", "cuda:7", "nonsense", "meta", "mps"])
+def test_a_missing_device_is_refused_with_those_there_are(name):
+    if name == "cuda" and torch.cuda.is_available():
+        pytest.skip("CUDA is here")
+    if name == "mps" and torch.backends.mps.is_available():
+        pytest.skip("MPS is here")
+    with pytest.raises(ValueError, match=rf"device='{name}'.*Available devices: cpu"):
+        resolve_device(name)
+    assert resolve_device_or_cpu(name) == CPU
+
+
+def test_available_devices_lists_the_accelerators(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert arrays.available_devices() == ["cpu", "cuda:0", "cuda:1", "mps"]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "expected"),
+    [
+        ("f4", "f4"),
+        ("f8", "f8"),
+        ("f2", "f8"),
+        ("i4", "f8"),
+        ("?", "f8"),
+        (">f4", "f8"),
+    ],
+)
+def test_working_dtype(dtype, expected):
+    assert working_dtype(np.dtype(dtype)) == np.dtype(expected)
+
+
+def test_tensors_share_writeable_memory_and_copy_read_only_memory():
+    array = np.ones((2, 3))
+    assert to_tensor(array, FLOAT64, CPU).data_ptr() == array.ctypes.data
+    array.flags.writeable = False
+    assert to_tensor(array, FLOAT64, CPU).data_ptr() != array.ctypes.data
+
+
+@pytest.mark.parametrize("make", [np.asarray, np.asfortranarray, sparse.csr_array])
+def test_batches_hold_the_rows_and_weights_asked_for(make):
+    X = np.arange(12.0).reshape(6, 2)
+    weights = np.arange(6.0)
+    rows = Rows(make(X), weights, dtype=FLOAT64, device=CPU, subset=np.array([5, 1, 3]))
+    assert len(rows) == 3
+    batch, batch_weights = rows.batch(np.array([2, 0]))
+    np.testing.assert_array_equal(batch, X[[3, 5]])
+    np.testing.assert_array_equal(batch_weights, [3.0, 5.0])
+    everything, _ = rows.batch(slice(None))
+    np.testing.assert_array_equal(everything, X[[5, 1, 3]])
+
+
+def test_clipping_leaves_the_data_alone():
+    X = np.array([[-1e-9, 0.5, 1.0 + 1e-9]])
+    rows, _ = Rows(X, dtype=FLOAT64, device=CPU, bounds=(0, 1)).batch(slice(None))
+    np.testing.assert_array_equal(rows, [[0.0, 0.5, 1.0]])
+    assert X[0, 0] < 0
+
+
+def test_slices_cover_all_rows_within_bounded_memory(monkeypatch):
+    monkeypatch.setattr(arrays, "CHUNK_ELEMENTS", 100)
+    parts = list(row_slices(33, 10))
+    assert [part.stop - part.start for part in parts] == [10, 10, 10, 3]
+    assert list(row_slices(2, 1000)) == [slice(0, 1), slice(1, 2)]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+def test_a_fit_on_cuda_equals_one_on_the_processor(digits, small):
+    X, _ = digits
+    on_cpu, on_cuda = (small(device=device).fit(X) for device in ("cpu", "cuda"))
+    np.testing.assert_allclose(on_cuda.components_, on_cpu.components_, rtol=1e-6)

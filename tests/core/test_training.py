@@ -1,0 +1,180 @@
+import numpy as np
+import pytest
+import torch
+
+from skcae._core.arrays import Rows
+from skcae._core.objective import Objective
+from skcae._core.solvers import Adam, Sgd
+from skcae._core.training import (
+    Training,
+    batches,
+    constant_rate,
+    falling_rate,
+    has_stalled,
+    linear_rate,
+    mean_objective,
+)
+from skcae.activations import ACTIVATIONS
+from skcae.losses import LOSSES
+from skcae.penalties import DerivativePenalty
+from tests import oracles
+
+CPU = torch.device("cpu")
+
+
+def rows_of(X, weights=None, **how):
+    return Rows(X, weights, dtype=X.dtype, device=CPU, **how)
+
+
+def take(n_rows, batch_size, shuffle=True, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    positions = np.arange(n_rows)
+    return [
+        positions[index]
+        for index in batches(n_rows, batch_size, shuffle=shuffle, generator=generator)
+    ]
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+@pytest.mark.parametrize(("n_rows", "sizes"), [(7, [3, 3, 1]), (6, [3, 3]), (2, [2])])
+def test_an_epoch_takes_each_row_once_and_keeps_the_short_batch(n_rows, sizes, shuffle):
+    taken = take(n_rows, 3, shuffle)
+    assert [len(batch) for batch in taken] == sizes
+    assert sorted(np.concatenate(taken)) == list(range(n_rows))
+
+
+def test_the_order_is_the_seeds():
+    first, again, other = (np.concatenate(take(50, 8, seed=s)) for s in (1, 1, 2))
+    np.testing.assert_array_equal(first, again)
+    assert (first != other).any()
+    np.testing.assert_array_equal(np.concatenate(take(50, 8, False)), np.arange(50))
+
+
+def test_linear_rate_rises_for_a_tenth_and_falls_to_zero():
+    rate = linear_rate(0.5, 100)
+    rates = [rate(step) for step in range(100)]
+    assert np.argmax(rates) in (9, 10)
+    assert max(rates) == pytest.approx(0.5)
+    assert (np.diff(rates[:10]) > 0).all()
+    assert (np.diff(rates[10:]) < 0).all()
+    assert 0 < rates[-1] < 0.01
+    assert 0 < rates[0] <= 0.05
+
+
+@pytest.mark.parametrize("n_steps", [1, 2, 9, 10, 11])
+def test_short_schedules_have_positive_rates(n_steps):
+    rate = linear_rate(1.0, n_steps)
+    assert all(0 < rate(step) <= 1 for step in range(n_steps))
+
+
+def test_a_falling_rate_reaches_zero_and_stays_there():
+    rate = falling_rate(constant_rate(2.0), 10, 4)
+    assert [rate(step) for step in (10, 11, 12, 14, 20)] == [2.0, 1.5, 1.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    ("curve", "stalled"),
+    [
+        ([10.0, 9.0], False),  # too short
+        ([10.0, 9.0, 8.0, 7.0], False),
+        ([10.0, 9.0, 8.96, 8.95], True),  # by 0.05, which is less than 1 % of 10
+        ([10.0, 9.0, 8.95, 8.85], False),  # by 0.15 in two epochs together
+        ([10.0, 9.0, 9.5, 9.4], True),  # rising
+        ([-10.0, -11.0, -11.01, -11.02], True),
+    ],
+)
+def test_has_stalled(curve, stalled):
+    assert has_stalled(curve, 2, 0.01) is stalled
+
+
+def test_mean_objective_is_the_weighted_mean(layer):
+    X = np.random.default_rng(0).random((9, 4))
+    weights = np.arange(9.0)
+    objective = Objective(ACTIVATIONS["tanh"], LOSSES["squared_error"])
+    per_sample = objective.per_sample(layer(), torch.from_numpy(X)).numpy()
+    mean = mean_objective(objective, layer(), rows_of(X, weights))
+    assert mean == pytest.approx(np.average(per_sample, weights=weights))
+
+
+SOLVERS = {
+    "adam": lambda parameters: Adam(parameters),
+    "sgd": lambda parameters: Sgd(parameters, momentum=0.0),
+    "momentum": lambda parameters: Sgd(parameters, momentum=0.9),
+}
+OPTIMIZERS = {
+    "adam": lambda tensors: torch.optim.Adam(tensors, lr=0.01),
+    "sgd": lambda tensors: torch.optim.SGD(tensors, lr=0.01),
+    "momentum": lambda tensors: torch.optim.SGD(tensors, lr=0.01, momentum=0.9),
+}
+
+
+@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize("loss", sorted(LOSSES))
+@pytest.mark.parametrize("solver", sorted(SOLVERS))
+@pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
+def test_fifty_steps_equal_autograd_and_torchs_optimizers(
+    activation, solver, loss, tied, layer
+):
+    """The same trajectory, to rounding, as a graph and torch.optim give."""
+    gamma = 0.02 if ACTIVATIONS[activation].curved else 0.0
+    X = np.random.default_rng(0).random((20, 4))
+    weights = np.random.default_rng(1).uniform(0.5, 1.5, 20)
+    start = {name: 0.3 * p for name, p in layer(tied=tied).items()}
+
+    penalties = ((0.1, DerivativePenalty(1)), (gamma, DerivativePenalty(2)))
+    parameters = {name: p.clone() for name, p in start.items()}
+    training = Training(
+        Objective(ACTIVATIONS[activation], LOSSES[loss], penalties),
+        parameters,
+        SOLVERS[solver](parameters),
+        rows_of(X, weights),
+        batch_size=4,
+        rate=constant_rate(0.01),
+        n_iter_no_change=10,
+        tol=0.0,
+        n_exempt=0,
+        anneals=False,
+        shuffle=True,
+        generator=torch.Generator().manual_seed(7),
+    )
+    for _ in range(10):
+        training.run_epoch()
+
+    naive = {name: p.clone().requires_grad_() for name, p in start.items()}
+    optimizer = OPTIMIZERS[solver](list(naive.values()))
+    generator = torch.Generator().manual_seed(7)
+    for _ in range(10):
+        for index in torch.randperm(20, generator=generator).split(4):
+            optimizer.zero_grad()
+            oracles.fast_objective(
+                naive,
+                torch.from_numpy(X)[index],
+                torch.from_numpy(weights)[index],
+                activation=activation,
+                loss=loss,
+                jacobian_penalty=0.1,
+                hessian_penalty=gamma,
+            ).backward()
+            optimizer.step()
+    for name, parameter in parameters.items():
+        torch.testing.assert_close(
+            parameter, naive[name].detach(), rtol=1e-8, atol=1e-10, msg=name
+        )
+
+
+def test_the_state_of_a_solver_can_be_taken_up(layer):
+    """Ten steps are five and five more from the saved state."""
+    gradient = {name: torch.ones_like(p) for name, p in layer().items()}
+    for make in (Adam, lambda p, state=None: Sgd(p, state, momentum=0.9)):
+        whole, halves = layer(), layer()
+        solver = make(whole)
+        for _ in range(10):
+            solver.update(gradient, 0.1)
+        first = make(halves)
+        for _ in range(5):
+            first.update(gradient, 0.1)
+        second = make(halves, {k: v.clone() for k, v in first.state.items()})
+        for _ in range(5):
+            second.update(gradient, 0.1)
+        for name in whole:
+            torch.testing.assert_close(halves[name], whole[name], rtol=0, atol=0)

@@ -1,0 +1,134 @@
+"""The promises of scikit-learn's checks where the checks themselves cannot look.
+
+Cross-entropy refuses most of the checks' data, and early stopping splits it; here the
+same promises are held on data in [0, 1].
+"""
+
+import pickle
+import warnings
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
+from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils.estimator_checks import check_estimator
+
+from skcae import ContractiveAutoencoder
+from skcae.activations import ACTIVATIONS
+
+CONFIGURATIONS = [
+    *(
+        {"loss": "cross_entropy", "activation": activation, "tied_weights": tied}
+        for activation in ACTIVATIONS
+        for tied in (True, False)
+    ),
+    {"loss": "cross_entropy", "early_stopping": True},
+    {"loss": "squared_error", "early_stopping": True},
+    {"loss": "cross_entropy", "solver": "sgd", "learning_rate": 0.003},
+    {"loss": "cross_entropy", "hessian_penalty": 0.1},
+]
+
+
+@pytest.fixture(params=CONFIGURATIONS, ids=str)
+def model(request):
+    return ContractiveAutoencoder(
+        8, max_iter=20, tol=0.5, random_state=0, **request.param
+    )
+
+
+@pytest.fixture
+def X():
+    return np.random.default_rng(0).random((60, 10))
+
+
+def test_clone_and_parameters(model, X):
+    parameters = model.get_params()
+    model.fit(X)
+    assert model.get_params() == parameters
+    copy = clone(model)
+    assert not hasattr(copy, "components_")
+    assert copy.get_params() == parameters
+
+
+def test_fitting_again_gives_the_same(model, X):
+    first = model.fit(X).transform(X)
+    assert_array_equal(model.fit(X).transform(X), first)
+    assert_array_equal(clone(model).fit_transform(X), first)
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_dtype_is_preserved(dtype, model, X):
+    codes = model.fit_transform(X.astype(dtype))
+    assert codes.dtype == dtype
+    assert model.inverse_transform(codes).dtype == dtype
+    assert model.score_samples(X.astype(dtype)).dtype == dtype
+
+
+def test_pickle(model, X):
+    model.fit(X)
+    loaded = pickle.loads(pickle.dumps(model))
+    assert_array_equal(loaded.transform(X), model.transform(X))
+
+
+@pytest.mark.parametrize("method", ["transform", "score_samples"])
+def test_rows_are_independent_of_their_company(method, model, X):
+    function = getattr(model.fit(X), method)
+    whole = function(X)
+    assert_allclose(
+        np.concatenate([function(row[None]) for row in X]), whole, rtol=1e-9
+    )
+    order = np.random.default_rng(1).permutation(60)
+    assert_allclose(function(X[order]), whole[order], rtol=1e-9)
+
+
+def test_all_ones_are_no_weights(model, X):
+    weighted = clone(model).fit(X, sample_weight=np.full(60, 3.0))
+    plain = model.fit(X)
+    assert_allclose(weighted.components_, plain.components_, rtol=1e-6, atol=1e-9)
+
+
+def test_sparse_is_dense(model, X):
+    X = np.where(X > 0.5, X, 0.0)
+    dense, thin = clone(model).fit(X), model.fit(sparse.csr_array(X))
+    assert_allclose(thin.components_, dense.components_, rtol=1e-9, atol=1e-12)
+
+
+def test_the_data_and_labels_are_left_alone(model, X):
+    before = X.copy()
+    model.fit(X, np.array(["x"] * 60))
+    model.transform(X)
+    assert_array_equal(X, before)
+
+
+def test_weights_are_left_alone(model, X):
+    weights = np.random.default_rng(2).random(60)
+    before = weights.copy()
+    model.fit(X, sample_weight=weights)
+    assert_array_equal(weights, before)
+
+
+def test_objective_falls(model, X):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        curve = model.set_params(tol=0, max_iter=60).fit(X).loss_curve_
+    assert curve[-1] < curve[0]
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
+@pytest.mark.filterwarnings("ignore:Skipping check:UserWarning")
+def test_what_cross_entropy_fails_of_the_checks_is_its_range_alone():
+    """Every check that fails does so with our refusal, and for no other reason."""
+    results = check_estimator(
+        ContractiveAutoencoder(4, loss="cross_entropy", max_iter=5), on_fail=None
+    )
+    failures = [r for r in results if r["status"] == "failed"]
+    assert failures
+    for result in failures:
+        error, messages = result["exception"], []
+        while error is not None:
+            messages.append(str(error))
+            error = error.__cause__ or error.__context__
+        assert any("needs X in [0, 1]" in m for m in messages), result["check_name"]

@@ -1,0 +1,67 @@
+"""scikit-learn's own checks, with nothing expected to fail."""
+
+from functools import partial
+from inspect import signature
+
+import pytest
+from sklearn.utils import estimator_checks
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from skcae import ContractiveAutoencoder
+from skcae.activations import ACTIVATIONS
+
+# The checks fit data of any scale for a few epochs: whether these converge is not
+# what they are about.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::sklearn.exceptions.ConvergenceWarning",
+    # Some of them mix arrays and frames on purpose.
+    "ignore:X (has|does not have valid) feature names:UserWarning",
+)
+
+make_small = partial(ContractiveAutoencoder, n_components=16, max_iter=20)
+
+ESTIMATORS = [
+    ContractiveAutoencoder(),
+    *(
+        make_small(activation=activation, tied_weights=tied, learning_rate=0.003)
+        for activation in ACTIVATIONS
+        for tied in (True, False)
+    ),
+    make_small(solver="sgd", learning_rate=1e-5),
+    make_small(solver="sgd", momentum=0.0, learning_rate=1e-5, tied_weights=False),
+    make_small(hessian_penalty=0.1, learning_rate_schedule="constant"),
+    make_small(activation="tanh", hessian_penalty=0.1, shuffle=False),
+]
+
+# Checks that scikit-learn runs on its own estimators but does not hand to others.
+FURTHER_CHECKS = [
+    estimator_checks.check_set_output_transform,
+    estimator_checks.check_set_output_transform_pandas,
+    estimator_checks.check_set_output_transform_polars,
+    estimator_checks.check_global_output_transform_pandas,
+    estimator_checks.check_global_set_output_transform_polars,
+    estimator_checks.check_transformer_get_feature_names_out,
+    estimator_checks.check_transformer_get_feature_names_out_pandas,
+    estimator_checks.check_get_feature_names_out_error,
+    estimator_checks.check_dataframe_column_names_consistency,
+    estimator_checks.check_param_validation,
+    estimator_checks.check_inplace_ensure_writeable,
+]
+
+
+@parametrize_with_checks(
+    ESTIMATORS, expected_failed_checks=lambda estimator: {}, xfail_strict=True
+)
+def test_check_estimator(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS[:3], ids=str)
+@pytest.mark.parametrize("check", FURTHER_CHECKS, ids=lambda check: check.__name__)
+def test_further_checks(estimator, check):
+    check(type(estimator).__name__, estimator)
+
+
+def test_constraints_cover_the_parameters():
+    parameters = set(signature(ContractiveAutoencoder).parameters)
+    assert set(ContractiveAutoencoder._parameter_constraints) == parameters
