@@ -367,12 +367,16 @@ class EpochFitMixin(CallbackSupportMixin):
     ) -> dict[str, Any]:
         """Describe the model that has these parameters, as NumPy arrays."""
         earlier = self.loss_curve_ if data.goes_on else []
-        attributes = {f"{name}_": to_array(parameters[name]) for name in parameters}
-        attributes["loss_curve_"] = np.array([*earlier, *training.loss_curve])
-        attributes["n_iter_"] = len(attributes["loss_curve_"])
+        curve = np.array([*earlier, *training.loss_curve])
+        attributes: dict[str, Any] = {
+            **data.columns,
+            **{f"{name}_": to_array(parameters[name]) for name in parameters},
+            "loss_curve_": curve,
+            "n_iter_": len(curve),
+        }
         if training.validation_curve:
             attributes["validation_loss_curve_"] = np.array(training.validation_curve)
-        return {**data.columns, **attributes}
+        return attributes
 
     def _finish(
         self, training: Training, data: CheckedData, parameters: Parameters
@@ -380,8 +384,8 @@ class EpochFitMixin(CallbackSupportMixin):
         """Become the fitted model: the only place where fitted attributes change."""
         attributes = self._fitted_attributes(training, data, parameters)
         for name in OPTIONAL_ATTRIBUTES:
-            vars(self).pop(name, None)
-        vars(self).update(attributes)
+            self.__dict__.pop(name, None)
+        self.__dict__.update(attributes)
         # What warm_start and partial_fit go on from, besides the weights.
         self._training_state = {
             "solver": self.solver,

@@ -95,7 +95,7 @@ def check_held_out_data(
 ) -> CheckedData:
     """Validate held-out data against the columns of the training data."""
     scratch = copy.copy(estimator)
-    vars(scratch).update(data.columns)
+    scratch.__dict__.update(data.columns)
     X_val = check_X(scratch, X_val)
     weights = check_weights(sample_weight_val, X_val, name="sample_weight_val")
     return replace(data, X=X_val, sample_weight=weights)
@@ -133,8 +133,9 @@ def normalized(weights: Array | None, rows: Array | slice) -> Array | None:
             "out for early stopping. Leave out rows of zero weight, or pass X_val."
         )
     # The largest first, so that the sum of huge weights does not overflow.
-    weights = weights / weights[rows].max()
-    return weights / weights[rows].mean()
+    scaled: Array = weights / weights[rows].max()
+    scaled /= scaled[rows].mean()
+    return scaled
 
 
 def check_bounds(X: Any, bounds: tuple[float, float] | None, dtype: Any) -> None:

@@ -145,8 +145,7 @@ class Rows:
 
     def batch(self, index: Array | slice) -> tuple[Tensor, Tensor]:
         """Return the rows at these positions, (n, n_features), and weights, (n,)."""
-        whole = isinstance(self.subset, slice)
-        position = index if whole else self.subset[index]
+        position = index if isinstance(self.subset, slice) else self.subset[index]
         block = self.matrix[position]
         if sparse.issparse(block):
             block = block.toarray()

@@ -6,6 +6,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
+from skcae._base import BaseAutoencoder
 from skcae._core.jacobian import squared_norm
 from skcae._core.layers import Parameters, pre_activations
 from skcae._validation import check_X
@@ -15,7 +16,7 @@ from skcae.activations import ACTIVATIONS
 SATURATED_SLOPE = 0.05 * 0.95 / 0.25
 
 
-def jacobian_norm(encoder: Any, X: Any) -> np.ndarray:
+def jacobian_norm(encoder: BaseAutoencoder, X: Any) -> np.ndarray:
     """Compute the Frobenius norm of the encoder's Jacobian at each sample.
 
     Parameters
@@ -34,6 +35,8 @@ def jacobian_norm(encoder: Any, X: Any) -> np.ndarray:
 
     Raises
     ------
+    TypeError
+        If the encoder is not one of skcae's.
     ValueError
         If X is not usable or has another number of features.
 
@@ -55,7 +58,7 @@ def jacobian_norm(encoder: Any, X: Any) -> np.ndarray:
     >>> np.allclose(norms, np.linalg.norm(encoder.components_))
     True
     """
-    check_is_fitted(encoder)
+    check_encoder(encoder)
 
     def norms(parameters: Parameters, rows: Tensor) -> Tensor:
         squared_rows = parameters["components"].square().sum(1)
@@ -66,7 +69,7 @@ def jacobian_norm(encoder: Any, X: Any) -> np.ndarray:
     return encoder._map_rows(check_X(encoder, X), norms)
 
 
-def saturation(encoder: Any, X: Any) -> np.ndarray:
+def saturation(encoder: BaseAutoencoder, X: Any) -> np.ndarray:
     """Compute the fraction of hidden units that are saturated at each sample.
 
     A unit is saturated where its slope is below 19 % of the activation's largest. For
@@ -89,6 +92,8 @@ def saturation(encoder: Any, X: Any) -> np.ndarray:
 
     Raises
     ------
+    TypeError
+        If the encoder is not one of skcae's.
     ValueError
         If X is not usable or has another number of features.
 
@@ -107,7 +112,7 @@ def saturation(encoder: Any, X: Any) -> np.ndarray:
     >>> float(saturation(encoder.fit(X), X).mean())
     0.0
     """
-    check_is_fitted(encoder)
+    check_encoder(encoder)
     threshold = SATURATED_SLOPE * ACTIVATIONS[encoder.activation].largest_slope
 
     def fractions(parameters: Parameters, rows: Tensor) -> Tensor:
@@ -117,7 +122,18 @@ def saturation(encoder: Any, X: Any) -> np.ndarray:
     return encoder._map_rows(check_X(encoder, X), fractions)
 
 
-def _slopes(encoder: Any, parameters: Parameters, rows: Tensor) -> Tensor:
+def check_encoder(encoder: Any) -> None:
+    """Refuse what is not a fitted autoencoder of this library."""
+    if not isinstance(encoder, BaseAutoencoder):
+        raise TypeError(
+            "encoder must be a fitted autoencoder of skcae, such as "
+            f"ContractiveAutoencoder, but it is of type {type(encoder).__name__}. "
+            "Take it out of its pipeline, and transform X by the steps before it."
+        )
+    check_is_fitted(encoder)
+
+
+def _slopes(encoder: BaseAutoencoder, parameters: Parameters, rows: Tensor) -> Tensor:
     """Return φ'(a) for each row and hidden unit, (n, h)."""
     activation = ACTIVATIONS[encoder.activation]
     a = pre_activations(parameters, rows)

@@ -1,0 +1,34 @@
+"""The README's code runs as it stands there."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+README = Path(__file__).parents[1] / "README.md"
+BLOCKS = re.findall(
+    r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL
+)
+
+
+def test_there_is_code_to_run():
+    assert len(BLOCKS) >= 2
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_the_code_runs_from_top_to_bottom():
+    names = {}
+    for block in BLOCKS:
+        exec(compile(block, "README.md", "exec"), names)
+    assert names["model"].score(names["X_test"], names["y_test"]) > 0.95
+    assert names["search"].best_params_["code__jacobian_penalty"] > 0
+
+
+def test_the_commands_are_targets_of_the_makefile():
+    makefile = (README.parent / "Makefile").read_text(encoding="utf-8")
+    commands = re.findall(
+        r"^make (\w+)", README.read_text(encoding="utf-8"), re.MULTILINE
+    )
+    assert commands[:2] == ["demo", "test"]
+    for command in commands:
+        assert f"\n{command}:" in makefile
