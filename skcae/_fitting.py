@@ -34,7 +34,6 @@ from skcae._core.training import (
 from skcae._progress import epoch_progress
 from skcae._validation import (
     CheckedData,
-    check_bounds,
     check_can_be_split,
     check_data,
     check_held_out_arguments,
@@ -110,7 +109,8 @@ class EpochFitMixin(CallbackSupportMixin):
             estimator is then what it was before.
         """
         goes_on = self.warm_start and hasattr(self, "components_")
-        data = check_data(self, X, sample_weight, goes_on=goes_on)
+        bounds = LOSSES[self.loss].bounds
+        data = check_data(self, X, sample_weight, bounds=bounds, goes_on=goes_on)
         training = self._start_fit(data, X_val, sample_weight_val)
         call = {"estimator": self, "X": X, "y": y}
         if sample_weight is not None:
@@ -145,7 +145,14 @@ class EpochFitMixin(CallbackSupportMixin):
             estimator is then what it was before.
         """
         goes_on = hasattr(self, "components_")
-        data = check_data(self, X, sample_weight, goes_on=goes_on, all_zero=True)
+        data = check_data(
+            self,
+            X,
+            sample_weight,
+            bounds=LOSSES[self.loss].bounds,
+            goes_on=goes_on,
+            all_zero=True,
+        )
         training = self._training(
             data,
             self._training_rows(data, data.sample_weight),
@@ -176,7 +183,7 @@ class EpochFitMixin(CallbackSupportMixin):
         state = None
         if goes_on and self._training_state["solver"] == self.solver:
             state = {
-                name: to_tensor(array, array.dtype, torch.device("cpu"))
+                name: torch.from_numpy(array.copy())
                 for name, array in self._training_state["solver_state"].items()
             }
         if self.solver == "adam":
@@ -213,13 +220,17 @@ class EpochFitMixin(CallbackSupportMixin):
         validation = None
         if X_val is not None:
             held_out = check_held_out_data(self, data, X_val, sample_weight_val)
-            dtype = working_dtype(data.X.dtype)
-            validation = self._rows(held_out, held_out.sample_weight, dtype=dtype)
+            # Held-out data may leave the loss's bounds, as a scaler's test rows do.
+            validation = Rows(
+                held_out.X,
+                held_out.sample_weight,
+                dtype=working_dtype(data.X.dtype),
+                device=resolve_device(self.device),
+            )
         elif self.early_stopping:
             train, test = self._split(data.X.shape[0], generator)
-            validation = self._training_rows(
-                data, normalized(data.sample_weight, test), test
-            )
+            weights = normalized(data.sample_weight, test)
+            validation = self._training_rows(data, weights, test)
         rows = self._training_rows(data, normalized(data.sample_weight, train), train)
         rate = self._schedule(len(rows))
         return self._training(
@@ -241,13 +252,14 @@ class EpochFitMixin(CallbackSupportMixin):
         weights: np.ndarray | None,
         subset: slice | np.ndarray = slice(None),
     ) -> Rows:
-        """Give the rows to train on, which must lie within the loss's bounds."""
-        dtype, bounds = working_dtype(data.X.dtype), LOSSES[self.loss].bounds
-        check_bounds(data.X, bounds, dtype)
-        return self._rows(data, weights, dtype=dtype, bounds=bounds, subset=subset)
-
-    def _rows(self, data: CheckedData, weights: np.ndarray | None, **how: Any) -> Rows:
-        return Rows(data.X, weights, device=resolve_device(self.device), **how)
+        return Rows(
+            data.X,
+            weights,
+            dtype=working_dtype(data.X.dtype),
+            device=resolve_device(self.device),
+            bounds=LOSSES[self.loss].bounds,
+            subset=subset,
+        )
 
     def _training(
         self,

@@ -13,7 +13,8 @@ Array = NDArray[Any]
 
 # How far data may leave a loss's bounds before it is refused: MinMaxScaler itself
 # overshoots by a unit in the last place.
-ROUNDING = {np.dtype(np.float32): 1e-6, np.dtype(np.float64): 1e-9}
+ROUNDING = 1e-9
+ROUNDING_FLOAT32 = 1e-6
 
 # What scikit-learn's validation learns of the data's columns.
 COLUMN_ATTRIBUTES = ("n_features_in_", "feature_names_in_")
@@ -74,6 +75,7 @@ def check_data(
     X: Any,
     sample_weight: Any,
     *,
+    bounds: tuple[float, float] | None,
     goes_on: bool,
     all_zero: bool = False,
 ) -> CheckedData:
@@ -84,6 +86,7 @@ def check_data(
     """
     scratch = copy.copy(estimator)
     X = check_X(scratch, X, reset=not goes_on)
+    check_bounds(X, bounds)
     weights = check_weights(sample_weight, X, all_zero=all_zero)
     known = vars(scratch)
     columns = {name: known[name] for name in COLUMN_ATTRIBUTES if name in known}
@@ -138,16 +141,17 @@ def normalized(weights: Array | None, rows: Array | slice) -> Array | None:
     return scaled
 
 
-def check_bounds(X: Any, bounds: tuple[float, float] | None, dtype: Any) -> None:
+def check_bounds(X: Any, bounds: tuple[float, float] | None) -> None:
     """Refuse data that leaves the bounds of the loss by more than rounding."""
     if bounds is None:
         return
     low, high = bounds
+    rounding = ROUNDING_FLOAT32 if X.dtype == np.float32 else ROUNDING
     if sparse.issparse(X):
         smallest, largest = X.data.min(initial=0.0), X.data.max(initial=0.0)
     else:
         smallest, largest = X.min(), X.max()
-    if max(low - smallest, largest - high) > ROUNDING[dtype]:
+    if max(low - smallest, largest - high) > rounding:
         raise ValueError(
             f"loss='cross_entropy' needs X in [{low:g}, {high:g}], but X ranges from "
             f"{smallest:g} to {largest:g}. Put a MinMaxScaler before the autoencoder, "

@@ -1,3 +1,10 @@
+"""Fixtures that the tests share."""
+
+import os
+
+# Lets scikit-learn run its check of array API input; scipy reads it when imported.
+os.environ.setdefault("SCIPY_ARRAY_API", "1")
+
 import numpy as np
 import pytest
 import torch

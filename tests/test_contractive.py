@@ -21,6 +21,7 @@ from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from sklearn.svm import LinearSVC
 
 from skcae import ContractiveAutoencoder
+from skcae._core.solvers import Adam
 from skcae.activations import ACTIVATIONS
 from tests import oracles
 
@@ -520,6 +521,15 @@ def test_the_solver_may_change_between_fits(small, unit_data):
     assert np.isfinite(model.components_).all()
 
 
+@pytest.mark.parametrize("solver", ["adam", "sgd"])
+def test_training_may_go_on_in_another_precision(solver, small, unit_data):
+    model = small(solver=solver, learning_rate=1e-3).fit(unit_data)
+    double = pickle.loads(pickle.dumps(model)).partial_fit(unit_data)
+    single = model.partial_fit(unit_data.astype("f4"))
+    assert single.components_.dtype == np.float32
+    assert_allclose(single.components_, double.components_, rtol=1e-4, atol=1e-6)
+
+
 # ---- kinds of input -------------------------------------------------------------
 
 
@@ -824,13 +834,15 @@ def test_a_failed_refit_leaves_the_old_model(
     assert after.keys() == {name for name in before if name.endswith("_")}
     for name, value in after.items():
         assert_array_equal(value, before[name])
+    for name, value in model._training_state["solver_state"].items():
+        assert_array_equal(value, before["_training_state"]["solver_state"][name])
 
 
 def test_an_interrupt_leaves_the_last_complete_epoch(small, digits, monkeypatch):
     X, _ = digits
     model = small(max_iter=30, batch_size=50, learning_rate_schedule="constant")
     steps = []
-    update = small()._solver({}, goes_on=False).__class__.update
+    update = Adam.update
 
     def interrupted(self, gradient, rate):
         steps.append(1)
@@ -839,7 +851,7 @@ def test_an_interrupt_leaves_the_last_complete_epoch(small, digits, monkeypatch)
             raise KeyboardInterrupt
         update(self, gradient, rate)
 
-    monkeypatch.setattr("skcae._core.solvers.Adam.update", interrupted)
+    monkeypatch.setattr(Adam, "update", interrupted)
     with pytest.raises(KeyboardInterrupt):
         model.set_params(tol=1e-6).fit(X)
     monkeypatch.undo()
@@ -855,7 +867,7 @@ def test_an_interrupt_before_the_first_epoch_leaves_nothing(
     def interrupted(self, gradient, rate):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("skcae._core.solvers.Adam.update", interrupted)
+    monkeypatch.setattr(Adam, "update", interrupted)
     model = small()
     with pytest.raises(KeyboardInterrupt):
         model.fit(unit_data)

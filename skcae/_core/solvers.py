@@ -9,8 +9,8 @@ from torch.optim.sgd import sgd
 
 from skcae._core.layers import Parameters
 
-# "step" and, for each name of the solver's `slots`, one tensor per parameter:
-# "mean.components", "mean.intercept_hidden", …
+# For each name of the solver's `slots` one tensor per parameter, "mean.components",
+# "mean.intercept_hidden", …, and "step", the number of steps that each has taken.
 SolverState = dict[str, Tensor]
 
 
@@ -22,7 +22,7 @@ class Solver:
     parameters : dict of tensors
         What to change.
     state : dict of tensors, optional
-        The state of an earlier solver of the same kind, to go on from.
+        The state of an earlier solver of the same kind, to go on from. It is copied.
     """
 
     slots: ClassVar[tuple[str, ...]]
@@ -31,10 +31,13 @@ class Solver:
         self, parameters: Parameters, state: SolverState | None = None
     ) -> None:
         self.parameters = parameters
-        self.state = self._initial_state() if state is None else state
+        self.state = self._initial_state()
+        for name, tensor in (state or {}).items():
+            self.state[name].copy_(tensor)
 
     def _initial_state(self) -> SolverState:
-        state = {"step": torch.zeros((), dtype=torch.float32)}
+        some = next(iter(self.parameters.values()))
+        state = {"step": some.new_zeros(len(self.parameters), dtype=torch.float32)}
         for slot in self.slots:
             for name, parameter in self.parameters.items():
                 state[f"{slot}.{name}"] = torch.zeros_like(parameter)
@@ -61,8 +64,7 @@ class Adam(Solver):
             self._slot("mean"),
             self._slot("square"),
             [],
-            # The update counts each parameter's steps; ours go together.
-            [self.state["step"].clone() for _ in self.parameters],
+            list(self.state["step"].unbind()),
             fused=True,
             amsgrad=False,
             beta1=0.9,
@@ -72,7 +74,6 @@ class Adam(Solver):
             eps=1e-8,
             maximize=False,
         )
-        self.state["step"] += 1
 
 
 class Sgd(Solver):

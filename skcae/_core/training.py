@@ -170,10 +170,13 @@ class Training:
 
     def run_epoch(self) -> None:
         """Pass once over the training data and add to the record."""
-        self.loss_curve.append(self._pass())
+        value = self._pass()
+        completed = copy_of(self.parameters)
         if self.validation is not None:
-            self._validate(self.validation)
-        self.completed = copy_of(self.parameters)
+            self._validate(completed, self.validation)
+        # Last, so that an interrupt before leaves the record of the epoch before.
+        self.loss_curve.append(value)
+        self.completed = completed
 
     def _pass(self) -> float:
         values: list[Tensor] = []
@@ -196,10 +199,10 @@ class Training:
         # One transfer for the epoch, not one for each step.
         return float(np.average(torch.stack(values).cpu().numpy(), weights=sizes))
 
-    def _validate(self, validation: Rows) -> None:
-        value = mean_objective(self.objective, self.parameters, validation)
+    def _validate(self, completed: Parameters, validation: Rows) -> None:
+        value = mean_objective(self.objective, completed, validation)
         if value < min(self.validation_curve, default=math.inf):
-            self.best = copy_of(self.parameters)
+            self.best = completed
         self.validation_curve.append(value)
 
     @property

@@ -178,3 +178,12 @@ def test_the_state_of_a_solver_can_be_taken_up(layer):
             second.update(gradient, 0.1)
         for name in whole:
             torch.testing.assert_close(halves[name], whole[name], rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("solver", sorted(SOLVERS))
+def test_solvers_keep_their_state_on_the_parameters_device(solver, layer):
+    parameters = {name: p.to("meta") for name, p in layer().items()}
+    made = SOLVERS[solver](parameters)
+    assert all(tensor.is_meta for tensor in made.state.values())
+    if solver == "adam":  # torch's fused SGD has no meta kernel
+        made.update({n: torch.ones_like(p) for n, p in parameters.items()}, 0.1)
