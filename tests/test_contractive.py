@@ -545,7 +545,7 @@ def test_sparse_input_gives_the_same_model(kind, interface, small, unit_data):
 
 
 def test_sparse_input_is_never_densified_as_a_whole(small, monkeypatch):
-    X = sparse.random_array((500, 30), density=0.1, rng=0, format="csr")
+    X = sparse.csr_array(sparse.random(500, 30, density=0.1, random_state=0))
     sizes = []
     toarray = type(X).toarray
 
@@ -606,9 +606,10 @@ def test_float32_and_float64_start_from_the_same_weights(small, unit_data):
         lambda X: X[:, ::-1][:, ::-1],
         lambda X: X.tolist(),
         lambda X: X.astype(object),
+        lambda X: X.astype(">f8"),
         pd.DataFrame,
     ],
-    ids=["fortran", "strided", "reversed", "list", "object", "frame"],
+    ids=["fortran", "strided", "reversed", "list", "object", "big-endian", "frame"],
 )
 def test_layouts_make_no_difference(change, small, unit_data):
     X = change(unit_data)
