@@ -60,6 +60,7 @@ class Task:
     training: dict
     cv: object
     penalties: list
+    image_shape: tuple
 
 
 # ---- data -----------------------------------------------------------------------
@@ -87,12 +88,13 @@ def digits_task(args):
         },
         cv=StratifiedKFold(3, shuffle=True, random_state=0),
         penalties=[0.01, 0.03, 0.1, 0.3],
+        image_shape=(8, 8),
     )
 
 
 def images_task(args):
     """Take the first training images and all test images, whatever the seed."""
-    X, y, X_test, y_test = load_images(args)
+    X, y, X_test, y_test, image_shape = load_images(args)
     n_train = args.n_train or 10_000
     split = (X[:n_train], y[:n_train], X_test, y_test)
     return Task(
@@ -107,30 +109,44 @@ def images_task(args):
         },
         cv=StratifiedShuffleSplit(1, test_size=0.2, random_state=0),
         penalties=[0.03, 0.1, 0.3, 1.0],
+        image_shape=image_shape,
     )
 
 
 def load_images(args):
     """Load x_train, y_train, x_test, y_test, scaled to [0, 1] and flattened."""
     if args.data_file:
-        with np.load(args.data_file) as data:
-            arrays = [data[k] for k in ("x_train", "y_train", "x_test", "y_test")]
+        X, y, X_test, y_test = load_file(args.data_file)
     elif args.data == "mnist":
-        X, y = fetch_openml("mnist_784", return_X_y=True, as_frame=False)
-        arrays = [X[:60_000], y[:60_000], X[60_000:], y[60_000:]]
+        pixels, labels = fetch_openml("mnist_784", return_X_y=True, as_frame=False)
+        images = pixels.reshape(-1, 28, 28)
+        X, X_test = images[:60_000], images[60_000:]
+        y, y_test = labels[:60_000], labels[60_000:]
     else:
         raise SystemExit("--data npz needs --data-file")
-    X, y, X_test, y_test = arrays
-    if X.min() < 0:
+    if X.min() < 0 or X.max() == 0:
         raise SystemExit(
-            f"images must not be negative, the smallest value is {X.min()}"
+            "images must not be negative nor all zero, but x_train ranges from "
+            f"{X.min()} to {X.max()}"
         )
     scale = float(X.max())
-    X, X_test = (
+    flat, flat_test = (
         (images.reshape(len(images), -1) / scale).astype(np.float32)
         for images in (X, X_test)
     )
-    return X, y, X_test, y_test
+    return flat, y, flat_test, y_test, X.shape[1:]
+
+
+def load_file(path):
+    """Load the four arrays of an npz file."""
+    names = ("x_train", "y_train", "x_test", "y_test")
+    try:
+        with np.load(path) as data:
+            return [data[name] for name in names]
+    except (OSError, KeyError, ValueError) as error:
+        raise SystemExit(
+            f"{path} is no npz file with {', '.join(names)}: {error}"
+        ) from None
 
 
 # ---- one run --------------------------------------------------------------------
@@ -238,7 +254,7 @@ def half_width(errors, task):
         p, n_test = np.mean(errors), len(task.splits[0][3])
         return 1.96 * np.sqrt(p * (1 - p) / n_test)
     if len(errors) < 2:
-        return np.nan
+        return None
     return stats.t.ppf(0.975, len(errors) - 1) * stats.sem(errors)
 
 
@@ -248,10 +264,11 @@ def summarise(rows, task, methods):
     for method in methods:
         mine = [row for row in rows if row["method"] == method]
         errors = [row["error"] for row in mine]
+        width = half_width(errors, task)
+        interval = "" if width is None else f" ± {100 * width:.2f}"
         line = {
             "features": NAMES[method],
-            "test error, %": f"{100 * np.mean(errors):.2f} ± "
-            f"{100 * half_width(errors, task):.2f}",
+            "test error, %": f"{100 * np.mean(errors):.2f}{interval}",
         }
         for title, key, form in [
             ("mean ‖J‖_F", "jacobian_norm", "{:.2f}"),
@@ -310,7 +327,7 @@ def markdown(table):
     return "\n".join(lines)
 
 
-def draw_filters(encoders, path, n_filters=64):
+def draw_filters(encoders, image_shape, path, n_filters=64):
     """Draw the incoming weights of the units with the largest ones."""
     side = int(np.sqrt(n_filters))
     figure = Figure(figsize=(4.8 * len(encoders), 5.0), layout="constrained")
@@ -319,35 +336,44 @@ def draw_filters(encoders, path, n_filters=64):
     for ax, (method, encoder) in zip(axes, sorted(encoders.items()), strict=True):
         W = encoder.components_
         order = np.argsort(-np.linalg.norm(W, axis=1))[:n_filters]
-        pixels = int(np.sqrt(W.shape[1]))
-        ax.imshow(tile(W[order], side, pixels), cmap="gray", vmin=-1, vmax=1)
+        filters = W[order].reshape(-1, *image_shape)
+        ax.imshow(tile(filters, side), cmap="gray", vmin=-1, vmax=1)
         ax.set_title(f"{NAMES[method]}, λ = {encoder.jacobian_penalty:g}")
         ax.set_axis_off()
     figure.savefig(path, dpi=110)
 
 
-def tile(weights, side, pixels):
-    """Lay square filters on a grid, each scaled to its largest weight."""
-    gap = 1
-    canvas = np.full(2 * [side * (pixels + gap) - gap], 1.0)
-    for k, w in enumerate(weights):
-        i, j = np.array(divmod(k, side)) * (pixels + gap)
-        canvas[i : i + pixels, j : j + pixels] = (w / np.abs(w).max()).reshape(
-            pixels, pixels
+def tile(filters, side, gap=1):
+    """Lay filters on a grid, each scaled to its largest weight."""
+    height, width = np.array(filters.shape[1:]) + gap
+    canvas = np.ones((side * height - gap, side * width - gap))
+    for k, w in enumerate(filters):
+        i, j = k // side * height, k % side * width
+        canvas[i : i + height - gap, j : j + width - gap] = w / max(
+            np.abs(w).max(), np.finfo(w.dtype).tiny
         )
     return canvas
 
 
-def save(rows, text, encoders, folder):
-    """Write the runs, the table and the picture to a folder."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / "runs.csv", "w", newline="", encoding="utf-8") as file:
+def write_csv(rows, path):
+    """Write dictionaries of the same keys."""
+    with open(path, "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, rows[0])
         writer.writeheader()
         writer.writerows(rows)
+
+
+def save(rows, table, text, encoders, task, folder):
+    """Write runs, table and picture to a folder, and return the files' names."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_csv(rows, folder / "runs.csv")
+    write_csv(table, folder / "table.csv")
     (folder / "table.md").write_text(text + "\n", encoding="utf-8")
-    if encoders:
-        draw_filters(encoders, folder / "filters.png")
+    names = ["runs.csv", "table.csv", "table.md"]
+    if encoders and len(task.image_shape) == 2:
+        draw_filters(encoders, task.image_shape, folder / "filters.png")
+        names.append("filters.png")
+    return names
 
 
 def parse(arguments):
@@ -363,7 +389,11 @@ def parse(arguments):
     parser.add_argument("--methods", nargs="+", choices=NAMES, default=list(NAMES))
     parser.add_argument("--seeds", type=int, help="splits, or initial weights")
     parser.add_argument("--output", type=Path, help="folder of the results")
-    return parser.parse_args(arguments)
+    args = parser.parse_args(arguments)
+    if args.data == "digits" and args.data_file:
+        parser.error("--data-file goes with --data mnist or npz")
+    args.methods = list(dict.fromkeys(args.methods))
+    return args
 
 
 def main(arguments=None):
@@ -372,11 +402,10 @@ def main(arguments=None):
     task = digits_task(args) if args.data == "digits" else images_task(args)
     folder = args.output or Path("results") / f"linear_svm_{args.data}"
     rows, encoders = run_all(task, args.methods)
-    text = "\n\n".join(
-        [markdown(summarise(rows, task, args.methods)), verdict(rows, args.methods)]
-    )
-    save(rows, text, encoders, folder)
-    print(f"\n{text}\n\nSaved in {folder}: runs.csv, table.md, filters.png")
+    table = summarise(rows, task, args.methods)
+    text = f"{markdown(table)}\n\n{verdict(rows, args.methods)}"
+    names = save(rows, table, text, encoders, task, folder)
+    print(f"\n{text}\n\nSaved in {folder}: {', '.join(names)}")
 
 
 if __name__ == "__main__":

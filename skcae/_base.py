@@ -71,6 +71,13 @@ class BaseAutoencoder(
         -------
         H : ndarray of shape (n_samples, n_components)
             The codes φ(Wx + b), float32 for float32 data and float64 otherwise.
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator is not fitted.
+        ValueError
+            If X is not usable or has another number of features.
         """
         check_is_fitted(self)
         return self._map_rows(check_X(self, X), self._encode, self._n_features_out)
@@ -114,6 +121,13 @@ class BaseAutoencoder(
         -------
         score : ndarray of shape (n_samples,)
             Minus the loss, summed over features, without penalties.
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator is not fitted.
+        ValueError
+            If X is not usable or has another number of features.
         """
         check_is_fitted(self)
         return self._map_rows(check_X(self, X), self._negative_loss)
@@ -140,6 +154,13 @@ class BaseAutoencoder(
         -------
         score : float
             The weighted mean of `score_samples`.
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator is not fitted.
+        ValueError
+            If X is not usable or has another number of features.
         """
         scores = self.score_samples(X)
         weights = check_weights(sample_weight, scores)
@@ -164,7 +185,8 @@ class BaseAutoencoder(
         n_columns: int | None = None,
     ) -> np.ndarray:
         """Apply a function of parameters and rows, in chunks of bounded memory."""
-        dtype, device = working_dtype(X.dtype), resolve_device_or_cpu(self.device)
+        dtype = working_dtype(X.dtype)
+        device = resolve_device_or_cpu(self.device, dtype)
         parameters = self._parameters(dtype, device)
         shape = (X.shape[0],) if n_columns is None else (X.shape[0], n_columns)
         result = np.empty(shape, dtype)
@@ -174,11 +196,11 @@ class BaseAutoencoder(
         return result
 
     def _encode(self, parameters: Parameters, X: Tensor) -> Tensor:
-        return ACTIVATIONS[self.activation](pre_activations(parameters, X))
+        return ACTIVATIONS[self._fitted_activation](pre_activations(parameters, X))
 
     def _decode(self, parameters: Parameters, H: Tensor) -> Tensor:
-        return LOSSES[self.loss].output(pre_outputs(parameters, H))
+        return LOSSES[self._fitted_loss].output(pre_outputs(parameters, H))
 
     def _negative_loss(self, parameters: Parameters, X: Tensor) -> Tensor:
         Z = pre_outputs(parameters, self._encode(parameters, X))
-        return -LOSSES[self.loss].value(X, Z)
+        return -LOSSES[self._fitted_loss].value(X, Z)

@@ -84,12 +84,14 @@ class ContractiveAutoencoder(BaseAutoencoder):
     tol : float, default=1e-3
         Training has stalled when `n_iter_no_change` epochs have together lowered the
         objective by no more than `tol` times the objective of the first epoch. With
-        the constant schedule it then stops; with the linear one the rate first falls
-        to 0 over another `n_iter_no_change` epochs.
+        the constant schedule it then stops. The linear one runs half of `max_iter` in
+        any case, and after a stall lowers the rate to 0 over another
+        `n_iter_no_change` epochs.
 
     early_stopping : bool, default=False
         Whether `tol` watches the objective, penalties included, of held-out data
-        instead, and the weights of the epoch that was best on it are kept.
+        instead, and the weights of the epoch that was best on it are kept. To stop in
+        the first half of `max_iter`, take the constant schedule.
 
     validation_fraction : float, default=0.1
         Fraction of the rows to hold out for early stopping when `fit` gets no `X_val`.

@@ -16,8 +16,7 @@ from skcae._core.arrays import (
     Rows,
     make_generator,
     resolve_device,
-    to_array,
-    to_tensor,
+    resume_generator,
     torch_dtype,
     working_dtype,
 )
@@ -30,8 +29,10 @@ from skcae._core.training import (
     constant_rate,
     copy_of,
     linear_rate,
+    random_order,
 )
 from skcae._progress import epoch_progress
+from skcae._state import OPTIONAL_ATTRIBUTES, FittedStateMixin
 from skcae._validation import (
     CheckedData,
     check_can_be_split,
@@ -50,15 +51,8 @@ FULL_BATCH_ROWS = 64
 # ... and otherwise on so many.
 AUTO_BATCH_SIZE = 100
 
-# Fitted attributes that some configurations have and others do not.
-OPTIONAL_ATTRIBUTES = (
-    "feature_names_in_",
-    "decoder_components_",
-    "validation_loss_curve_",
-)
 
-
-class EpochFitMixin(CallbackSupportMixin):
+class EpochFitMixin(FittedStateMixin, CallbackSupportMixin):
     """`fit` and `partial_fit` for an autoencoder trained in epochs.
 
     It reads the parameters that `BaseAutoencoder` declares. The penalties are those of
@@ -107,10 +101,17 @@ class EpochFitMixin(CallbackSupportMixin):
         ValueError
             If a parameter or the data is not usable, or the training diverges. The
             estimator is then what it was before.
+        KeyboardInterrupt
+            If the fit is interrupted. The estimator is then the model of the last
+            complete epoch.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If `max_iter` ends a fit whose objective was still falling.
         """
         goes_on = self.warm_start and hasattr(self, "components_")
-        bounds = LOSSES[self.loss].bounds
-        data = check_data(self, X, sample_weight, bounds=bounds, goes_on=goes_on)
+        data = check_data(self, X, sample_weight, loss=self.loss, goes_on=goes_on)
         training = self._start_fit(data, X_val, sample_weight_val)
         call = {"estimator": self, "X": X, "y": y}
         if sample_weight is not None:
@@ -121,6 +122,8 @@ class EpochFitMixin(CallbackSupportMixin):
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
         """Pass once over X at a constant rate, going on from the present state.
+
+        `early_stopping`, `max_iter`, callbacks and `verbose` play no part in it.
 
         Parameters
         ----------
@@ -144,14 +147,11 @@ class EpochFitMixin(CallbackSupportMixin):
             If a parameter or the data is not usable, or the training diverges. The
             estimator is then what it was before.
         """
+        # scikit-learn validates the parameters only before the first call.
+        self._validate_params()
         goes_on = hasattr(self, "components_")
         data = check_data(
-            self,
-            X,
-            sample_weight,
-            bounds=LOSSES[self.loss].bounds,
-            goes_on=goes_on,
-            all_zero=True,
+            self, X, sample_weight, loss=self.loss, goes_on=goes_on, all_zero=True
         )
         training = self._training(
             data,
@@ -180,12 +180,7 @@ class EpochFitMixin(CallbackSupportMixin):
         return Objective(activation, LOSSES[self.loss], penalties)
 
     def _solver(self, parameters: Parameters, *, goes_on: bool) -> Solver:
-        state = None
-        if goes_on and self._training_state["solver"] == self.solver:
-            state = {
-                name: torch.from_numpy(array.copy())
-                for name, array in self._training_state["solver_state"].items()
-            }
+        state = self._solver_state() if goes_on else None
         if self.solver == "adam":
             return Adam(parameters, state)
         return Sgd(parameters, state, momentum=self.momentum)
@@ -203,9 +198,8 @@ class EpochFitMixin(CallbackSupportMixin):
 
     def _generator(self, *, goes_on: bool) -> torch.Generator:
         """Make the fit's only source of randomness, or take it up where it stopped."""
-        if goes_on:
-            state = torch.from_numpy(self._training_state["generator"].copy())
-            return torch.Generator().set_state(state)
+        if goes_on and self._training_state:
+            return resume_generator(self._training_state["generator"])
         return make_generator(draw_seed(self.random_state))
 
     # ---- training ---------------------------------------------------------------
@@ -216,19 +210,17 @@ class EpochFitMixin(CallbackSupportMixin):
         """Set up a fit: what it trains on, and what it holds out to stop early."""
         check_held_out_arguments(self.early_stopping, X_val, sample_weight_val)
         generator = self._generator(goes_on=data.goes_on)
-        train: slice | np.ndarray = slice(None)
-        validation = None
+        train, validation = present_rows(data.sample_weight), None
         if X_val is not None:
             held_out = check_held_out_data(self, data, X_val, sample_weight_val)
             # Held-out data may leave the loss's bounds, as a scaler's test rows do.
-            validation = Rows(
-                held_out.X,
-                held_out.sample_weight,
+            validation = self._rows(
+                held_out,
+                normalized(held_out.sample_weight, slice(None)),
                 dtype=working_dtype(data.X.dtype),
-                device=resolve_device(self.device),
             )
         elif self.early_stopping:
-            train, test = self._split(data.X.shape[0], generator)
+            train, test = self._split(np.arange(data.X.shape[0])[train], generator)
             weights = normalized(data.sample_weight, test)
             validation = self._training_rows(data, weights, test)
         rows = self._training_rows(data, normalized(data.sample_weight, train), train)
@@ -238,13 +230,17 @@ class EpochFitMixin(CallbackSupportMixin):
         )
 
     def _split(
-        self, n_rows: int, generator: torch.Generator
+        self, rows: np.ndarray, generator: torch.Generator
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Draw the rows to train on and those to hold out; each has one at least."""
-        check_can_be_split(n_rows)
-        order = torch.randperm(n_rows, generator=generator).numpy()
-        count = min(math.ceil(self.validation_fraction * n_rows), n_rows - 1)
-        return np.sort(order[count:]), np.sort(order[:count])
+        """Draw the rows to train on and those to hold out; each has one at least.
+
+        The fit's seed alone decides, so that a warm start on the same data holds out
+        the same rows again and never trains on them.
+        """
+        check_can_be_split(len(rows))
+        order = random_order(len(rows), make_generator(generator.initial_seed()))
+        count = min(math.ceil(self.validation_fraction * len(rows)), len(rows) - 1)
+        return np.sort(rows[order[count:]]), np.sort(rows[order[:count]])
 
     def _training_rows(
         self,
@@ -252,14 +248,24 @@ class EpochFitMixin(CallbackSupportMixin):
         weights: np.ndarray | None,
         subset: slice | np.ndarray = slice(None),
     ) -> Rows:
-        return Rows(
-            data.X,
+        return self._rows(
+            data,
             weights,
             dtype=working_dtype(data.X.dtype),
-            device=resolve_device(self.device),
             bounds=LOSSES[self.loss].bounds,
             subset=subset,
         )
+
+    def _rows(
+        self,
+        data: CheckedData,
+        weights: np.ndarray | None,
+        *,
+        dtype: np.dtype[Any],
+        **how: Any,
+    ) -> Rows:
+        device = resolve_device(self.device, dtype)
+        return Rows(data.X, weights, dtype=dtype, device=device, **how)
 
     def _training(
         self,
@@ -279,7 +285,7 @@ class EpochFitMixin(CallbackSupportMixin):
         else:
             parameters = initial_parameters(
                 data.X.shape[1],
-                self.n_components,
+                int(self.n_components),
                 tied_weights=self.tied_weights,
                 generator=generator,
                 dtype=torch_dtype(rows.dtype),
@@ -302,17 +308,6 @@ class EpochFitMixin(CallbackSupportMixin):
             validation=validation,
         )
 
-    def _check_goes_on(self) -> None:
-        """Refuse to go on from a model of another shape."""
-        fitted = (self._n_features_out, not hasattr(self, "decoder_components_"))
-        if fitted != (self.n_components, self.tied_weights):
-            raise ValueError(
-                f"The fitted model has n_components={fitted[0]} and "
-                f"tied_weights={fitted[1]}, but the parameters now say "
-                f"{self.n_components} and {self.tied_weights}: training cannot go on "
-                "from it. Set them back, or fit anew with warm_start=False."
-            )
-
     def _run_fit(
         self, training: Training, data: CheckedData, call: dict[str, Any]
     ) -> None:
@@ -325,9 +320,10 @@ class EpochFitMixin(CallbackSupportMixin):
             except KeyboardInterrupt:
                 # Raised again: a search must not take a truncated fit for a whole one.
                 if training.completed:
-                    self._finish(training, data, training.completed)
+                    self._finish(training, data, training.completed, in_step=False)
                 raise
-            self._finish(training, data, training.best or training.completed)
+            best = training.best or training.completed
+            self._finish(training, data, best, in_step=best is training.completed)
             context.call_on_fit_task_end(**call, reconstruction_attributes={})
 
     def _run_epochs(
@@ -347,21 +343,32 @@ class EpochFitMixin(CallbackSupportMixin):
             log("epoch %d/%d: objective %.6g", number, self.max_iter, training.value)
             stop = epoch.call_on_fit_task_end(
                 **call,
-                reconstruction_attributes=lambda: self._fitted_attributes(
-                    training, data, training.completed
-                ),
+                reconstruction_attributes=lambda: {
+                    # The callback's model starts as a copy of this estimator, which
+                    # may have been fitted before.
+                    **dict.fromkeys(OPTIONAL_ATTRIBUTES),
+                    **self._fitted_attributes(
+                        training, data, copy_of(training.completed)
+                    ),
+                },
             )
-            if stop or training.has_converged():
+            if stop or training.should_end():
                 return
         if training.stalled_at is None:
-            warnings.warn(
-                f"Training stopped at max_iter={self.max_iter}, but the objective did "
-                f"not settle: the last {self.n_iter_no_change} epochs lowered it by "
-                f"more than tol={self.tol:g} times that of the first. Increase "
-                "max_iter, or raise tol if the features are good enough.",
-                ConvergenceWarning,
-                stacklevel=4,
+            warnings.warn(self._unsettled(), ConvergenceWarning, stacklevel=5)
+
+    def _unsettled(self) -> str:
+        if self.max_iter <= self.n_iter_no_change:
+            return (
+                f"max_iter={self.max_iter} epochs are too few to tell whether the "
+                f"objective settles over n_iter_no_change={self.n_iter_no_change}."
             )
+        return (
+            f"Training stopped at max_iter={self.max_iter}, but the objective did not "
+            f"settle: the last {self.n_iter_no_change} epochs lowered it by more than "
+            f"tol={self.tol:g} times that of the first. Increase max_iter, or raise "
+            "tol if the features are good enough."
+        )
 
     def _check_finite(self, training: Training) -> None:
         if not training.is_finite:
@@ -372,49 +379,12 @@ class EpochFitMixin(CallbackSupportMixin):
                 "StandardScaler or MinMaxScaler before the autoencoder."
             )
 
-    # ---- fitted state -----------------------------------------------------------
 
-    def _fitted_attributes(
-        self, training: Training, data: CheckedData, parameters: Parameters
-    ) -> dict[str, Any]:
-        """Describe the model that has these parameters, as NumPy arrays."""
-        earlier = self.loss_curve_ if data.goes_on else []
-        curve = np.array([*earlier, *training.loss_curve])
-        attributes: dict[str, Any] = {
-            **data.columns,
-            **{f"{name}_": to_array(parameters[name]) for name in parameters},
-            "loss_curve_": curve,
-            "n_iter_": len(curve),
-        }
-        if training.validation_curve:
-            attributes["validation_loss_curve_"] = np.array(training.validation_curve)
-        return attributes
-
-    def _finish(
-        self, training: Training, data: CheckedData, parameters: Parameters
-    ) -> None:
-        """Become the fitted model: the only place where fitted attributes change."""
-        attributes = self._fitted_attributes(training, data, parameters)
-        for name in OPTIONAL_ATTRIBUTES:
-            self.__dict__.pop(name, None)
-        self.__dict__.update(attributes)
-        # What warm_start and partial_fit go on from, besides the weights.
-        self._training_state = {
-            "solver": self.solver,
-            "solver_state": {
-                name: to_array(tensor) for name, tensor in training.solver.state.items()
-            },
-            "generator": training.generator.get_state().numpy(),
-        }
-
-    def _parameters(self, dtype: np.dtype[Any], device: torch.device) -> Parameters:
-        """Give the fitted weights as tensors, to be read only."""
-        names = ["components", "intercept_hidden", "intercept_visible"]
-        if hasattr(self, "decoder_components_"):
-            names.append("decoder_components")
-        return {
-            name: to_tensor(getattr(self, f"{name}_"), dtype, device) for name in names
-        }
+def present_rows(weights: np.ndarray | None) -> slice | np.ndarray:
+    """Return the rows of positive weight: one of weight 0 is no row."""
+    if weights is None or weights.all():
+        return slice(None)
+    return np.flatnonzero(weights)
 
 
 def draw_seed(random_state: Any) -> int:

@@ -9,12 +9,14 @@ from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
+from skcae.losses import LOSSES
+
 Array = NDArray[Any]
 
 # How far data may leave a loss's bounds before it is refused: MinMaxScaler itself
 # overshoots by a unit in the last place.
-ROUNDING = 1e-9
-ROUNDING_FLOAT32 = 1e-6
+ROUNDING = {np.float16: 2e-3, np.float32: 1e-6}
+ROUNDING_OTHERWISE = 1e-9
 
 # What scikit-learn's validation learns of the data's columns.
 COLUMN_ATTRIBUTES = ("n_features_in_", "feature_names_in_")
@@ -50,7 +52,11 @@ def check_X(estimator: Any, X: Any, *, reset: bool = False) -> Any:
     """
     is_numeric = getattr(getattr(X, "dtype", None), "kind", "O") in "fiub"
     dtype = "numeric" if is_numeric else (np.float64, np.float32)
-    return validate_data(estimator, X, accept_sparse="csr", dtype=dtype, reset=reset)
+    X = validate_data(estimator, X, accept_sparse="csr", dtype=dtype, reset=reset)
+    if sparse.issparse(X) and not X.has_canonical_format:
+        X = X.copy()
+        X.sum_duplicates()
+    return X
 
 
 def check_weights(
@@ -75,7 +81,7 @@ def check_data(
     X: Any,
     sample_weight: Any,
     *,
-    bounds: tuple[float, float] | None,
+    loss: str,
     goes_on: bool,
     all_zero: bool = False,
 ) -> CheckedData:
@@ -86,7 +92,7 @@ def check_data(
     """
     scratch = copy.copy(estimator)
     X = check_X(scratch, X, reset=not goes_on)
-    check_bounds(X, bounds)
+    check_bounds(X, loss)
     weights = check_weights(sample_weight, X, all_zero=all_zero)
     known = vars(scratch)
     columns = {name: known[name] for name in COLUMN_ATTRIBUTES if name in known}
@@ -99,8 +105,13 @@ def check_held_out_data(
     """Validate held-out data against the columns of the training data."""
     scratch = copy.copy(estimator)
     scratch.__dict__.update(data.columns)
-    X_val = check_X(scratch, X_val)
-    weights = check_weights(sample_weight_val, X_val, name="sample_weight_val")
+    try:
+        X_val = check_X(scratch, X_val)
+        weights = check_weights(sample_weight_val, X_val, name="sample_weight_val")
+    except ValueError as error:
+        raise ValueError(
+            f"X_val or sample_weight_val cannot be used: {error}"
+        ) from error
     return replace(data, X=X_val, sample_weight=weights)
 
 
@@ -118,11 +129,11 @@ def check_held_out_arguments(
 
 
 def check_can_be_split(n_rows: int) -> None:
-    """Refuse to hold out rows of data that has only one."""
+    """Refuse to hold out rows where there is only one."""
     if n_rows < 2:
         raise ValueError(
             "early_stopping=True holds out a part of the rows, but X has only "
-            f"{n_rows} row. Pass X_val, or set early_stopping=False."
+            f"{n_rows} row of positive weight. Pass X_val, or set early_stopping=False."
         )
 
 
@@ -130,32 +141,28 @@ def normalized(weights: Array | None, rows: Array | slice) -> Array | None:
     """Rescale weights so that their mean over these rows is 1."""
     if weights is None:
         return None
-    if not weights[rows].any():
-        raise ValueError(
-            "sample_weight is zero for all rows to train on, or for all that are held "
-            "out for early stopping. Leave out rows of zero weight, or pass X_val."
-        )
     # The largest first, so that the sum of huge weights does not overflow.
     scaled: Array = weights / weights[rows].max()
     scaled /= scaled[rows].mean()
     return scaled
 
 
-def check_bounds(X: Any, bounds: tuple[float, float] | None) -> None:
+def check_bounds(X: Any, loss: str) -> None:
     """Refuse data that leaves the bounds of the loss by more than rounding."""
+    bounds = LOSSES[loss].bounds
     if bounds is None:
         return
     low, high = bounds
-    rounding = ROUNDING_FLOAT32 if X.dtype == np.float32 else ROUNDING
     if sparse.issparse(X):
-        smallest, largest = X.data.min(initial=0.0), X.data.max(initial=0.0)
+        smallest, largest = X.data.min(initial=0), X.data.max(initial=0)
     else:
         smallest, largest = X.min(), X.max()
-    if max(low - smallest, largest - high) > rounding:
+    rounding = ROUNDING.get(X.dtype.type, ROUNDING_OTHERWISE)
+    if max(low - float(smallest), float(largest) - high) > rounding:
         raise ValueError(
-            f"loss='cross_entropy' needs X in [{low:g}, {high:g}], but X ranges from "
-            f"{smallest:g} to {largest:g}. Put a MinMaxScaler before the autoencoder, "
-            "or use loss='squared_error'."
+            f"loss={loss!r} needs X in [{low:g}, {high:g}], but X ranges from "
+            f"{float(smallest)!r} to {float(largest)!r}. Put a MinMaxScaler before the "
+            "autoencoder, or use loss='squared_error'."
         )
 
 

@@ -42,11 +42,6 @@ class DerivativePenalty:
 
     order: int
 
-    @property
-    def n_derivatives(self) -> int:
-        """How many derivatives of φ the gradient takes."""
-        return self.order + 1
-
     def value(self, derivatives: Sequence[Tensor], squared_rows: Tensor) -> Tensor:
         """Return the penalty of each sample, shape (n,)."""
         return squared_norm(derivatives, squared_rows, self.order)

@@ -34,6 +34,8 @@ def test_digits(main, tmp_path, capsys):
     ] * 2
     assert all(0 <= float(row["error"]) < 0.9 for row in rows)
     assert (tmp_path / "filters.png").read_bytes()[:4] == b"\x89PNG"
+    with open(tmp_path / "table.csv", newline="") as file:
+        assert len(list(csv.DictReader(file))) == 4
 
 
 @pytest.mark.parametrize("data", ["mnist", "npz"])
@@ -99,6 +101,44 @@ def test_each_code_is_trained_once_for_a_fold_and_a_penalty(
     assert len(fits) == 4 * 3 + 1
 
 
-def test_a_missing_file_option_is_said(main):
-    with pytest.raises(SystemExit, match="--data-file"):
-        main(["--data", "npz"])
+def test_images_need_not_be_square_nor_the_methods_many(main, tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    images, y = rng.random((60, 5, 6)), np.arange(60) % 3
+    images[:, 0] += y[:, None]
+    path = tmp_path / "images.npz"
+    np.savez(path, x_train=images[:40], y_train=y[:40], x_test=images, y_test=y)
+    for method in ("cae", "raw"):
+        folder = tmp_path / method
+        main(
+            f"{' '.join(SMALL)} --data npz --data-file {path} "
+            f"--methods {method} {method} --output {folder}".split()
+        )
+        assert (folder / "filters.png").exists() == (method == "cae")
+        saved = capsys.readouterr().out.rsplit(":", 1)[1].split(", ")
+        assert {name.strip() for name in saved} == {p.name for p in folder.iterdir()}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--data", "npz"], "--data-file"),
+        (["--data", "npz", "--data-file", "missing.npz"], "missing.npz is no npz file"),
+    ],
+)
+def test_wrong_files_are_said(arguments, message, main):
+    with pytest.raises(SystemExit, match=message):
+        main(arguments)
+
+
+def test_wrong_contents_are_said(main, tmp_path, capsys):
+    names = ("x_train", "y_train", "x_test", "y_test")
+    path = tmp_path / "wrong.npz"
+    np.savez(path, x_train=np.ones(3))
+    with pytest.raises(SystemExit, match="no npz file with x_train, y_train"):
+        main(["--data", "npz", "--data-file", str(path)])
+    np.savez(path, **{name: np.zeros((3, 2, 2)) for name in names})
+    with pytest.raises(SystemExit, match="nor all zero"):
+        main(["--data", "npz", "--data-file", str(path)])
+    with pytest.raises(SystemExit):
+        main(["--data-file", str(path)])
+    assert "goes with --data mnist or npz" in capsys.readouterr().err

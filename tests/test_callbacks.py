@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.callback import ProgressBar, ScoringMonitor
 from sklearn.exceptions import ConvergenceWarning
@@ -82,6 +83,31 @@ def test_callbacks_see_the_model_as_it_is_at_each_epoch(tied_weights, small, uni
     assert len(set(scores)) == model.n_iter_
     assert scores[-1] == model.score(unit_data)
     assert recorder.models[0].inverse_transform(np.ones((2, 6))).shape == (2, 8)
+
+
+def test_callbacks_of_a_refit_see_nothing_of_the_old_model(small, unit_data):
+    """Untied, wide, early stopped and with names before; none of it afterwards."""
+    frame = pd.DataFrame(unit_data, columns=list("abcdefgh"))
+    model = small(tied_weights=False, n_components=9, early_stopping=True).fit(frame)
+    model.set_params(tied_weights=True, n_components=6, early_stopping=False)
+    recorder = Recorder()
+    model.set_callbacks(recorder).fit(unit_data)
+    fresh = Recorder()
+    small().set_callbacks(fresh).fit(unit_data)
+    for seen, expected in zip(recorder.models, fresh.models, strict=True):
+        assert seen.score(unit_data) == expected.score(unit_data)
+
+
+def test_callbacks_cannot_change_the_fit(small, unit_data):
+    class Vandal(Recorder):
+        def on_fit_task_end(self, estimator, context, *, fitted_estimator):
+            if context.task_name == "epoch":
+                fitted_estimator.components_[:] = 0
+                fitted_estimator.partial_fit(unit_data)
+
+    model = small(early_stopping=True).set_callbacks(Vandal()).fit(unit_data)
+    plain = small(early_stopping=True).fit(unit_data)
+    np.testing.assert_array_equal(model.components_, plain.components_)
 
 
 def test_a_callback_that_returns_true_stops_the_fit(small, unit_data):

@@ -1,6 +1,8 @@
 """ContractiveAutoencoder as its users meet it."""
 
 import pickle
+import subprocess
+import sys
 import warnings
 
 import numpy as np
@@ -21,6 +23,7 @@ from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from sklearn.svm import LinearSVC
 
 from skcae import ContractiveAutoencoder
+from skcae._core import arrays
 from skcae._core.solvers import Adam
 from skcae.activations import ACTIVATIONS
 from tests import oracles
@@ -238,9 +241,16 @@ def test_the_linear_schedule_anneals_before_it_stops(small, digits):
 
 
 def test_a_fit_that_has_not_settled_warns(small, digits):
-    with pytest.warns(ConvergenceWarning, match="max_iter=4.*tol=0.0001"):
+    with pytest.warns(ConvergenceWarning, match="max_iter=4.*tol=0.0001") as caught:
         model = small(max_iter=4, n_iter_no_change=2, tol=1e-4).fit(digits[0])
     assert model.n_iter_ == 4
+    # The warning points at the line that called fit.
+    assert caught[0].filename == __file__
+
+
+def test_too_few_epochs_to_settle_warn_of_that(small, unit_data):
+    with pytest.warns(ConvergenceWarning, match="max_iter=3 epochs are too few"):
+        small(max_iter=3, tol=10.0).fit(unit_data)
 
 
 def test_batch_size_auto_is_full_batch_for_few_rows(small, digits):
@@ -325,9 +335,19 @@ def test_x_val_without_early_stopping_is_refused(small, unit_data):
         small(early_stopping=True).fit(unit_data, sample_weight_val=[1])
 
 
-def test_x_val_must_have_the_columns_of_x(small, unit_data):
-    with pytest.raises(ValueError, match=r"7 features.*expecting 8"):
-        small(early_stopping=True).fit(unit_data, X_val=unit_data[:, :7])
+@pytest.mark.parametrize(
+    ("held_out", "message"),
+    [
+        ({"X_val": np.ones((3, 7))}, r"7 features.*expecting 8"),
+        ({"X_val": np.full((3, 8), np.nan)}, "NaN"),
+        ({"X_val": np.ones((3, 8)), "sample_weight_val": [1, 2]}, "expected"),
+        ({"X_val": np.ones((3, 8)), "sample_weight_val": [0, 0, 0]}, "non-zero"),
+        ({"X_val": np.ones((3, 8)), "sample_weight_val": [1, -1, 0]}, "negative"),
+    ],
+)
+def test_errors_of_held_out_data_name_it(held_out, message, small, unit_data):
+    with pytest.raises(ValueError, match=rf"X_val or sample_weight_val.*{message}"):
+        small(early_stopping=True).fit(unit_data, **held_out)
 
 
 def test_one_row_cannot_be_split(small, unit_data):
@@ -368,7 +388,9 @@ def test_cross_entropy_refuses_other_ranges(make, low, high, small, unit_data):
     assert "squared_error" in str(e.value)
 
 
-@pytest.mark.parametrize(("dtype", "rounding"), [("f4", 1e-6), ("f8", 1e-9)])
+@pytest.mark.parametrize(
+    ("dtype", "rounding"), [("f2", 2e-3), ("f4", 1e-6), ("f8", 1e-9)]
+)
 def test_cross_entropy_forgives_rounding(dtype, rounding, small, unit_data):
     X = unit_data.astype(dtype)
     X[0, 0], X[0, 1] = 1 + 0.5 * rounding, -0.5 * rounding
@@ -377,6 +399,13 @@ def test_cross_entropy_forgives_rounding(dtype, rounding, small, unit_data):
     assert_same_model(over, clipped, rtol=0)
     X[0, 0] = 1 + 3 * rounding
     with pytest.raises(ValueError, match="cross_entropy"):
+        small(loss="cross_entropy").fit(X)
+
+
+def test_a_small_step_over_the_range_is_shown(small, unit_data):
+    X = unit_data.copy()
+    X[0, 0] = 1 + 1e-7
+    with pytest.raises(ValueError, match=r"to 1\.0000001\."):
         small(loss="cross_entropy").fit(X)
 
 
@@ -432,11 +461,30 @@ def test_bad_weights_are_refused(weights, message, small, unit_data):
         small().fit(unit_data, sample_weight=weights)
 
 
-def test_weights_that_leave_nothing_to_stop_by_are_refused(small, unit_data):
+def test_a_row_of_weight_zero_is_no_row_even_in_mini_batches(small, digits):
+    X = digits[0][:200].copy()
+    weights = np.ones(200)
+    weights[::3] = 0.0
+    X[0] = 1e200  # whose loss overflows
+    for parameters in ({}, {"early_stopping": True}):
+        weighted = small(**parameters).fit(X, sample_weight=weights)
+        absent = small(**parameters).fit(X[weights > 0])
+        assert_same_model(weighted, absent, rtol=1e-12)
+
+
+def test_one_row_of_positive_weight_cannot_be_split(small, unit_data):
     weights = np.zeros(40)
     weights[0] = 1.0
-    with pytest.raises(ValueError, match="held out for early stopping"):
+    with pytest.raises(ValueError, match="only 1 row of positive weight"):
         small(early_stopping=True).fit(unit_data, sample_weight=weights)
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e-50, 1e39, 1e300])
+def test_the_scale_of_validation_weights_does_not_matter(scale, small, unit_data):
+    X, X_val = unit_data[:30].astype("f4"), unit_data[30:].astype("f4")
+    model = small(early_stopping=True)
+    weighted = clone(model).fit(X, X_val=X_val, sample_weight_val=np.full(10, scale))
+    assert_same_model(weighted, model.fit(X, X_val=X_val), rtol=1e-5)
 
 
 def test_partial_fit_takes_weights_as_they_are(small, unit_data):
@@ -506,13 +554,45 @@ def test_warm_start_goes_on(small, digits):
     assert cold.fit(X).n_iter_ == n_first
 
 
-@pytest.mark.parametrize("parameters", [{"n_components": 5}, {"tied_weights": False}])
-def test_going_on_with_another_shape_is_refused(parameters, small, unit_data):
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"n_components": 5},
+        {"tied_weights": False},
+        {"activation": "tanh"},
+        {"loss": "cross_entropy"},
+    ],
+    ids=str,
+)
+def test_going_on_as_another_model_is_refused(parameters, small, unit_data):
     model = small(warm_start=True).fit(unit_data).set_params(**parameters)
     for method in (model.fit, model.partial_fit):
         with pytest.raises(ValueError, match="cannot go on"):
             method(unit_data)
     model.set_params(warm_start=False).fit(unit_data)
+
+
+def test_a_warm_start_holds_out_the_same_rows(small, digits, monkeypatch):
+    subsets = []
+    start = ContractiveAutoencoder._training
+
+    def spy(self, data, rows, **how):
+        subsets.append(how["validation"].subset)
+        return start(self, data, rows, **how)
+
+    monkeypatch.setattr(ContractiveAutoencoder, "_training", spy)
+    model = small(warm_start=True, early_stopping=True)
+    for _ in range(3):
+        model.fit(digits[0][:100])
+    assert_array_equal(subsets[1], subsets[0])
+    assert_array_equal(subsets[2], subsets[0])
+
+
+def test_weights_from_elsewhere_can_be_trained_on(small, unit_data):
+    """Fitted attributes are enough; there need be no solver to go on from."""
+    model = small().fit(unit_data)
+    model._training_state = None
+    assert model.partial_fit(unit_data).n_iter_ == len(model.loss_curve_)
 
 
 def test_the_solver_may_change_between_fits(small, unit_data):
@@ -542,6 +622,21 @@ def test_sparse_input_gives_the_same_model(kind, interface, small, unit_data):
     assert_same_model(dense, thin, rtol=1e-12)
     assert_array_equal(thin.transform(X_sparse), dense.transform(X))
     assert_allclose(thin.score_samples(X_sparse), dense.score_samples(X))
+
+
+def test_repeated_entries_of_a_sparse_matrix_add_up(small, unit_data):
+    entries = ([0.6, 0.3, 1.0], ([0, 0, 1], [2, 2, 0]))
+    X = sparse.csr_array(sparse.coo_array(entries, shape=(3, 4)))
+    twice = sparse.csr_array(
+        (np.array([0.6, 0.3, 1.0]), np.array([2, 2, 0]), np.array([0, 2, 3, 3])),
+        shape=(3, 4),
+    )
+    once = small(loss="cross_entropy").fit(X)
+    assert_same_model(once, small(loss="cross_entropy").fit(twice), rtol=0)
+    assert twice.nnz == 3
+    twice.data[1] = 0.6
+    with pytest.raises(ValueError, match=r"to 1\.2\."):
+        small(loss="cross_entropy").fit(twice)
 
 
 def test_sparse_input_is_never_densified_as_a_whole(small, monkeypatch):
@@ -574,9 +669,17 @@ def test_memory_mapped_data_gives_the_same_model_uncopied(
         return start(self, data, rows, **how)
 
     monkeypatch.setattr(ContractiveAutoencoder, "_training", spy)
-    from_disk, from_memory = small().fit(mapped), small().fit(X)
-    assert np.shares_memory(matrices[0], mapped)
-    assert_same_model(from_disk, from_memory, rtol=0)
+    for method, parameters in [
+        ("fit", {}),
+        ("fit", {"early_stopping": True}),
+        ("partial_fit", {}),
+    ]:
+        from_disk, from_memory = (
+            getattr(small(**parameters), method)(data) for data in (mapped, X)
+        )
+        assert np.shares_memory(matrices[-2], mapped)
+        assert_same_model(from_disk, from_memory, rtol=0)
+    assert_array_equal(from_disk.transform(mapped), from_memory.transform(X))
 
 
 @pytest.mark.parametrize(
@@ -632,13 +735,28 @@ def test_read_only_data_is_accepted_and_data_is_not_changed(small, unit_data):
     assert_array_equal(writeable, X)
 
 
-def test_transform_works_in_chunks(small, digits, monkeypatch):
+@pytest.mark.parametrize("make", [np.asarray, sparse.csr_array])
+@pytest.mark.parametrize(
+    "method", ["transform", "inverse_transform", "score_samples", "score"]
+)
+def test_passes_over_rows_work_in_chunks(method, make, small, digits, monkeypatch):
+    """The same numbers, and never more rows at a time than the bound allows."""
     X, _ = digits
     model = small().fit(X)
-    whole, scores = model.transform(X), model.score_samples(X)
-    monkeypatch.setattr("skcae._core.arrays.CHUNK_ELEMENTS", 64 * 100)
-    assert_allclose(model.transform(X), whole, rtol=1e-13)
-    assert_allclose(model.score_samples(X), scores, rtol=1e-12)
+    if method == "inverse_transform":
+        X, make = model.transform(X), np.asarray
+    whole = getattr(model, method)(X)
+    sizes = []
+    to_tensor = arrays.to_tensor
+
+    def spy(array, *where):
+        sizes.append(len(array))
+        return to_tensor(array, *where)
+
+    monkeypatch.setattr(arrays, "CHUNK_ELEMENTS", 64 * 100)
+    monkeypatch.setattr(arrays, "to_tensor", spy)
+    assert_allclose(getattr(model, method)(make(X)), whole, rtol=1e-11)
+    assert sizes == [*[100] * 17, 97]
 
 
 def test_inverse_transform_refuses_other_widths(small, unit_data):
@@ -735,6 +853,17 @@ def test_global_random_states_are_left_alone(small, unit_data):
         assert torch.equal(torch.get_rng_state(), torch_state)
 
 
+def test_a_default_device_of_torch_makes_no_difference(small, digits):
+    X = digits[0][:150]
+    plain = small(early_stopping=True).fit(X)
+    torch.set_default_device("meta")
+    try:
+        other = small(early_stopping=True).fit(X).partial_fit(X)
+    finally:
+        torch.set_default_device(None)
+    assert_same_model(plain.partial_fit(X), other, rtol=0)
+
+
 def test_seeds(small, digits):
     X = digits[0][:150]
     assert_same_model(small().fit(X), small().fit(X), rtol=0)
@@ -808,27 +937,38 @@ def test_divergence_names_the_epoch_the_rate_and_what_to_try(method, small, digi
     ("parameters", "change", "message"),
     [
         ({**DIVERGENT, "batch_size": 1}, lambda X: X, "diverged"),
+        ({"activation": "softmax"}, lambda X: X, "'activation' parameter"),
+        ({"learning_rate": -1}, lambda X: X, "'learning_rate' parameter"),
         ({}, lambda X: np.full_like(X, np.nan), "NaN"),
         ({"device": "cuda:63"}, lambda X: X, "Available devices"),
         ({"activation": "relu", "hessian_penalty": 1}, lambda X: X, "no effect"),
         ({"loss": "cross_entropy"}, lambda X: 9 * X, "MinMaxScaler"),
         ({"n_components": 0}, lambda X: X, "'n_components' parameter"),
     ],
-    ids=["divergence", "nan", "device", "hessian", "range", "parameter"],
+    ids=[
+        "divergence",
+        "activation",
+        "rate",
+        "nan",
+        "device",
+        "hessian",
+        "range",
+        "parameter",
+    ],
 )
 def test_a_failed_refit_leaves_the_old_model(
     parameters, change, message, method, small, unit_data
 ):
     frame = pd.DataFrame(unit_data, columns=list("abcdefgh"))
-    model = small().fit(frame)
+    # So that the refit fails by what it is to fail by, not by the change of activation.
+    start = {"activation": "identity"} if message == "diverged" else {}
+    model = small(**start).fit(frame)
+    codes, scores = model.transform(frame), model.score_samples(frame)
     before = pickle.loads(pickle.dumps(vars(model)))
     # Only `fit` takes other columns, which must not stick when it fails later.
     X = pd.DataFrame(change(unit_data), columns=frame.columns)
     if method == "fit":
         X = X.add_prefix("other_").join(X)
-    elif message.startswith("'n_components'"):
-        # scikit-learn validates parameters at the first partial_fit only.
-        message = "cannot go on"
     with pytest.raises(ValueError, match=message):
         getattr(model.set_params(**parameters), method)(X)
     after = fitted_state(model)
@@ -837,6 +977,9 @@ def test_a_failed_refit_leaves_the_old_model(
         assert_array_equal(value, before[name])
     for name, value in model._training_state["solver_state"].items():
         assert_array_equal(value, before["_training_state"]["solver_state"][name])
+    # The model is what it was fitted as, although the parameters have changed.
+    assert_array_equal(model.transform(frame), codes)
+    assert_array_equal(model.score_samples(frame), scores)
 
 
 def test_an_interrupt_leaves_the_last_complete_epoch(small, digits, monkeypatch):
@@ -860,6 +1003,31 @@ def test_an_interrupt_leaves_the_last_complete_epoch(small, digits, monkeypatch)
     with pytest.warns(ConvergenceWarning):
         three = clone(model).set_params(max_iter=3).fit(X)
     assert_same_model(model, three, rtol=0)
+    # The solver had gone on; it starts afresh, in the order of the fourth epoch.
+    assert model._training_state["solver_state"] == {}
+    assert_array_equal(
+        model._training_state["generator"], three._training_state["generator"]
+    )
+
+
+INTERRUPTED = """
+import os, signal, threading, numpy as np
+from skcae import ContractiveAutoencoder
+X = np.random.default_rng(0).random((2000, 50))
+model = ContractiveAutoencoder(100, max_iter=100_000, tol=0, random_state=0)
+threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT)).start()
+try:
+    model.fit(X)
+except KeyboardInterrupt:
+    print(model.n_iter_ == len(model.loss_curve_) > 0, model.transform(X).shape)
+"""
+
+
+def test_a_real_interrupt():
+    out = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED], capture_output=True, text=True, check=True
+    )
+    assert out.stdout == "True (2000, 100)\n"
 
 
 def test_an_interrupt_before_the_first_epoch_leaves_nothing(

@@ -3,7 +3,6 @@
 Every test would fail if our penalty had the mistake that its name says.
 """
 
-import numpy as np
 import pytest
 import torch
 
@@ -180,7 +179,7 @@ def test_the_gradient_has_no_factor_of_a_half(layer, X):
             )
 
 
-@pytest.mark.parametrize("copies", [1, 4])
+@pytest.mark.parametrize("copies", [2, 4])
 def test_the_hessian_term_does_not_depend_on_the_layers_size(copies, layer, X):
     """A mean over units and inputs would make γ mean something else for each layer."""
     parameters = layer()
@@ -259,9 +258,3 @@ def test_the_penalty_contracts(digits, small):
     ]
     assert norms[1] < 0.85 * norms[0]
     assert norms[2] < 0.6 * norms[1]
-
-
-def test_mean_norm_is_not_the_root_of_the_mean_square(digits, small):
-    X, _ = digits
-    norms = jacobian_norm(small(loss="cross_entropy").fit(X), X)
-    assert norms.mean() < np.sqrt((norms**2).mean()) * (1 - 1e-4)

@@ -32,3 +32,19 @@ def test_the_commands_are_targets_of_the_makefile():
     assert commands[:2] == ["demo", "test"]
     for command in commands:
         assert f"\n{command}:" in makefile
+
+
+@pytest.mark.parametrize("data", ["digits", "mnist"])
+def test_the_tables_are_the_benchmarks(data):
+    """Each line of the README's table is one that the benchmark wrote."""
+    folder = README.parent / "benchmarks" / "results" / f"linear_svm_{data}"
+    written = (folder / "table.md").read_text(encoding="utf-8")
+    lines = [
+        [cell.strip() for cell in line.split("|")[1:6]]
+        for line in written.splitlines()
+        if line.startswith(("| raw", "| PCA", "| basic", "| contractive"))
+    ]
+    readme = README.read_text(encoding="utf-8").replace("**", "")
+    assert len(lines) == 4
+    for line in lines:
+        assert f"| {' | '.join(line)} |" in readme

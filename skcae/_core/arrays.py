@@ -1,6 +1,6 @@
 """Between NumPy and torch: devices, dtypes, random generators and rows of data.
 
-This is the only file that converts; everything else in the core sees tensors.
+Data and weights are converted here and nowhere else.
 """
 
 from collections.abc import Iterator
@@ -28,20 +28,23 @@ def available_devices() -> list[str]:
     return devices
 
 
-def resolve_device(device: str | torch.device) -> torch.device:
-    """Turn a device name into a device that exists here.
+def resolve_device(device: str | torch.device, dtype: np.dtype[Any]) -> torch.device:
+    """Turn a device name into a device that exists here and computes in this dtype.
 
     Raises
     ------
     ValueError
-        If the name is not a device's, or the device is not on this machine.
+        If the name is not a device's, the device is not on this machine, or it does
+        not compute in this dtype.
     """
     try:
         resolved = torch.device(device)
         if resolved.type == "meta":
             raise RuntimeError("the meta device holds no data")
+        if resolved.type == "mps" and dtype == np.float64:
+            raise RuntimeError("it has no float64, pass float32 data")
         torch.empty(0, device=resolved)
-    except (RuntimeError, AssertionError) as error:
+    except (RuntimeError, AssertionError, ImportError) as error:
         reason = str(error).splitlines()[0]
         raise ValueError(
             f"device={str(device)!r} cannot be used here: {reason}. "
@@ -50,20 +53,23 @@ def resolve_device(device: str | torch.device) -> torch.device:
     return resolved
 
 
-def resolve_device_or_cpu(device: str | torch.device) -> torch.device:
+def resolve_device_or_cpu(
+    device: str | torch.device, dtype: np.dtype[Any]
+) -> torch.device:
     """Resolve the device, or fall back to the processor where it is missing.
 
     A model fitted on an accelerator must work on a machine without one.
     """
     try:
-        return resolve_device(device)
+        return resolve_device(device, dtype)
     except ValueError:
         return torch.device("cpu")
 
 
 def working_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
     """Return float32 for float32 and float64 for everything else."""
-    return np.dtype(np.float32) if dtype == np.float32 else np.dtype(np.float64)
+    is_single = dtype.newbyteorder("=") == np.float32
+    return np.dtype(np.float32) if is_single else np.dtype(np.float64)
 
 
 def torch_dtype(dtype: np.dtype[Any]) -> torch.dtype:
@@ -92,6 +98,11 @@ def to_array(tensor: Tensor) -> Array:
 def make_generator(seed: int) -> torch.Generator:
     """Make a generator on the processor, so that all devices draw the same numbers."""
     return torch.Generator().manual_seed(seed)
+
+
+def resume_generator(state: Array) -> torch.Generator:
+    """Make a generator that goes on from a saved state."""
+    return torch.Generator().set_state(torch.from_numpy(state.copy()))
 
 
 def row_slices(n_rows: int, n_columns: int) -> Iterator[slice]:

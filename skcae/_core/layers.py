@@ -28,7 +28,10 @@ def initial_parameters(
 
     def weights() -> Tensor:
         draw = torch.rand(
-            (n_components, n_features), generator=generator, dtype=torch.float64
+            (n_components, n_features),
+            generator=generator,
+            dtype=torch.float64,
+            device="cpu",
         )
         return (2.0 * bound * draw - bound).to(device=device, dtype=dtype)
 

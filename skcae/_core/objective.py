@@ -47,8 +47,8 @@ class Penalty(Protocol):
     """What the objective needs of a penalty on the encoder."""
 
     @property
-    def n_derivatives(self) -> int:
-        """How many derivatives of φ the gradient takes."""
+    def order(self) -> int:
+        """The highest derivative of φ in its value; its gradient takes one more."""
 
     def value(self, derivatives: Sequence[Tensor], squared_rows: Tensor, /) -> Tensor:
         """Return the penalty of each row."""
@@ -68,17 +68,17 @@ class Objective:
     penalties: tuple[tuple[float, Penalty], ...] = ()
 
     @property
-    def n_derivatives(self) -> int:
-        """How many derivatives of φ the gradient takes: at least φ' itself."""
-        return max([1, *(penalty.n_derivatives for _, penalty in self.penalties)])
+    def order(self) -> int:
+        """The highest derivative of φ in the value; the gradient takes one more."""
+        return max([penalty.order for _, penalty in self.penalties], default=0)
 
     def per_sample(self, parameters: Parameters, X: Tensor) -> Tensor:
         """Return loss plus penalties for each row of X, shape (n,)."""
         a = pre_activations(parameters, X)
         h = self.activation(a)
-        derivatives = self.activation.derivatives(a, h, self.n_derivatives)
-        value = self.loss.value(X, pre_outputs(parameters, h))
-        return value + self._penalty(parameters, derivatives)
+        derivatives = self.activation.derivatives(a, h, self.order)
+        loss = self.loss.value(X, pre_outputs(parameters, h))
+        return loss + self._penalty(derivatives, squared_row_norms(parameters))
 
     def value_and_gradient(
         self, parameters: Parameters, X: Tensor, weights: Tensor
@@ -88,19 +88,19 @@ class Objective:
         a = pre_activations(parameters, X)
         h = self.activation(a)
         z = pre_outputs(parameters, h)
-        derivatives = self.activation.derivatives(a, h, self.n_derivatives)
-        value = self.loss.value(X, z) + self._penalty(parameters, derivatives)
+        derivatives = self.activation.derivatives(a, h, self.order + 1)
+        squared_rows = squared_row_norms(parameters)
+        value = self.loss.value(X, z) + self._penalty(derivatives, squared_rows)
 
         dz = self.loss.gradient(X, z) * weights[:, None]
         da = (dz @ decoder_weights(parameters).mT) * derivatives[0]
-        row_factors = torch.zeros_like(parameters["intercept_hidden"])
-        squared_rows = squared_row_norms(parameters)
+        row_factors = torch.zeros_like(squared_rows)
         for strength, penalty in self.penalties:
             through_a, through_rows = penalty.gradient(
                 derivatives, squared_rows, weights
             )
-            da = da.add_(through_a, alpha=strength)
-            row_factors = row_factors.add_(through_rows, alpha=strength)
+            da.add_(through_a, alpha=strength)
+            row_factors.add_(through_rows, alpha=strength)
 
         gradient = {
             "components": (da.mT @ X).add_(
@@ -116,9 +116,8 @@ class Objective:
         return weights @ value, gradient
 
     def _penalty(
-        self, parameters: Parameters, derivatives: Sequence[Tensor]
+        self, derivatives: Sequence[Tensor], squared_rows: Tensor
     ) -> Tensor | float:
-        squared_rows = squared_row_norms(parameters)
         return sum(
             strength * penalty.value(derivatives, squared_rows)
             for strength, penalty in self.penalties

@@ -14,6 +14,10 @@ from skcae._core.solvers import Solver
 
 Schedule = Callable[[int], float]
 
+# Steps between two looks at whether the objective is still finite. Each look waits for
+# the device.
+CHECK_EVERY = 100
+
 
 def constant_rate(learning_rate: float) -> Schedule:
     """Keep the rate."""
@@ -36,6 +40,12 @@ def linear_rate(learning_rate: float, n_steps: int) -> Schedule:
     return rate
 
 
+def random_order(n_rows: int, generator: torch.Generator) -> Array:
+    """Draw a permutation of the rows."""
+    order: Array = torch.randperm(n_rows, generator=generator, device="cpu").numpy()
+    return order
+
+
 def batches(
     n_rows: int, batch_size: int, *, shuffle: bool, generator: torch.Generator
 ) -> Iterator[Array | slice]:
@@ -46,11 +56,7 @@ def batches(
     if batch_size >= n_rows:
         yield slice(None)
         return
-    order = (
-        torch.randperm(n_rows, generator=generator).numpy()
-        if shuffle
-        else np.arange(n_rows)
-    )
+    order = random_order(n_rows, generator) if shuffle else np.arange(n_rows)
     for start in range(0, n_rows, batch_size):
         yield order[start : start + batch_size]
 
@@ -127,8 +133,10 @@ class Training:
         For each epoch the mean objective of the validation data at its end.
     completed : dict of tensors
         The parameters at the end of the last complete epoch.
+    completed_generator : tensor
+        The state of the generator then.
     best : dict of tensors
-        Those of the epoch that was best on the validation data.
+        The parameters of the epoch that was best on the validation data.
     """
 
     def __init__(
@@ -166,17 +174,23 @@ class Training:
         self.loss_curve: list[float] = []
         self.validation_curve: list[float] = []
         self.completed: Parameters = {}
+        self.completed_generator = generator.get_state()
         self.best: Parameters = {}
 
     def run_epoch(self) -> None:
         """Pass once over the training data and add to the record."""
         value = self._pass()
         completed = copy_of(self.parameters)
+        order = self.generator.get_state()
         if self.validation is not None:
-            self._validate(completed, self.validation)
-        # Last, so that an interrupt before leaves the record of the epoch before.
+            held_out = mean_objective(self.objective, completed, self.validation)
+            if held_out < min(self.validation_curve, default=math.inf):
+                self.best = completed
+            self.validation_curve.append(held_out)
+        # Nothing here takes time: an interrupt finds the record of a whole epoch.
         self.loss_curve.append(value)
         self.completed = completed
+        self.completed_generator = order
 
     def _pass(self) -> float:
         values: list[Tensor] = []
@@ -196,14 +210,10 @@ class Training:
             self.step += 1
             values.append(value)
             sizes.append(X.shape[0])
+            if self.step % CHECK_EVERY == 0 and not bool(value.isfinite()):
+                break
         # One transfer for the epoch, not one for each step.
         return float(np.average(torch.stack(values).cpu().numpy(), weights=sizes))
-
-    def _validate(self, completed: Parameters, validation: Rows) -> None:
-        value = mean_objective(self.objective, completed, validation)
-        if value < min(self.validation_curve, default=math.inf):
-            self.best = completed
-        self.validation_curve.append(value)
 
     @property
     def _watched_curve(self) -> list[float]:
@@ -223,8 +233,11 @@ class Training:
             and all(bool(tensor.isfinite().all()) for tensor in self.completed.values())
         )
 
-    def has_converged(self) -> bool:
-        """Whether the objective has stalled and the rate has run out."""
+    def should_end(self) -> bool:
+        """Judge whether the objective has stalled and the rate has run out.
+
+        To be called after each epoch: at a stall the rate begins its last fall.
+        """
         n_done = len(self.loss_curve)
         if self.stalled_at is None:
             stalled = has_stalled(self._watched_curve, self.n_iter_no_change, self.tol)

@@ -113,7 +113,7 @@ def saturation(encoder: BaseAutoencoder, X: Any) -> np.ndarray:
     0.0
     """
     check_encoder(encoder)
-    threshold = SATURATED_SLOPE * ACTIVATIONS[encoder.activation].largest_slope
+    threshold = SATURATED_SLOPE * ACTIVATIONS[encoder._fitted_activation].largest_slope
 
     def fractions(parameters: Parameters, rows: Tensor) -> Tensor:
         slopes = _slopes(encoder, parameters, rows)
@@ -135,6 +135,6 @@ def check_encoder(encoder: Any) -> None:
 
 def _slopes(encoder: BaseAutoencoder, parameters: Parameters, rows: Tensor) -> Tensor:
     """Return φ'(a) for each row and hidden unit, (n, h)."""
-    activation = ACTIVATIONS[encoder.activation]
+    activation = ACTIVATIONS[encoder._fitted_activation]
     a = pre_activations(parameters, rows)
     return activation.derivatives(a, activation(a), 1)[0]

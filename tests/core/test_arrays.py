@@ -14,18 +14,24 @@ from skcae._core.arrays import (
 )
 
 CPU = torch.device("cpu")
-FLOAT64 = np.dtype(np.float64)
+FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 
 
-@pytest.mark.parametrize("name", ["cuda", "cuda:7", "nonsense", "meta", "mps"])
+@pytest.mark.parametrize("name", ["cuda", "cuda:7", "nonsense", "meta", "mps", "hpu"])
 def test_a_missing_device_is_refused_with_those_there_are(name):
     if name == "cuda" and torch.cuda.is_available():
         pytest.skip("CUDA is here")
     if name == "mps" and torch.backends.mps.is_available():
         pytest.skip("MPS is here")
     with pytest.raises(ValueError, match=rf"device='{name}'.*Available devices: cpu"):
-        resolve_device(name)
-    assert resolve_device_or_cpu(name) == CPU
+        resolve_device(name, FLOAT32)
+    assert resolve_device_or_cpu(name, FLOAT32) == CPU
+
+
+def test_a_device_without_float64_says_so():
+    with pytest.raises(ValueError, match=r"'mps' cannot .* no float64, pass float32"):
+        resolve_device("mps", FLOAT64)
+    assert resolve_device_or_cpu("mps", FLOAT64) == CPU
 
 
 def test_available_devices_lists_the_accelerators(monkeypatch):
@@ -42,7 +48,7 @@ def test_available_devices_lists_the_accelerators(monkeypatch):
         ("f2", "f8"),
         ("i4", "f8"),
         ("?", "f8"),
-        (">f4", "f8"),
+        (">f4", "f4"),
     ],
 )
 def test_working_dtype(dtype, expected):

@@ -1,0 +1,123 @@
+"""What a fitted autoencoder keeps, all of it as NumPy arrays."""
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from skcae._core.arrays import to_array, to_tensor
+from skcae._core.layers import Parameters
+from skcae._core.solvers import SolverState
+from skcae._core.training import Training
+from skcae._validation import CheckedData
+
+# Fitted attributes that some configurations have and others do not.
+OPTIONAL_ATTRIBUTES = (
+    "feature_names_in_",
+    "decoder_components_",
+    "validation_loss_curve_",
+)
+
+
+class FittedStateMixin:
+    """The fitted attributes: how they come from a training and go into the next."""
+
+    # Parameters that it reads.
+    activation: str
+    loss: str
+    solver: str
+
+    # Fitted attributes, documented where the public class is.
+    components_: np.ndarray
+    intercept_hidden_: np.ndarray
+    intercept_visible_: np.ndarray
+    loss_curve_: np.ndarray
+    # The model is what it was fitted as, whatever its parameters have become since.
+    _fitted_activation: str
+    _fitted_loss: str
+    # What warm_start and partial_fit go on from, besides the weights: the solver's name
+    # and state, and the generator's.
+    _training_state: dict[str, Any] | None = None
+
+    def _check_goes_on(self) -> None:
+        """Refuse to go on from a model of another kind."""
+        fitted = {
+            "n_components": self.components_.shape[0],
+            "tied_weights": self._decoder_components is None,
+            "activation": self._fitted_activation,
+            "loss": self._fitted_loss,
+        }
+        for name, value in fitted.items():
+            now = getattr(self, name)
+            if now != value:
+                raise ValueError(
+                    f"The fitted model has {name}={value!r}, but the parameter is now "
+                    f"{now!r}: training cannot go on from it. Set it back, or fit anew "
+                    "with warm_start=False."
+                )
+
+    def _fitted_attributes(
+        self, training: Training, data: CheckedData, parameters: Parameters
+    ) -> dict[str, Any]:
+        """Describe the model that has these parameters, as NumPy arrays."""
+        earlier = self.loss_curve_ if data.goes_on else np.empty(0)
+        curve = np.concatenate([earlier, training.loss_curve])
+        attributes: dict[str, Any] = {
+            **data.columns,
+            **{f"{name}_": to_array(parameters[name]) for name in parameters},
+            "loss_curve_": curve,
+            "n_iter_": len(curve),
+            "_fitted_activation": self.activation,
+            "_fitted_loss": self.loss,
+        }
+        if training.validation_curve:
+            attributes["validation_loss_curve_"] = np.array(training.validation_curve)
+        return attributes
+
+    def _finish(
+        self,
+        training: Training,
+        data: CheckedData,
+        parameters: Parameters,
+        *,
+        in_step: bool = True,
+    ) -> None:
+        """Become the fitted model: the only place where fitted attributes change.
+
+        `in_step` says whether the solver's state belongs to these parameters.
+        """
+        attributes = self._fitted_attributes(training, data, parameters)
+        for name in OPTIONAL_ATTRIBUTES:
+            self.__dict__.pop(name, None)
+        self.__dict__.update(attributes)
+        state = training.solver.state if in_step else {}
+        self._training_state = {
+            "solver": self.solver,
+            "solver_state": {name: to_array(tensor) for name, tensor in state.items()},
+            "generator": training.completed_generator.numpy(),
+        }
+
+    @property
+    def _decoder_components(self) -> np.ndarray | None:
+        return getattr(self, "decoder_components_", None)
+
+    def _parameters(self, dtype: np.dtype[Any], device: torch.device) -> Parameters:
+        """Give the fitted weights as tensors, to be read only."""
+        arrays = {
+            "components": self.components_,
+            "intercept_hidden": self.intercept_hidden_,
+            "intercept_visible": self.intercept_visible_,
+        }
+        if self._decoder_components is not None:
+            arrays["decoder_components"] = self._decoder_components
+        return {name: to_tensor(array, dtype, device) for name, array in arrays.items()}
+
+    def _solver_state(self) -> SolverState | None:
+        """Give the solver's state, if the solver is still the same."""
+        before = self._training_state
+        if not before or before["solver"] != self.solver:
+            return None
+        return {
+            name: to_tensor(array, array.dtype, torch.device("cpu"))
+            for name, array in before["solver_state"].items()
+        }
