@@ -24,7 +24,7 @@ from sklearn.svm import LinearSVC
 
 from skcae import ContractiveAutoencoder
 from skcae._core import arrays
-from skcae._core.solvers import Adam
+from skcae._core.solvers import Adam, Sgd
 from skcae.activations import ACTIVATIONS
 from tests import oracles
 
@@ -930,6 +930,21 @@ def test_divergence_names_the_epoch_the_rate_and_what_to_try(method, small, digi
     with pytest.raises(ValueError, match=r"diverged in epoch 1 .*=1e\+20.* nan") as e:
         getattr(model, method)(digits[0][:200])
     assert "smaller learning_rate" in str(e.value)
+
+
+def test_divergence_stops_a_long_epoch(small, monkeypatch):
+    steps = []
+    update = Sgd.update
+
+    def counted(self, gradient, rate):
+        steps.append(rate)
+        update(self, gradient, rate)
+
+    monkeypatch.setattr(Sgd, "update", counted)
+    X = np.random.default_rng(0).random((5000, 4))
+    with pytest.raises(ValueError, match="diverged in epoch 1"):
+        small(batch_size=1, **DIVERGENT).fit(X)
+    assert len(steps) == 100
 
 
 @pytest.mark.parametrize("method", ["fit", "partial_fit"])
