@@ -219,13 +219,13 @@ def run_all(task, methods):
         for method in methods
         for seed in range(len(task.splits))
     ]
-    parallel = joblib.Parallel(
-        n_jobs=min(os.cpu_count() or 1, len(jobs)), return_as="generator_unordered"
-    )
     print(f"{len(jobs)} runs on {task.name}", file=sys.stderr, flush=True)
     rows, encoders = [], {}
     started = time.perf_counter()
+    n_jobs = min(os.cpu_count() or 1, len(jobs))
+    # Parallel takes its backend, and the threads of each worker, when it is made.
     with joblib.parallel_config("loky", inner_max_num_threads=1):
+        parallel = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered")
         for row, encoder in parallel(jobs):
             rows.append(row)
             if encoder is not None:

@@ -94,7 +94,7 @@ class FittedStateMixin:
         self._training_state = {
             "solver": self.solver,
             "solver_state": {name: to_array(tensor) for name, tensor in state.items()},
-            "generator": training.completed_generator.numpy(),
+            "generator": to_array(training.completed_generator),
         }
 
     @property

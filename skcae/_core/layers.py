@@ -50,6 +50,11 @@ def decoder_weights(parameters: Parameters) -> Tensor:
     return parameters.get("decoder_components", parameters["components"])
 
 
+def squared_row_norms(parameters: Parameters) -> Tensor:
+    """Return ‖W_j‖² for each hidden unit, shape (h,)."""
+    return parameters["components"].square().sum(1)
+
+
 def pre_activations(parameters: Parameters, X: Tensor) -> Tensor:
     """Return a = Wx + b for each row x, shape (n, h)."""
     return torch.addmm(parameters["intercept_hidden"], X, parameters["components"].mT)

@@ -20,6 +20,7 @@ from skcae._core.layers import (
     decoder_weights,
     pre_activations,
     pre_outputs,
+    squared_row_norms,
 )
 
 
@@ -122,8 +123,3 @@ class Objective:
             strength * penalty.value(derivatives, squared_rows)
             for strength, penalty in self.penalties
         )
-
-
-def squared_row_norms(parameters: Parameters) -> Tensor:
-    """Return ‖W_j‖² for each hidden unit, shape (h,)."""
-    return parameters["components"].square().sum(1)

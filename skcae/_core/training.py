@@ -40,6 +40,11 @@ def linear_rate(learning_rate: float, n_steps: int) -> Schedule:
     return rate
 
 
+def falling_rate(rate: Schedule, step: int, n_steps: int) -> Schedule:
+    """Let a rate fall to zero within n_steps from the given step."""
+    return lambda at: rate(at) * max(0.0, 1.0 - (at - step) / n_steps)
+
+
 def random_order(n_rows: int, generator: torch.Generator) -> Array:
     """Draw a permutation of the rows."""
     order: Array = torch.randperm(n_rows, generator=generator, device="cpu").numpy()
@@ -69,11 +74,6 @@ def mean_objective(objective: Objective, parameters: Parameters, rows: Rows) -> 
         total += float(weights @ objective.per_sample(parameters, X))
         weight += float(weights.sum())
     return total / weight
-
-
-def falling_rate(rate: Schedule, step: int, n_steps: int) -> Schedule:
-    """Let a rate fall to zero within n_steps from the given step."""
-    return lambda at: rate(at) * max(0.0, 1.0 - (at - step) / n_steps)
 
 
 def has_stalled(curve: Sequence[float], n_epochs: int, tol: float) -> bool:
@@ -187,7 +187,8 @@ class Training:
             if held_out < min(self.validation_curve, default=math.inf):
                 self.best = completed
             self.validation_curve.append(held_out)
-        # Nothing here takes time: an interrupt finds the record of a whole epoch.
+        # Nothing from the last comparison on takes time, so that an interrupt finds
+        # the record of a whole epoch.
         self.loss_curve.append(value)
         self.completed = completed
         self.completed_generator = order

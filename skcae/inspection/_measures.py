@@ -8,7 +8,7 @@ from torch import Tensor
 
 from skcae._base import BaseAutoencoder
 from skcae._core.jacobian import squared_norm
-from skcae._core.layers import Parameters, pre_activations
+from skcae._core.layers import Parameters, pre_activations, squared_row_norms
 from skcae._validation import check_X
 from skcae.activations import ACTIVATIONS
 
@@ -61,10 +61,8 @@ def jacobian_norm(encoder: BaseAutoencoder, X: Any) -> np.ndarray:
     check_encoder(encoder)
 
     def norms(parameters: Parameters, rows: Tensor) -> Tensor:
-        squared_rows = parameters["components"].square().sum(1)
-        return squared_norm(
-            [_slopes(encoder, parameters, rows)], squared_rows, 1
-        ).sqrt()
+        slopes = _slopes(encoder, parameters, rows)
+        return squared_norm([slopes], squared_row_norms(parameters), 1).sqrt()
 
     return encoder._map_rows(check_X(encoder, X), norms)
 
