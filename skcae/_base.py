@@ -191,12 +191,13 @@ class BaseAutoencoder(
         shape = (X.shape[0],) if n_columns is None else (X.shape[0], n_columns)
         result = np.empty(shape, dtype)
         widest = max(self.components_.shape)
-        for part, rows, _ in Rows(X, dtype=dtype, device=device).chunks(widest):
+        for part, rows in Rows(X, dtype=dtype, device=device).chunks(widest):
             result[part] = to_array(function(parameters, rows))
         return result
 
     def _encode(self, parameters: Parameters, X: Tensor) -> Tensor:
-        return ACTIVATIONS[self._fitted_activation](pre_activations(parameters, X))
+        in_place = ACTIVATIONS[self._fitted_activation].in_place
+        return in_place(pre_activations(parameters, X))
 
     def _decode(self, parameters: Parameters, H: Tensor) -> Tensor:
         return LOSSES[self._fitted_loss].output(pre_outputs(parameters, H))

@@ -103,7 +103,7 @@ class EpochFitMixin(FittedStateMixin, CallbackSupportMixin):
             estimator is then what it was before.
         KeyboardInterrupt
             If the fit is interrupted. The estimator is then the model of the last
-            complete epoch.
+            complete epoch, or with `early_stopping` of the best.
 
         Warns
         -----
@@ -158,10 +158,11 @@ class EpochFitMixin(FittedStateMixin, CallbackSupportMixin):
             self._training_rows(data, data.sample_weight),
             generator=self._generator(goes_on=goes_on),
             rate=constant_rate(self.learning_rate),
+            keeps_epochs=False,
         )
         training.run_epoch()
         self._check_finite(training)
-        self._finish(training, data, training.completed)
+        self._finish(training, data, training.parameters)
         return self
 
     # ---- what the parameters name -----------------------------------------------
@@ -252,7 +253,7 @@ class EpochFitMixin(FittedStateMixin, CallbackSupportMixin):
             data,
             weights,
             dtype=working_dtype(data.X.dtype),
-            bounds=LOSSES[self.loss].bounds,
+            bounds=data.clip_to,
             subset=subset,
         )
 
@@ -275,6 +276,7 @@ class EpochFitMixin(FittedStateMixin, CallbackSupportMixin):
         generator: torch.Generator,
         rate: Schedule,
         validation: Rows | None = None,
+        keeps_epochs: bool = True,
     ) -> Training:
         """Set up training from fresh weights, or from the fitted ones."""
         objective = self._objective()
@@ -306,6 +308,7 @@ class EpochFitMixin(FittedStateMixin, CallbackSupportMixin):
             shuffle=self.shuffle,
             generator=generator,
             validation=validation,
+            keeps_epochs=keeps_epochs,
         )
 
     def _run_fit(
@@ -319,11 +322,14 @@ class EpochFitMixin(FittedStateMixin, CallbackSupportMixin):
                 self._run_epochs(training, data, call, context, log)
             except KeyboardInterrupt:
                 # Raised again: a search must not take a truncated fit for a whole one.
-                if training.completed:
-                    self._finish(training, data, training.completed, in_step=False)
+                if training.kept:
+                    self._finish(training, data, training.kept, in_step=False)
                 raise
-            best = training.best or training.completed
-            self._finish(training, data, best, in_step=best is training.completed)
+            if training.validation is None:
+                self._finish(training, data, training.parameters)
+            else:
+                is_last = training.kept_epoch == len(training.loss_curve)
+                self._finish(training, data, training.kept, in_step=is_last)
             context.call_on_fit_task_end(**call, reconstruction_attributes={})
 
     def _run_epochs(
@@ -348,7 +354,7 @@ class EpochFitMixin(FittedStateMixin, CallbackSupportMixin):
                     # may have been fitted before.
                     **dict.fromkeys(OPTIONAL_ATTRIBUTES),
                     **self._fitted_attributes(
-                        training, data, copy_of(training.completed)
+                        training, data, copy_of(training.parameters)
                     ),
                 },
             )

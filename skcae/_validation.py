@@ -36,12 +36,15 @@ class CheckedData:
         The fitted attributes that describe the columns.
     goes_on : bool
         Whether training goes on from the fitted model.
+    clip_to : (float, float) or None
+        The bounds of the loss, if X leaves them by rounding.
     """
 
     X: Any
     sample_weight: Array | None
     columns: dict[str, Any]
     goes_on: bool
+    clip_to: tuple[float, float] | None = None
 
 
 def check_X(estimator: Any, X: Any, *, reset: bool = False) -> Any:
@@ -92,11 +95,11 @@ def check_data(
     """
     scratch = copy.copy(estimator)
     X = check_X(scratch, X, reset=not goes_on)
-    check_bounds(X, loss)
+    clip_to = check_bounds(X, loss)
     weights = check_weights(sample_weight, X, all_zero=all_zero)
     known = vars(scratch)
     columns = {name: known[name] for name in COLUMN_ATTRIBUTES if name in known}
-    return CheckedData(X, weights, columns, goes_on)
+    return CheckedData(X, weights, columns, goes_on, clip_to)
 
 
 def check_held_out_data(
@@ -147,23 +150,28 @@ def normalized(weights: Array | None, rows: Array | slice) -> Array | None:
     return scaled
 
 
-def check_bounds(X: Any, loss: str) -> None:
-    """Refuse data that leaves the bounds of the loss by more than rounding."""
+def check_bounds(X: Any, loss: str) -> tuple[float, float] | None:
+    """Refuse data that leaves the bounds of the loss by more than rounding.
+
+    Returns the bounds if the data leaves them by less, so that it must be clipped.
+    """
     bounds = LOSSES[loss].bounds
     if bounds is None:
-        return
+        return None
     low, high = bounds
     if sparse.issparse(X):
         smallest, largest = X.data.min(initial=0), X.data.max(initial=0)
     else:
         smallest, largest = X.min(), X.max()
     rounding = ROUNDING.get(X.dtype.type, ROUNDING_OTHERWISE)
-    if max(low - float(smallest), float(largest) - high) > rounding:
+    excess = max(low - float(smallest), float(largest) - high)
+    if excess > rounding:
         raise ValueError(
             f"loss={loss!r} needs X in [{low:g}, {high:g}], but X ranges from "
             f"{float(smallest)!r} to {float(largest)!r}. Put a MinMaxScaler before the "
             "autoencoder, or use loss='squared_error'."
         )
+    return bounds if excess > 0 else None
 
 
 def check_hessian_penalty(strength: float, activation: str, curved: bool) -> None:

@@ -1,11 +1,12 @@
 """Elementwise activations, each with its first three derivatives.
 
 The Jacobian penalty takes φ', its gradient φ''; the Hessian penalty takes φ'', its
-gradient φ'''. Each derivative is a function of the pre-activation a and of the output
-h = φ(a), whichever is cheaper.
+gradient φ'''. All of them follow from the output h = φ(a) alone: φ' is a function of h,
+and each higher derivative one of h and those before it. The functions that compute them
+take an `out`, as torch's own do, so that training can use its memory again.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -14,6 +15,17 @@ from torch.nn import functional
 
 __all__ = ["ACTIVATIONS", "Activation"]
 
+# From (h, lower derivatives, out).
+Derivative = Callable[[Tensor, Sequence[Tensor], Tensor | None], Tensor]
+
+
+def softplus(a: Tensor) -> Tensor:
+    """Return log(1 + exp(a)).
+
+    Beyond 40 that is a to rounding, in float64 too; torch's own threshold of 20 shows.
+    """
+    return functional.softplus(a, 1.0, 40.0)
+
 
 @dataclass(frozen=True)
 class Activation:
@@ -21,10 +33,11 @@ class Activation:
 
     Parameters
     ----------
-    function : callable
-        φ, from the pre-activation a.
+    in_place : callable
+        Turns a pre-activation a into φ(a) where it stands.
     first, second, third : callable
-        φ', φ'' and φ''', from (a, h) with h = φ(a).
+        φ', φ'' and φ''', from (h, lower, out): the output h = φ(a), the derivatives
+        of lower order, and where to put the result (None for a new tensor).
     curved : bool
         Whether φ'' differs from zero on more than isolated points.
     largest_slope : float
@@ -35,89 +48,149 @@ class Activation:
     >>> import torch
     >>> from skcae.activations import ACTIVATIONS
     >>> sigmoid = ACTIVATIONS["sigmoid"]
-    >>> a = torch.zeros(1)
-    >>> sigmoid(a), sigmoid.derivatives(a, sigmoid(a), 3)
+    >>> h = sigmoid(torch.zeros(1))
+    >>> h, sigmoid.derivatives(h, 3)
     (tensor([0.5000]), [tensor([0.2500]), tensor([0.]), tensor([-0.1250])])
     """
 
-    function: Callable[[Tensor], Tensor]
-    first: Callable[[Tensor, Tensor], Tensor]
-    second: Callable[[Tensor, Tensor], Tensor]
-    third: Callable[[Tensor, Tensor], Tensor]
+    in_place: Callable[[Tensor], Tensor]
+    first: Derivative
+    second: Derivative
+    third: Derivative
     curved: bool = True
     largest_slope: float = 1.0
 
     def __call__(self, a: Tensor) -> Tensor:
         """Return φ(a)."""
-        return self.function(a)
+        return self.in_place(a.clone())
 
-    def derivatives(self, a: Tensor, h: Tensor, n: int) -> list[Tensor]:
-        """Return the first n derivatives of φ at a, given h = φ(a)."""
-        return [
-            derivative(a, h) for derivative in (self.first, self.second, self.third)[:n]
-        ]
+    def derivatives(
+        self, h: Tensor, n: int, out: Sequence[Tensor] | None = None
+    ) -> list[Tensor]:
+        """Return the first n derivatives of φ where it has the value h.
 
-
-def _zero(a: Tensor, h: Tensor) -> Tensor:
-    return torch.zeros_like(a)
-
-
-def _softplus(a: Tensor) -> Tensor:
-    # torch's own softplus is linear beyond a threshold, so its slope would not be the
-    # sigmoid that the derivatives below say it is.
-    return -functional.logsigmoid(-a)
+        `out` gives n tensors like h to put them in.
+        """
+        lower: list[Tensor] = []
+        for k, derivative in enumerate((self.first, self.second, self.third)[:n]):
+            lower.append(derivative(h, lower, None if out is None else out[k]))
+        return lower
 
 
-def _elu_bend(a: Tensor, h: Tensor) -> Tensor:
-    return torch.where(a > 0, 0.0, h + 1)
+def _zero(h: Tensor, lower: Sequence[Tensor], out: Tensor | None) -> Tensor:
+    return torch.zeros_like(h) if out is None else out.zero_()
 
 
-SIGMOID = Activation(
-    function=torch.sigmoid,
-    first=lambda a, h: h * (1 - h),
-    second=lambda a, h: h * (1 - h) * (1 - 2 * h),
-    third=lambda a, h: h * (1 - h) * (1 - 6 * h * (1 - h)),
-    largest_slope=0.25,
-)
-TANH = Activation(
-    function=torch.tanh,
-    first=lambda a, h: 1 - h**2,
-    second=lambda a, h: -2 * h * (1 - h**2),
-    third=lambda a, h: -2 * (1 - h**2) * (1 - 3 * h**2),
-)
-RELU = Activation(
-    function=torch.relu,
-    first=lambda a, h: (a > 0).to(a.dtype),
-    second=_zero,
-    third=_zero,
-    curved=False,
-)
-SOFTPLUS = Activation(
-    function=_softplus,
-    first=lambda a, h: torch.sigmoid(a),
-    second=lambda a, h: SIGMOID.first(a, torch.sigmoid(a)),
-    third=lambda a, h: SIGMOID.second(a, torch.sigmoid(a)),
-)
-ELU = Activation(
-    function=functional.elu,
-    first=lambda a, h: torch.where(a > 0, 1.0, h + 1),
-    second=_elu_bend,
-    third=_elu_bend,
-)
-IDENTITY = Activation(
-    function=lambda a: a,
-    first=lambda a, h: torch.ones_like(a),
-    second=_zero,
-    third=_zero,
-    curved=False,
-)
+def _one(h: Tensor, lower: Sequence[Tensor], out: Tensor | None) -> Tensor:
+    return torch.ones_like(h) if out is None else out.fill_(1)
+
+
+# ---- sigmoid --------------------------------------------------------------------
+
+
+def _sigmoid_first(h: Tensor, lower: Sequence[Tensor], out: Tensor | None) -> Tensor:
+    """φ' = h − h²."""
+    return torch.addcmul(h, h, h, value=-1, out=out)
+
+
+def _sigmoid_second(h: Tensor, lower: Sequence[Tensor], out: Tensor | None) -> Tensor:
+    """φ'' = φ' − 2hφ'."""
+    return torch.addcmul(lower[0], lower[0], h, value=-2, out=out)
+
+
+def _sigmoid_third(h: Tensor, lower: Sequence[Tensor], out: Tensor | None) -> Tensor:
+    """φ''' = φ' − 6φ'²."""
+    return torch.addcmul(lower[0], lower[0], lower[0], value=-6, out=out)
+
+
+# ---- tanh -----------------------------------------------------------------------
+
+
+def _tanh_first(h: Tensor, lower: Sequence[Tensor], out: Tensor | None) -> Tensor:
+    """φ' = 1 − h²."""
+    return torch.sub(1, torch.square(h, out=out), out=out)
+
+
+def _tanh_second(h: Tensor, lower: Sequence[Tensor], out: Tensor | None) -> Tensor:
+    """φ'' = −2hφ'."""
+    return torch.mul(torch.mul(h, lower[0], out=out), -2, out=out)
+
+
+def _tanh_third(h: Tensor, lower: Sequence[Tensor], out: Tensor | None) -> Tensor:
+    """φ''' = 4φ' − 6φ'²."""
+    squared = torch.square(lower[0], out=out)
+    return torch.sub(torch.mul(squared, -6, out=out), lower[0], alpha=-4, out=out)
+
+
+# ---- softplus: its slope is a sigmoid ---------------------------------------------
+
+
+def _softplus_first(h: Tensor, lower: Sequence[Tensor], out: Tensor | None) -> Tensor:
+    """φ' = 1 − exp(−h)."""
+    negative = torch.expm1(torch.neg(h, out=out), out=out)
+    return torch.neg(negative, out=out)
+
+
+def _softplus_second(h: Tensor, lower: Sequence[Tensor], out: Tensor | None) -> Tensor:
+    return _sigmoid_first(lower[0], [], out)
+
+
+def _softplus_third(h: Tensor, lower: Sequence[Tensor], out: Tensor | None) -> Tensor:
+    return _sigmoid_second(lower[0], lower[1:], out)
+
+
+# ---- elu ------------------------------------------------------------------------
+
+
+def _elu_first(h: Tensor, lower: Sequence[Tensor], out: Tensor | None) -> Tensor:
+    """φ' = 1 + min(h, 0)."""
+    return torch.add(torch.clamp(h, max=0, out=out), 1, out=out)
+
+
+def _elu_bend(h: Tensor, lower: Sequence[Tensor], out: Tensor | None) -> Tensor:
+    """φ'' = φ''' = φ' where h ≤ 0, and 0 elsewhere."""
+    return torch.mul(lower[0], h <= 0, out=out)
+
 
 #: The activations by the name that estimators take.
 ACTIVATIONS: dict[str, Activation] = {
-    "sigmoid": SIGMOID,
-    "tanh": TANH,
-    "relu": RELU,
-    "softplus": SOFTPLUS,
-    "elu": ELU,
-    "identity": IDENTITY,
+    "sigmoid": Activation(
+        in_place=torch.sigmoid_,
+        first=_sigmoid_first,
+        second=_sigmoid_second,
+        third=_sigmoid_third,
+        largest_slope=0.25,
+    ),
+    "tanh": Activation(
+        in_place=torch.tanh_,
+        first=_tanh_first,
+        second=_tanh_second,
+        third=_tanh_third,
+    ),
+    "relu": Activation(
+        in_place=torch.relu_,
+        first=lambda h, lower, out: torch.sign(h, out=out),
+        second=_zero,
+        third=_zero,
+        curved=False,
+    ),
+    "softplus": Activation(
+        in_place=lambda a: a.copy_(softplus(a)),
+        first=_softplus_first,
+        second=_softplus_second,
+        third=_softplus_third,
+    ),
+    "elu": Activation(
+        in_place=functional.elu_,
+        first=_elu_first,
+        second=_elu_bend,
+        third=_elu_bend,
+    ),
+    "identity": Activation(
+        in_place=lambda a: a,
+        first=_one,
+        second=_zero,
+        third=_zero,
+        curved=False,
+    ),
 }

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from skcae.activations import softplus
+
 __all__ = ["LOSSES", "Loss"]
 
 
@@ -24,8 +26,8 @@ class Loss:
         From the pre-output z to the reconstruction.
     elementwise : callable
         From (x, z) to the loss of each entry.
-    gradient : callable
-        From (x, z) to the derivative with respect to z.
+    gradient_in_place : callable
+        From (x, z) to the derivative with respect to z, written over z.
     bounds : (float, float) or None
         The range that the data must lie in.
 
@@ -39,7 +41,7 @@ class Loss:
 
     output: Callable[[Tensor], Tensor]
     elementwise: Callable[[Tensor, Tensor], Tensor]
-    gradient: Callable[[Tensor, Tensor], Tensor]
+    gradient_in_place: Callable[[Tensor, Tensor], Tensor]
     bounds: tuple[float, float] | None = None
 
     def value(self, X: Tensor, Z: Tensor) -> Tensor:
@@ -47,20 +49,22 @@ class Loss:
         return self.elementwise(X, Z).sum(1)
 
 
+def _cross_entropy(X: Tensor, Z: Tensor) -> Tensor:
+    """log(1 + exp(z)) − xz: no logarithm meets a zero, and nothing overflows."""
+    return softplus(Z).addcmul_(X, Z, value=-1)
+
+
 #: The losses by the name that estimators take.
 LOSSES: dict[str, Loss] = {
     "squared_error": Loss(
         output=lambda Z: Z,
-        elementwise=lambda X, Z: (Z - X).square(),
-        gradient=lambda X, Z: 2 * (Z - X),
+        elementwise=lambda X, Z: functional.mse_loss(Z, X, reduction="none"),
+        gradient_in_place=lambda X, Z: Z.sub_(X).mul_(2),
     ),
-    # From the logits, so that nothing overflows and no logarithm meets a zero.
     "cross_entropy": Loss(
         output=torch.sigmoid,
-        elementwise=lambda X, Z: functional.binary_cross_entropy_with_logits(
-            Z, X, reduction="none"
-        ),
-        gradient=lambda X, Z: torch.sigmoid(Z) - X,
+        elementwise=_cross_entropy,
+        gradient_in_place=lambda X, Z: Z.sigmoid_().sub_(X),
         bounds=(0.0, 1.0),
     ),
 }

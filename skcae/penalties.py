@@ -1,6 +1,7 @@
-"""Contraction penalties: what each computes and what it needs.
+"""Penalties on the encoder: what each computes and what it needs.
 
-Each returns one number per sample; the objective weighs and averages them.
+Each is one number per sample, Σ_j q_ij ‖W_j‖²ᵏ with some q of the codes; the objective
+weighs and averages them.
 """
 
 from collections.abc import Sequence
@@ -8,9 +9,13 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from skcae._core.jacobian import squared_norm, squared_norm_gradient
+from skcae._core.jacobian import (
+    add_through_activations,
+    squared_norm,
+    sums_of_squares,
+)
 
-__all__ = ["PENALTIES", "DerivativePenalty"]
+__all__ = ["PENALTIES", "DerivativePenalty", "WeightDecay"]
 
 
 @dataclass(frozen=True)
@@ -36,25 +41,94 @@ class DerivativePenalty:
 
     >>> import torch
     >>> from skcae.penalties import DerivativePenalty
-    >>> DerivativePenalty(1).value([torch.tensor([[0.25]])], torch.tensor([4.0]))
+    >>> penalty = DerivativePenalty(1)
+    >>> penalty.per_sample([torch.tensor([[0.25]])], torch.tensor([4.0]))
     tensor([0.2500])
     """
 
     order: int
 
-    def value(self, derivatives: Sequence[Tensor], squared_rows: Tensor) -> Tensor:
-        """Return the penalty of each sample, shape (n,)."""
+    @property
+    def power(self) -> int:
+        """The power k of ‖W_j‖²."""
+        return self.order
+
+    def per_sample(self, derivatives: Sequence[Tensor], squared_rows: Tensor) -> Tensor:
+        """Return the penalty of each sample from (n, h) derivatives, shape (n,)."""
         return squared_norm(derivatives, squared_rows, self.order)
 
-    def gradient(
-        self, derivatives: Sequence[Tensor], squared_rows: Tensor, weights: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Return the gradient through a, (n, h), and the factors of W's rows, (h,)."""
-        return squared_norm_gradient(derivatives, squared_rows, self.order, weights)
+    def sums(
+        self,
+        derivatives: Sequence[Tensor],
+        weights: Tensor | None,
+        scratch: Tensor,
+        out: Tensor,
+    ) -> None:
+        """Compute Σ_i w_i q_ij from (h, n) derivatives, shape (h,)."""
+        sums_of_squares(derivatives, self.order, weights, scratch, out)
+
+    def add_through_activations(
+        self,
+        gradient: Tensor,
+        derivatives: Sequence[Tensor],
+        factors: Tensor,
+        weights: Tensor | None,
+        scratch: Tensor,
+    ) -> None:
+        """Add the gradient of Σ_ij w_i q_ij factor_j with respect to a, (h, n)."""
+        add_through_activations(
+            gradient, derivatives, self.order, factors, weights, scratch
+        )
+
+
+@dataclass(frozen=True)
+class WeightDecay:
+    """‖W‖²_F, the same for each sample.
+
+    It is what the Jacobian's norm becomes where every slope is 1.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skcae.penalties import WeightDecay
+    >>> WeightDecay().per_sample([], torch.tensor([4.0, 1.0]))
+    tensor(5.)
+    """
+
+    order = 0
+    power = 1
+
+    def per_sample(self, derivatives: Sequence[Tensor], squared_rows: Tensor) -> Tensor:
+        """Return the penalty, shape ()."""
+        return squared_rows.sum()
+
+    def sums(
+        self,
+        derivatives: Sequence[Tensor],
+        weights: Tensor | None,
+        scratch: Tensor,
+        out: Tensor,
+    ) -> None:
+        """Compute Σ_i w_i for each unit, shape (h,)."""
+        if weights is None:
+            out.fill_(scratch.shape[1])
+        else:
+            out.copy_(weights.sum())
+
+    def add_through_activations(
+        self,
+        gradient: Tensor,
+        derivatives: Sequence[Tensor],
+        factors: Tensor,
+        weights: Tensor | None,
+        scratch: Tensor,
+    ) -> None:
+        """Add nothing: the activations play no part."""
 
 
 #: The penalties by the estimator parameter that gives their strength.
-PENALTIES: dict[str, DerivativePenalty] = {
+PENALTIES: dict[str, DerivativePenalty | WeightDecay] = {
     "jacobian_penalty": DerivativePenalty(order=1),
     "hessian_penalty": DerivativePenalty(order=2),
+    "weight_decay": WeightDecay(),
 }

@@ -83,9 +83,22 @@ def objective(
 
 
 def fast_objective(
-    parameters, X, weights, *, activation, loss, jacobian_penalty, hessian_penalty
+    parameters,
+    X,
+    weights,
+    *,
+    activation,
+    loss,
+    jacobian_penalty,
+    hessian_penalty,
+    weight_decay=0.0,
+    target=None,
 ):
-    """The same objective with φ', φ'' by autograd: for trajectories of many steps."""
+    """The same objective with φ', φ'' by autograd: for trajectories of many steps.
+
+    With a target, X is a corrupted copy of it.
+    """
+    target = X if target is None else target
     W = parameters["components"]
     a = X @ W.T + parameters["intercept_hidden"]
     if not a.requires_grad:
@@ -96,10 +109,11 @@ def fast_objective(
     if hessian_penalty:
         (second,) = torch.autograd.grad(first.sum(), a, create_graph=True)
         value = value + hessian_penalty * (second**2 * (W**2).sum(1) ** 2).sum(1)
+    value = value + weight_decay * (W**2).sum()
     z = h @ parameters.get("decoder_components", W) + parameters["intercept_visible"]
     if loss == "squared_error":
-        value = value + ((z - X) ** 2).sum(1)
+        value = value + ((z - target) ** 2).sum(1)
     else:
         y = torch.sigmoid(z)
-        value = value - (X * y.log() + (1 - X) * (1 - y).log()).sum(1)
+        value = value - (target * y.log() + (1 - target) * (1 - y).log()).sum(1)
     return (weights * value).sum() / len(X)

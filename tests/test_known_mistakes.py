@@ -12,7 +12,7 @@ from skcae.activations import ACTIVATIONS
 from skcae.inspection import jacobian_norm
 from skcae.losses import LOSSES, Loss
 from skcae.penalties import DerivativePenalty
-from tests import oracles
+from tests import oracles, steps
 from tests.core.test_training import rows_of
 
 CURVED = sorted(name for name in ACTIVATIONS if ACTIVATIONS[name].curved)
@@ -20,7 +20,7 @@ FLAT = sorted(set(ACTIVATIONS) - set(CURVED))
 NOTHING = Loss(
     output=lambda Z: Z,
     elementwise=lambda X, Z: torch.zeros_like(X),
-    gradient=lambda X, Z: torch.zeros_like(X),
+    gradient_in_place=lambda X, Z: Z.zero_(),
 )
 
 
@@ -32,8 +32,7 @@ def penalty_alone(activation="sigmoid", order=1):
 
 
 def value_and_gradient(parameters, X, **kind):
-    weights = torch.ones(len(X), dtype=X.dtype)
-    return penalty_alone(**kind).value_and_gradient(parameters, X, weights)
+    return steps.value_and_gradient(penalty_alone(**kind), parameters, X)
 
 
 @pytest.fixture
@@ -234,8 +233,7 @@ def test_the_penalty_is_the_same_in_training_and_in_validation(layer, X):
     objective = Objective(
         ACTIVATIONS["sigmoid"], LOSSES["squared_error"], ((0.7, DerivativePenalty(1)),)
     )
-    weights = torch.ones(len(X), dtype=X.dtype)
-    training, _ = objective.value_and_gradient(parameters, X, weights)
+    training, _ = steps.value_and_gradient(objective, parameters, X)
     with torch.no_grad():
         validation = mean_objective(objective, parameters, rows_of(X.numpy()))
     assert validation == pytest.approx(float(training), rel=1e-12)

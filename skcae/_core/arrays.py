@@ -14,9 +14,14 @@ from torch import Tensor
 
 Array = NDArray[Any]
 
-# A chunk of an evaluation pass holds at most this many numbers per matrix (32 MB in
-# float64), so that memory is bounded however many rows are transformed.
-CHUNK_ELEMENTS = 2**22
+# A chunk of an evaluation pass holds at most this many numbers per matrix (4 MB in
+# float64), so that memory is bounded however many rows are transformed, and what lies
+# between two operations stays in the cache.
+CHUNK_ELEMENTS = 2**19
+
+# Data moves to an accelerator as a whole if it takes at most this part of the memory
+# that is free there.
+RESIDENT_PART = 0.5
 
 
 def available_devices() -> list[str]:
@@ -112,11 +117,35 @@ def row_slices(n_rows: int, n_columns: int) -> Iterator[slice]:
         yield slice(start, min(start + step, n_rows))
 
 
+def copy_rows(matrix: Any, position: Array | slice, out: Array) -> None:
+    """Write the rows at these positions into an array, densified and cast."""
+    if sparse.issparse(matrix):
+        matrix[position].astype(out.dtype, copy=False).toarray(out=out)
+    elif (
+        isinstance(position, np.ndarray)
+        and matrix.dtype == out.dtype
+        and matrix.flags.c_contiguous
+    ):
+        # "clip" writes straight into out; all positions are valid.
+        np.take(matrix, position, axis=0, out=out, mode="clip")
+    else:
+        out[...] = matrix[position]
+
+
+def fits_on(device: torch.device, n_bytes: int) -> bool:
+    """Tell whether data of this size is to be kept on an accelerator."""
+    if device.type != "cuda":
+        return False
+    free, _ = torch.cuda.mem_get_info(device)
+    return n_bytes <= RESIDENT_PART * free
+
+
 class Rows:
     """Rows of a data matrix with their weights, handed out as tensors by the batch.
 
     The matrix stays what and where it is, memory-mapped or sparse; only the rows of
-    one batch are ever copied, densified, cast and moved.
+    one batch are ever copied, densified, cast and moved. Dense data that fits on a CUDA
+    device moves there once, and batches are gathered there.
 
     Parameters
     ----------
@@ -148,26 +177,83 @@ class Rows:
         self.device = device
         self.bounds = bounds
         self.subset = subset
+        self._staging = torch.empty(0, dtype=torch_dtype(dtype), device="cpu")
+        self._resident: Tensor | None = None
+        n_bytes = len(self) * self.n_features * dtype.itemsize
+        if not sparse.issparse(matrix) and fits_on(device, n_bytes):
+            self._resident = self._move()
 
     def __len__(self) -> int:
         if isinstance(self.subset, slice):
             return int(self.matrix.shape[0])
         return len(self.subset)
 
-    def batch(self, index: Array | slice) -> tuple[Tensor, Tensor]:
-        """Return the rows at these positions, (n, n_features), and weights, (n,)."""
-        position = index if isinstance(self.subset, slice) else self.subset[index]
-        block = self.matrix[position]
-        if sparse.issparse(block):
-            block = block.toarray()
-        rows = to_tensor(block, self.dtype, self.device)
-        if self.bounds is not None:
-            rows = rows.clamp(*self.bounds)
-        if self.weights is None:
-            return rows, rows.new_ones(rows.shape[0])
-        return rows, to_tensor(self.weights[position], self.dtype, self.device)
+    @property
+    def n_features(self) -> int:
+        """The number of columns."""
+        return int(self.matrix.shape[1])
 
-    def chunks(self, n_columns: int) -> Iterator[tuple[slice, Tensor, Tensor]]:
-        """Go through all rows once, in order, in batches of bounded size."""
-        for part in row_slices(len(self), max(n_columns, self.matrix.shape[1])):
-            yield part, *self.batch(part)
+    def _position(self, index: Array | slice) -> Array | slice:
+        return index if isinstance(self.subset, slice) else self.subset[index]
+
+    def read(self, index: Array | slice, out: Tensor) -> None:
+        """Write the rows at these positions into a tensor on the device."""
+        if self._resident is None:
+            self._read_from_host(index, out)
+        elif isinstance(index, slice):
+            out.copy_(self._resident[index])
+        else:
+            order = torch.from_numpy(index).to(self.device, non_blocking=True)
+            torch.index_select(self._resident, 0, order, out=out)
+        if self.bounds is not None:
+            out.clamp_(*self.bounds)
+
+    def _read_from_host(self, index: Array | slice, out: Tensor) -> None:
+        """Gather rows on the processor: in place, or in pinned memory to be moved."""
+        if out.device.type == "cpu":
+            copy_rows(self.matrix, self._position(index), out.numpy())
+            return
+        if self._staging.numel() < out.numel():
+            self._staging = torch.empty(
+                out.numel(),
+                dtype=out.dtype,
+                device="cpu",
+                pin_memory=out.device.type == "cuda",
+            )
+        staging = self._staging[: out.numel()].view(out.shape)
+        copy_rows(self.matrix, self._position(index), staging.numpy())
+        out.copy_(staging)
+
+    def _move(self) -> Tensor:
+        """Copy the rows to the device, chunk by chunk."""
+        shape = (len(self), self.n_features)
+        resident = torch.empty(shape, dtype=self._staging.dtype, device=self.device)
+        for part in row_slices(*shape):
+            self._read_from_host(part, resident[part])
+        self._staging = self._staging[:0].clone()
+        return resident
+
+    def weights_of(self, index: Array | slice) -> Tensor | None:
+        """Return the weights of the rows at these positions, None if all are 1."""
+        if self.weights is None:
+            return None
+        return to_tensor(self.weights[self._position(index)], self.dtype, self.device)
+
+    def chunks(self, n_columns: int) -> Iterator[tuple[slice, Tensor]]:
+        """Go through all rows once, in order, in batches of bounded size.
+
+        `n_columns` is the width of the widest matrix that will be made of them.
+        """
+        for part in row_slices(len(self), max(n_columns, self.n_features)):
+            yield part, self._chunk(part)
+
+    def _chunk(self, part: slice) -> Tensor:
+        """Return rows for reading, without a copy where that is possible."""
+        if self._resident is not None:
+            rows = self._resident[part]
+        else:
+            block = self.matrix[self._position(part)]
+            if sparse.issparse(block):
+                block = block.toarray()
+            rows = to_tensor(block, self.dtype, self.device)
+        return rows if self.bounds is None else rows.clamp(*self.bounds)

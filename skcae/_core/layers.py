@@ -27,13 +27,12 @@ def initial_parameters(
     bound = math.sqrt(6.0 / (n_features + n_components))
 
     def weights() -> Tensor:
-        draw = torch.rand(
-            (n_components, n_features),
-            generator=generator,
-            dtype=torch.float64,
-            device="cpu",
-        )
-        return (2.0 * bound * draw - bound).to(device=device, dtype=dtype)
+        drawn = torch.empty((n_components, n_features), dtype=dtype, device=device)
+        # Row by row, since a whole float64 matrix is twice the memory of float32.
+        row = torch.empty(n_features, dtype=torch.float64, device="cpu")
+        for components in drawn:
+            components.copy_(row.uniform_(-bound, bound, generator=generator))
+        return drawn
 
     parameters = {
         "components": weights(),
@@ -50,9 +49,11 @@ def decoder_weights(parameters: Parameters) -> Tensor:
     return parameters.get("decoder_components", parameters["components"])
 
 
-def squared_row_norms(parameters: Parameters) -> Tensor:
+def squared_row_norms(parameters: Parameters, out: Tensor | None = None) -> Tensor:
     """Return ‖W_j‖² for each hidden unit, shape (h,)."""
-    return parameters["components"].square().sum(1)
+    W = parameters["components"]
+    norms: Tensor = torch.linalg.vector_norm(W, dim=1, out=out)
+    return norms.square_()
 
 
 def pre_activations(parameters: Parameters, X: Tensor) -> Tensor:

@@ -8,13 +8,16 @@ with a = Wx + b, h = φ(a), z = Vᵀh + c. The derivation of the gradient is in
 docs/gradient.md; no graph is built for it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from skcae._core.batch import Batch
+from skcae._core.gradient import Gradient
 from skcae._core.layers import (
     Parameters,
     decoder_weights,
@@ -27,37 +30,63 @@ from skcae._core.layers import (
 class Activation(Protocol):
     """What the objective needs of an activation."""
 
-    def __call__(self, a: Tensor, /) -> Tensor:
-        """Return φ(a)."""
+    @property
+    def in_place(self) -> Callable[[Tensor], Tensor]:
+        """Turns a into φ(a) where it stands."""
 
-    def derivatives(self, a: Tensor, h: Tensor, n: int, /) -> list[Tensor]:
-        """Return φ'(a), …, φ⁽ⁿ⁾(a), given h = φ(a)."""
+    def derivatives(
+        self, h: Tensor, n: int, out: Sequence[Tensor] | None = None, /
+    ) -> list[Tensor]:
+        """Return φ', …, φ⁽ⁿ⁾ where φ has the value h."""
 
 
 class Loss(Protocol):
     """What the objective needs of a reconstruction loss."""
 
+    @property
+    def gradient_in_place(self) -> Callable[[Tensor, Tensor], Tensor]:
+        """Overwrites Z with the derivative of L(X, Z) with respect to Z."""
+
     def value(self, X: Tensor, Z: Tensor, /) -> Tensor:
         """Return the loss of each row, summed over features."""
 
-    def gradient(self, X: Tensor, Z: Tensor, /) -> Tensor:
-        """Return the derivative of the loss with respect to Z."""
-
 
 class Penalty(Protocol):
-    """What the objective needs of a penalty on the encoder."""
+    """What the objective needs of a penalty: Σ_j q_ij ‖W_j‖²ᵏ for each sample i."""
 
     @property
     def order(self) -> int:
-        """The highest derivative of φ in its value; its gradient takes one more."""
+        """The highest derivative of φ in q; its gradient takes one more."""
 
-    def value(self, derivatives: Sequence[Tensor], squared_rows: Tensor, /) -> Tensor:
-        """Return the penalty of each row."""
+    @property
+    def power(self) -> int:
+        """The power k."""
 
-    def gradient(
-        self, derivatives: Sequence[Tensor], squared_rows: Tensor, weights: Tensor, /
-    ) -> tuple[Tensor, Tensor]:
-        """Return the gradient through a, (n, h), and the factors of W's rows, (h,)."""
+    def per_sample(
+        self, derivatives: Sequence[Tensor], squared_rows: Tensor, /
+    ) -> Tensor:
+        """Return the penalty of each sample from (n, h) derivatives."""
+
+    def sums(
+        self,
+        derivatives: Sequence[Tensor],
+        weights: Tensor | None,
+        scratch: Tensor,
+        out: Tensor,
+        /,
+    ) -> None:
+        """Compute Σ_i w_i q_ij from (h, n) derivatives, (h,)."""
+
+    def add_through_activations(
+        self,
+        gradient: Tensor,
+        derivatives: Sequence[Tensor],
+        factors: Tensor,
+        weights: Tensor | None,
+        scratch: Tensor,
+        /,
+    ) -> None:
+        """Add the gradient of Σ_ij w_i q_ij factor_j with respect to a, (h, n)."""
 
 
 @dataclass(frozen=True)
@@ -73,53 +102,121 @@ class Objective:
         """The highest derivative of φ in the value; the gradient takes one more."""
         return max([penalty.order for _, penalty in self.penalties], default=0)
 
+    @property
+    def n_scratch(self) -> int:
+        """How many scratch matrices `backward` needs: the derivatives, and one."""
+        return self.order + 1 + bool(self.penalties)
+
+    # ---- the value, sample by sample --------------------------------------------
+
     def per_sample(self, parameters: Parameters, X: Tensor) -> Tensor:
         """Return loss plus penalties for each row of X, shape (n,)."""
-        a = pre_activations(parameters, X)
-        h = self.activation(a)
-        derivatives = self.activation.derivatives(a, h, self.order)
-        loss = self.loss.value(X, pre_outputs(parameters, h))
-        return loss + self._penalty(derivatives, squared_row_norms(parameters))
+        H = self.activation.in_place(pre_activations(parameters, X))
+        value = self.loss.value(X, pre_outputs(parameters, H))
+        if self.penalties:
+            derivatives = self.activation.derivatives(H, self.order)
+            squared_rows = squared_row_norms(parameters)
+            for strength, penalty in self.penalties:
+                value += strength * penalty.per_sample(derivatives, squared_rows)
+        return value
 
-    def value_and_gradient(
-        self, parameters: Parameters, X: Tensor, weights: Tensor
-    ) -> tuple[Tensor, Parameters]:
-        """Return the batch objective and its gradient for each parameter."""
-        weights = weights / X.shape[0]
-        a = pre_activations(parameters, X)
-        h = self.activation(a)
-        z = pre_outputs(parameters, h)
-        derivatives = self.activation.derivatives(a, h, self.order + 1)
-        squared_rows = squared_row_norms(parameters)
-        value = self.loss.value(X, z) + self._penalty(derivatives, squared_rows)
+    # ---- a training step: forward, backward, and between them what is to be known -
 
-        dz = self.loss.gradient(X, z) * weights[:, None]
-        da = (dz @ decoder_weights(parameters).mT) * derivatives[0]
-        row_factors = torch.zeros_like(squared_rows)
-        for strength, penalty in self.penalties:
-            through_a, through_rows = penalty.gradient(
-                derivatives, squared_rows, weights
-            )
-            da.add_(through_a, alpha=strength)
-            row_factors.add_(through_rows, alpha=strength)
+    def forward(self, parameters: Parameters, batch: Batch) -> None:
+        """Encode batch.X and decode it again: H = φ(WXᵀ + b), Z = HᵀV + c."""
+        W, V = parameters["components"], decoder_weights(parameters)
+        b, c = parameters["intercept_hidden"], parameters["intercept_visible"]
+        self.activation.in_place(torch.addmm(b[:, None], W, batch.X.mT, out=batch.H))
+        torch.addmm(c, batch.H.mT, V, out=batch.Z)
 
-        gradient = {
-            "components": (da.mT @ X).add_(
-                row_factors[:, None] * parameters["components"]
-            ),
-            "intercept_hidden": da.sum(0),
-            "intercept_visible": dz.sum(0),
-        }
-        if "decoder_components" in parameters:
-            gradient["decoder_components"] = h.mT @ dz
-        else:
-            gradient["components"].addmm_(h.mT, dz)
-        return weights @ value, gradient
+    def total_loss(self, batch: Batch, weights: Tensor | None) -> Tensor:
+        """Return Σ_i w_i L(target_i, z_i), between `forward` and `backward`."""
+        losses = torch.cat([self.loss.value(X, Z) for X, Z in batch.outputs])
+        return losses.sum() if weights is None else weights @ losses
 
-    def _penalty(
-        self, derivatives: Sequence[Tensor], squared_rows: Tensor
-    ) -> Tensor | float:
-        return sum(
-            strength * penalty.value(derivatives, squared_rows)
-            for strength, penalty in self.penalties
+    def backward(
+        self,
+        parameters: Parameters,
+        squared_rows: Tensor,
+        batch: Batch,
+        weights: Tensor | None,
+    ) -> tuple[Gradient, list[Tensor]]:
+        """Return the gradient, and Σ_i w_i q_ij of each penalty; batch.Z becomes dZ.
+
+        `squared_rows` holds ‖W_j‖², which only penalties read.
+        """
+        for X, Z in batch.outputs:
+            self.loss.gradient_in_place(X, Z)
+        if weights is not None:
+            batch.Z.mul_(weights[:, None])
+        torch.mm(decoder_weights(parameters), batch.Z.mT, out=batch.dA)
+        sums = self._through_activations(squared_rows, batch, weights)
+        gradient = Gradient(
+            scale=1 / len(batch),
+            products=weight_products(parameters, batch),
+            row_factors=self._row_factors(sums, squared_rows),
+            vectors={
+                "intercept_hidden": batch.dA.sum(1),
+                "intercept_visible": batch.Z.sum(0),
+            },
         )
+        return gradient, sums
+
+    def _through_activations(
+        self, squared_rows: Tensor, batch: Batch, weights: Tensor | None
+    ) -> list[Tensor]:
+        """Turn dH, which batch.dA holds, into dA, and sum up the penalties' q."""
+        sums = [torch.empty_like(squared_rows) for _ in self.penalties]
+        factors = [
+            times_power(strength * squared_rows, squared_rows, penalty.power - 1)
+            for strength, penalty in self.penalties
+        ]
+        for rows, H, dA, scratch in batch.units:
+            derivatives = self.activation.derivatives(H, self.order + 1, scratch)
+            dA.mul_(derivatives[0])
+            for (_, penalty), q, factor in zip(
+                self.penalties, sums, factors, strict=True
+            ):
+                penalty.sums(derivatives, weights, scratch[-1], q[rows])
+                penalty.add_through_activations(
+                    dA, derivatives, factor[rows], weights, scratch[-1]
+                )
+        return sums
+
+    def _row_factors(self, sums: list[Tensor], squared_rows: Tensor) -> Tensor | None:
+        """Return Σ_k strength_k 2k ‖W_j‖²ᵏ⁻² q_j for each unit j."""
+        factors = [
+            times_power(
+                2 * penalty.power * strength * q, squared_rows, penalty.power - 1
+            )
+            for (strength, penalty), q in zip(self.penalties, sums, strict=True)
+        ]
+        return reduce(torch.add, factors) if factors else None
+
+    def total_penalty(self, sums: list[Tensor], squared_rows: Tensor) -> Tensor:
+        """Return Σ_k strength_k Σ_j q_j ‖W_j‖²ᵏ, from what `backward` summed up."""
+        total = squared_rows.new_zeros(())
+        for (strength, penalty), q in zip(self.penalties, sums, strict=True):
+            total.add_(q @ squared_rows.pow(penalty.power), alpha=strength)
+        return total
+
+
+def times_power(x: Tensor, base: Tensor, exponent: int) -> Tensor:
+    """Return x baseᵏ; k is 0 for all but the Hessian penalty."""
+    return x if exponent == 0 else x * base.pow(exponent)
+
+
+def weight_products(
+    parameters: Parameters, batch: Batch
+) -> dict[str, tuple[Tensor, Tensor]]:
+    """Return the factors of each weight matrix's gradient.
+
+    Tied weights have one product, of stacked operands: H dZ + dA X = [H, dA] [dZ; X].
+    """
+    if "decoder_components" in parameters:
+        return {
+            "components": (batch.dA, batch.X),
+            "decoder_components": (batch.H, batch.Z),
+        }
+    torch.cat((batch.H, batch.dA), dim=1, out=batch.left)
+    return {"components": (batch.left, batch.right)}

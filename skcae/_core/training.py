@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from skcae._core.arrays import Array, Rows
-from skcae._core.layers import Parameters
+from skcae._core.batch import Batch, Workspace
+from skcae._core.layers import Parameters, squared_row_norms
 from skcae._core.objective import Objective
 from skcae._core.solvers import Solver
 
@@ -70,9 +71,11 @@ def mean_objective(objective: Objective, parameters: Parameters, rows: Rows) -> 
     """Return the weighted mean of the objective over the rows."""
     total = weight = 0.0
     n_components = parameters["components"].shape[0]
-    for _, X, weights in rows.chunks(n_components):
-        total += float(weights @ objective.per_sample(parameters, X))
-        weight += float(weights.sum())
+    for part, X in rows.chunks(n_components):
+        values = objective.per_sample(parameters, X)
+        weights = rows.weights_of(part)
+        total += float(values.sum() if weights is None else weights @ values)
+        weight += len(values) if weights is None else float(weights.sum())
     return total / weight
 
 
@@ -84,6 +87,12 @@ def has_stalled(curve: Sequence[float], n_epochs: int, tol: float) -> bool:
     """
     before, recent = curve[:-n_epochs], curve[-n_epochs:]
     return bool(before) and min(before) - min(recent) <= tol * abs(curve[0])
+
+
+def all_finite(tensor: Tensor) -> bool:
+    """Tell whether no entry is infinite or NaN, without a copy."""
+    smallest, largest = tensor.aminmax()
+    return bool(smallest.isfinite() & largest.isfinite())
 
 
 def copy_of(parameters: Parameters) -> Parameters:
@@ -124,6 +133,12 @@ class Training:
     validation : Rows, optional
         Held-out data. Its objective is measured after each epoch, and the parameters
         of the best epoch are kept.
+    corrupt : callable, optional
+        Writes into its second argument a corrupted copy of the first, which is what is
+        then encoded; what is to be reconstructed stays the first.
+    keeps_epochs : bool
+        Whether to keep a copy of the parameters after each epoch even without
+        validation, in case of an interrupt in the next.
 
     Attributes
     ----------
@@ -131,12 +146,13 @@ class Training:
         For each epoch the mean objective over its steps.
     validation_curve : list of float
         For each epoch the mean objective of the validation data at its end.
-    completed : dict of tensors
-        The parameters at the end of the last complete epoch.
+    kept : dict of tensors
+        The parameters of the epoch that was best on the validation data, or without
+        any those of the last complete epoch. Empty before the first.
+    kept_epoch : int
+        The number of that epoch, counted from 1.
     completed_generator : tensor
-        The state of the generator then.
-    best : dict of tensors
-        The parameters of the epoch that was best on the validation data.
+        The state of the generator after the last complete epoch.
     """
 
     def __init__(
@@ -155,6 +171,8 @@ class Training:
         shuffle: bool,
         generator: torch.Generator,
         validation: Rows | None = None,
+        corrupt: Callable[[Tensor, Tensor], None] | None = None,
+        keeps_epochs: bool = True,
     ) -> None:
         self.objective = objective
         self.parameters = parameters
@@ -169,52 +187,90 @@ class Training:
         self.shuffle = shuffle
         self.generator = generator
         self.validation = validation
+        self.corrupt = corrupt
+        self.keeps_epochs = keeps_epochs
         self.step = 0
         self.stalled_at: int | None = None
         self.loss_curve: list[float] = []
         self.validation_curve: list[float] = []
-        self.completed: Parameters = {}
+        self.kept: Parameters = {}
+        self.kept_epoch = 0
         self.completed_generator = generator.get_state()
-        self.best: Parameters = {}
+        self.squared_rows = squared_row_norms(parameters)
+        self.workspace = Workspace(
+            min(batch_size, len(rows)),
+            rows.n_features,
+            parameters["components"].shape[0],
+            objective.n_scratch,
+            corrupts=corrupt is not None,
+            dtype=self.squared_rows.dtype,
+            device=self.squared_rows.device,
+        )
 
     def run_epoch(self) -> None:
         """Pass once over the training data and add to the record."""
         value = self._pass()
-        completed = copy_of(self.parameters)
         order = self.generator.get_state()
+        improved = True
         if self.validation is not None:
-            held_out = mean_objective(self.objective, completed, self.validation)
-            if held_out < min(self.validation_curve, default=math.inf):
-                self.best = completed
+            held_out = mean_objective(self.objective, self.parameters, self.validation)
+            improved = held_out < min(self.validation_curve, default=math.inf)
             self.validation_curve.append(held_out)
-        # Nothing from the last comparison on takes time, so that an interrupt finds
-        # the record of a whole epoch.
+        # Nothing from here on takes time, so that an interrupt finds the record of a
+        # whole epoch.
+        if improved and (self.keeps_epochs or self.validation is not None):
+            self._keep()
         self.loss_curve.append(value)
-        self.completed = completed
         self.completed_generator = order
 
-    def _pass(self) -> float:
-        values: list[Tensor] = []
-        sizes: list[int] = []
-        order = batches(
-            len(self.rows),
-            self.batch_size,
-            shuffle=self.shuffle,
-            generator=self.generator,
-        )
-        for index in order:
-            X, weights = self.rows.batch(index)
-            value, gradient = self.objective.value_and_gradient(
-                self.parameters, X, weights
+    def _keep(self) -> None:
+        if not self.kept:
+            self.kept = copy_of(self.parameters)
+        else:
+            # One call for all of them, which no interrupt can divide.
+            torch._foreach_copy_(
+                list(self.kept.values()), list(self.parameters.values())
             )
-            self.solver.update(gradient, self.rate(self.step))
-            self.step += 1
-            values.append(value)
-            sizes.append(X.shape[0])
+        self.kept_epoch = len(self.loss_curve) + 1
+
+    def _pass(self) -> float:
+        n_rows = len(self.rows)
+        n_steps = math.ceil(n_rows / self.batch_size)
+        values = self.squared_rows.new_zeros(n_steps)
+        order = batches(
+            n_rows, self.batch_size, shuffle=self.shuffle, generator=self.generator
+        )
+        for value, index in zip(values, order, strict=True):
+            n = n_rows if isinstance(index, slice) else len(index)
+            batch, weights = self.workspace.batch(n), self.rows.weights_of(index)
+            self.rows.read(index, batch.target)
+            if self.corrupt is not None:
+                self.corrupt(batch.target, batch.X)
+            self.take_step(batch, weights, value)
             if self.step % CHECK_EVERY == 0 and not bool(value.isfinite()):
-                break
+                return math.nan
         # One transfer for the epoch, not one for each step.
-        return float(np.average(torch.stack(values).cpu().numpy(), weights=sizes))
+        return math.fsum(values.tolist()) / n_rows
+
+    def take_step(
+        self, batch: Batch, weights: Tensor | None, value: Tensor | None = None
+    ) -> None:
+        """Change the parameters by one batch, which holds its rows already.
+
+        If `value` is given, the batch's objective, summed over its rows, is put there.
+        """
+        self.objective.forward(self.parameters, batch)
+        if value is not None:
+            value.copy_(self.objective.total_loss(batch, weights))
+        gradient, sums = self.objective.backward(
+            self.parameters, self.squared_rows, batch, weights
+        )
+        if value is not None:
+            value.add_(self.objective.total_penalty(sums, self.squared_rows))
+        self.solver.update(gradient, self.rate(self.step))
+        self.step += 1
+        if self.objective.penalties:
+            squared_row_norms(self.parameters, out=self.squared_rows)
 
     @property
     def _watched_curve(self) -> list[float]:
@@ -231,7 +287,7 @@ class Training:
         return (
             math.isfinite(self.loss_curve[-1])
             and math.isfinite(self.value)
-            and all(bool(tensor.isfinite().all()) for tensor in self.completed.values())
+            and all(all_finite(tensor) for tensor in self.parameters.values())
         )
 
     def should_end(self) -> bool:

@@ -134,5 +134,5 @@ def check_encoder(encoder: Any) -> None:
 def _slopes(encoder: BaseAutoencoder, parameters: Parameters, rows: Tensor) -> Tensor:
     """Return φ'(a) for each row and hidden unit, (n, h)."""
     activation = ACTIVATIONS[encoder._fitted_activation]
-    a = pre_activations(parameters, rows)
-    return activation.derivatives(a, activation(a), 1)[0]
+    codes = activation.in_place(pre_activations(parameters, rows))
+    return activation.derivatives(codes, 1)[0]

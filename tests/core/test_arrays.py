@@ -62,23 +62,71 @@ def test_tensors_share_writeable_memory_and_copy_read_only_memory():
     assert to_tensor(array, FLOAT64, CPU).data_ptr() != array.ctypes.data
 
 
-@pytest.mark.parametrize("make", [np.asarray, np.asfortranarray, sparse.csr_array])
-def test_batches_hold_the_rows_and_weights_asked_for(make):
+MATRICES = {
+    "plain": np.asarray,
+    "fortran": np.asfortranarray,
+    "reversed": lambda X: X[::-1].copy()[::-1],
+    "integers": lambda X: X.astype(np.uint8),
+    "big-endian": lambda X: X.astype(">f8"),
+    "read-only": lambda X: np.broadcast_to(X, X.shape),
+    "csr": sparse.csr_array,
+    "csr float32": lambda X: sparse.csr_array(X.astype(np.float32)),
+}
+
+
+def read(rows, index, n):
+    out = torch.full((n, rows.n_features), torch.nan, dtype=torch.float64)
+    rows.read(index, out)
+    return out
+
+
+@pytest.mark.parametrize("resident", [False, True])
+@pytest.mark.parametrize("make", MATRICES.values(), ids=MATRICES)
+def test_batches_hold_the_rows_and_weights_asked_for(make, resident, monkeypatch):
+    monkeypatch.setattr(arrays, "fits_on", lambda device, n_bytes: resident)
+    monkeypatch.setattr(arrays, "CHUNK_ELEMENTS", 4)
     X = np.arange(12.0).reshape(6, 2)
     weights = np.arange(6.0)
     rows = Rows(make(X), weights, dtype=FLOAT64, device=CPU, subset=np.array([5, 1, 3]))
     assert len(rows) == 3
-    batch, batch_weights = rows.batch(np.array([2, 0]))
-    np.testing.assert_array_equal(batch, X[[3, 5]])
-    np.testing.assert_array_equal(batch_weights, [3.0, 5.0])
-    everything, _ = rows.batch(slice(None))
-    np.testing.assert_array_equal(everything, X[[5, 1, 3]])
+    index = np.array([2, 0])
+    np.testing.assert_array_equal(read(rows, index, 2), X[[3, 5]])
+    np.testing.assert_array_equal(rows.weights_of(index), [3.0, 5.0])
+    np.testing.assert_array_equal(read(rows, slice(None), 3), X[[5, 1, 3]])
+    chunks = list(rows.chunks(2))
+    assert [part for part, _ in chunks] == [slice(0, 2), slice(2, 3)]
+    np.testing.assert_array_equal(
+        np.concatenate([chunk for _, chunk in chunks]), X[[5, 1, 3]]
+    )
+
+
+def test_rows_without_weights_have_none():
+    rows = Rows(np.ones((2, 2)), dtype=FLOAT64, device=CPU)
+    assert rows.weights_of(slice(None)) is None
+
+
+def test_dense_data_moves_to_cuda_as_a_whole_if_it_fits(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (1000, 4000))
+    cuda = torch.device("cuda")
+    assert arrays.fits_on(cuda, 500)
+    assert not arrays.fits_on(cuda, 501)
+    assert not arrays.fits_on(CPU, 1)
+
+
+def test_what_does_not_fit_on_a_device_goes_there_by_the_batch():
+    """On a device without data of its own, to see that the way there is taken."""
+    rows = Rows(np.ones((6, 2)), dtype=FLOAT64, device=torch.device("meta"))
+    out = torch.empty((2, 2), dtype=torch.float64, device="meta")
+    rows.read(np.array([2, 0]), out)
+    np.testing.assert_array_equal(rows._staging, np.ones(4))
 
 
 def test_clipping_leaves_the_data_alone():
     X = np.array([[-1e-9, 0.5, 1.0 + 1e-9]])
-    rows, _ = Rows(X, dtype=FLOAT64, device=CPU, bounds=(0, 1)).batch(slice(None))
-    np.testing.assert_array_equal(rows, [[0.0, 0.5, 1.0]])
+    rows = Rows(X, dtype=FLOAT64, device=CPU, bounds=(0, 1))
+    np.testing.assert_array_equal(read(rows, slice(None), 1), [[0.0, 0.5, 1.0]])
+    [(_, chunk)] = rows.chunks(3)
+    np.testing.assert_array_equal(chunk, [[0.0, 0.5, 1.0]])
     assert X[0, 0] < 0
 
 

@@ -4,7 +4,11 @@ import pytest
 import torch
 from torch.autograd import gradcheck
 
-from skcae._core.jacobian import squared_norm, squared_norm_gradient
+from skcae._core.jacobian import (
+    add_through_activations,
+    squared_norm,
+    sums_of_squares,
+)
 from skcae.activations import ACTIVATIONS
 from tests import oracles
 
@@ -14,9 +18,9 @@ CURVED = [name for name in NAMES if ACTIVATIONS[name].curved]
 
 def closed_form(parameters, X, activation, order):
     a = X @ parameters["components"].T + parameters["intercept_hidden"]
-    phi = ACTIVATIONS[activation]
+    phi, h = ACTIVATIONS[activation], oracles.ACTIVATIONS[activation](a)
     squared_rows = parameters["components"].square().sum(1)
-    return squared_norm(phi.derivatives(a, phi(a), order), squared_rows, order)
+    return squared_norm(phi.derivatives(h, order), squared_rows, order)
 
 
 @pytest.fixture
@@ -90,12 +94,18 @@ def test_gradient_equals_autograd_of_the_dense_norm(activation, order, layer, X)
 
     with torch.no_grad():
         W, b = parameters["components"], parameters["intercept_hidden"]
-        phi, a = ACTIVATIONS[activation], X @ W.T + b
-        through_a, through_rows = squared_norm_gradient(
-            phi.derivatives(a, phi(a), order + 1), W.square().sum(1), order, weights
+        phi = ACTIVATIONS[activation]
+        H = phi(W @ X.T + b[:, None])
+        derivatives = phi.derivatives(H, order + 1)
+        squared_rows, q = W.square().sum(1), torch.empty(len(W), dtype=W.dtype)
+        dA, scratch = torch.zeros_like(H), torch.empty_like(H)
+        sums_of_squares(derivatives, order, weights, scratch, q)
+        add_through_activations(
+            dA, derivatives, order, squared_rows**order, weights, scratch
         )
-        dW = through_a.T @ X + through_rows[:, None] * W
-        db = through_a.sum(0)
+        rows = 2 * order * squared_rows ** (order - 1) * q
+        dW = dA @ X + rows[:, None] * W
+        db = dA.sum(1)
     for actual, parameter in [(dW, W), (db, b)]:
         expected = (
             torch.zeros_like(parameter) if parameter.grad is None else parameter.grad

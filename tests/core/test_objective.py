@@ -3,11 +3,12 @@
 import pytest
 import torch
 
+from skcae._core import batch
 from skcae._core.objective import Objective
 from skcae.activations import ACTIVATIONS
 from skcae.losses import LOSSES
-from skcae.penalties import DerivativePenalty
-from tests import oracles
+from skcae.penalties import DerivativePenalty, WeightDecay
+from tests import oracles, steps
 
 NAMES = sorted(ACTIVATIONS)
 SETTINGS = [
@@ -54,8 +55,8 @@ def test_value_and_gradient_equal_autograd_of_the_naive_objective(
     expected.backward()
 
     objective = make_objective(activation, loss, jacobian_penalty, hessian_penalty)
+    value, gradient = steps.value_and_gradient(objective, parameters, X, weights)
     with torch.no_grad():
-        value, gradient = objective.value_and_gradient(parameters, X, weights)
         per_sample = objective.per_sample(parameters, X)
     torch.testing.assert_close(value, expected.detach(), rtol=1e-11, atol=1e-11)
     torch.testing.assert_close(weights @ per_sample / len(X), value)
@@ -72,7 +73,7 @@ def test_cross_entropy_is_stable_at_extreme_logits():
     loss = LOSSES["cross_entropy"]
     torch.testing.assert_close(loss.value(X, Z), torch.tensor([1600.0]).double())
     torch.testing.assert_close(
-        loss.gradient(X, Z), torch.tensor([[1.0, -1.0, 0.0, 0.0]]).double()
+        loss.gradient_in_place(X, Z), torch.tensor([[1.0, -1.0, 0.0, 0.0]]).double()
     )
 
 
@@ -82,6 +83,53 @@ def test_everything_runs_on_the_meta_device(loss, layer):
     parameters = {n: p.to("meta") for n, p in layer(tied=False).items()}
     X = torch.empty((6, 4), dtype=torch.float64, device="meta")
     objective = make_objective("sigmoid", loss, 0.1, 0.1)
-    value, gradient = objective.value_and_gradient(parameters, X, X[:, 0])
+    value, gradient = steps.value_and_gradient(objective, parameters, X, X[:, 0])
     assert value.is_meta
     assert all(g.is_meta for g in gradient.values())
+
+
+@pytest.mark.parametrize("activation", NAMES)
+def test_tiles_and_a_short_batch_change_nothing(activation, layer, X, monkeypatch):
+    """A batch smaller than its memory, its work cut in pieces that do not divide it."""
+    weights = torch.linspace(0.5, 1.5, len(X), dtype=torch.float64)
+    hessian_penalty = 0.05 if ACTIVATIONS[activation].curved else 0.0
+    objective = make_objective(activation, "cross_entropy", 0.3, hessian_penalty)
+    parameters = layer(n_components=7)
+    value, gradient = steps.value_and_gradient(objective, parameters, X, weights)
+    monkeypatch.setattr(batch, "TILE_ELEMENTS", 20)
+    tiled_value, tiled_gradient = steps.value_and_gradient(
+        objective, parameters, X, weights, batch_size=10
+    )
+    torch.testing.assert_close(tiled_value, value, rtol=1e-13, atol=0)
+    for name, expected in gradient.items():
+        torch.testing.assert_close(
+            tiled_gradient[name], expected, rtol=1e-12, atol=1e-14
+        )
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_no_weights_are_weights_of_one(tied, layer, X):
+    objective = make_objective("tanh", "squared_error", 0.3, 0.05)
+    parameters = layer(tied=tied)
+    ones = torch.ones(len(X), dtype=X.dtype)
+    value, gradient = steps.value_and_gradient(objective, parameters, X)
+    weighted = steps.value_and_gradient(objective, parameters, X, ones)
+    torch.testing.assert_close(weighted[0], value)
+    for name, expected in gradient.items():
+        torch.testing.assert_close(weighted[1][name], expected)
+
+
+def test_linear_units_with_a_jacobian_penalty_have_weight_decay(layer, X):
+    weights = torch.linspace(0.5, 1.5, len(X), dtype=torch.float64)
+    value, gradient = steps.value_and_gradient(
+        make_objective("identity", "squared_error", 0.3, 0.0), layer(), X, weights
+    )
+    decay = Objective(
+        ACTIVATIONS["identity"], LOSSES["squared_error"], ((0.3, WeightDecay()),)
+    )
+    decayed_value, decayed = steps.value_and_gradient(decay, layer(), X, weights)
+    torch.testing.assert_close(decayed_value, value)
+    for name, expected in gradient.items():
+        torch.testing.assert_close(decayed[name], expected)
+    unweighted, _ = steps.value_and_gradient(decay, layer(), X)
+    torch.testing.assert_close(decay.per_sample(layer(), X).mean(), unweighted)

@@ -2,7 +2,9 @@ import numpy as np
 import pytest
 import torch
 
+from skcae import penalties as library
 from skcae._core.arrays import Rows
+from skcae._core.gradient import Gradient
 from skcae._core.objective import Objective
 from skcae._core.solvers import Adam, Sgd
 from skcae._core.training import (
@@ -16,7 +18,6 @@ from skcae._core.training import (
 )
 from skcae.activations import ACTIVATIONS
 from skcae.losses import LOSSES
-from skcae.penalties import DerivativePenalty
 from tests import oracles
 
 CPU = torch.device("cpu")
@@ -108,23 +109,47 @@ OPTIMIZERS = {
 }
 
 
+PENALTIES = {
+    "plain": {},
+    "jacobian": {"jacobian_penalty": 0.1},
+    "hessian": {"hessian_penalty": 0.02},
+    "both": {"jacobian_penalty": 0.1, "hessian_penalty": 0.02},
+    "decay": {"weight_decay": 0.1},
+}
+
+
+def mask(target, out):
+    """A corruption that is the same at each presentation of a row."""
+    out.copy_(torch.where(target > 0.7, 0.0, target))
+
+
+@pytest.mark.parametrize(
+    ("weighted", "corrupt"), [(True, None), (False, None), (True, mask)]
+)
+@pytest.mark.parametrize("penalties", sorted(PENALTIES))
 @pytest.mark.parametrize("tied", [True, False])
 @pytest.mark.parametrize("loss", sorted(LOSSES))
 @pytest.mark.parametrize("solver", sorted(SOLVERS))
 @pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
 def test_fifty_steps_equal_autograd_and_torchs_optimizers(
-    activation, solver, loss, tied, layer
+    activation, solver, loss, tied, penalties, corrupt, weighted, layer
 ):
     """The same trajectory, to rounding, as a graph and torch.optim give."""
-    gamma = 0.02 if ACTIVATIONS[activation].curved else 0.0
-    X = np.random.default_rng(0).random((20, 4))
-    weights = np.random.default_rng(1).uniform(0.5, 1.5, 20)
+    strengths = {"jacobian_penalty": 0.0, "hessian_penalty": 0.0}
+    strengths |= PENALTIES[penalties]
+    if not ACTIVATIONS[activation].curved:
+        strengths["hessian_penalty"] = 0.0
+    X = np.random.default_rng(0).random((18, 4))
+    weights = np.random.default_rng(1).uniform(0.5, 1.5, 18) if weighted else None
     start = {name: 0.3 * p for name, p in layer(tied=tied).items()}
 
-    penalties = ((0.1, DerivativePenalty(1)), (gamma, DerivativePenalty(2)))
     parameters = {name: p.clone() for name, p in start.items()}
     training = Training(
-        Objective(ACTIVATIONS[activation], LOSSES[loss], penalties),
+        Objective(
+            ACTIVATIONS[activation],
+            LOSSES[loss],
+            tuple((strengths[name], library.PENALTIES[name]) for name in strengths),
+        ),
         parameters,
         SOLVERS[solver](parameters),
         rows_of(X, weights),
@@ -136,6 +161,7 @@ def test_fifty_steps_equal_autograd_and_torchs_optimizers(
         anneals=False,
         shuffle=True,
         generator=torch.Generator().manual_seed(7),
+        corrupt=corrupt,
     )
     for _ in range(10):
         training.run_epoch()
@@ -143,28 +169,48 @@ def test_fifty_steps_equal_autograd_and_torchs_optimizers(
     naive = {name: p.clone().requires_grad_() for name, p in start.items()}
     optimizer = OPTIMIZERS[solver](list(naive.values()))
     generator = torch.Generator().manual_seed(7)
+    target = torch.from_numpy(X)
+    presented = target.clone()
+    if corrupt:
+        corrupt(target, presented)
+    every_weight = torch.ones(18) if weights is None else torch.from_numpy(weights)
     for _ in range(10):
-        for index in torch.randperm(20, generator=generator).split(4):
+        total = 0.0
+        for index in torch.randperm(18, generator=generator).split(4):
             optimizer.zero_grad()
-            oracles.fast_objective(
+            value = oracles.fast_objective(
                 naive,
-                torch.from_numpy(X)[index],
-                torch.from_numpy(weights)[index],
+                presented[index],
+                every_weight[index],
                 activation=activation,
                 loss=loss,
-                jacobian_penalty=0.1,
-                hessian_penalty=gamma,
-            ).backward()
+                target=target[index],
+                **strengths,
+            )
+            value.backward()
+            total += float(value.detach()) * len(index) / 18
             optimizer.step()
+    assert training.loss_curve[-1] == pytest.approx(total, rel=1e-9)
     for name, parameter in parameters.items():
         torch.testing.assert_close(
             parameter, naive[name].detach(), rtol=1e-8, atol=1e-10, msg=name
         )
 
 
+def dense_gradient(parameters):
+    """A gradient of W and of the intercepts."""
+    W = parameters["components"]
+    return Gradient(
+        scale=0.5,
+        products={"components": (torch.ones_like(W), torch.ones_like(W.T @ W))},
+        row_factors=torch.ones_like(W[:, 0]),
+        vectors={n: torch.ones_like(p) for n, p in parameters.items() if p.ndim == 1},
+    )
+
+
 def test_the_state_of_a_solver_can_be_taken_up(layer):
     """Ten steps are five and five more from the saved state."""
-    gradient = {name: torch.ones_like(p) for name, p in layer().items()}
+    gradient = dense_gradient(layer())
     for make in (Adam, lambda p, state=None: Sgd(p, state, momentum=0.9)):
         whole, halves = layer(), layer()
         solver = make(whole)
@@ -186,4 +232,4 @@ def test_solvers_keep_their_state_on_the_parameters_device(solver, layer):
     made = SOLVERS[solver](parameters)
     assert all(tensor.is_meta for tensor in made.state.values())
     if solver == "adam":  # torch's fused SGD has no meta kernel
-        made.update({n: torch.ones_like(p) for n, p in parameters.items()}, 0.1)
+        made.update(dense_gradient(parameters), 0.1)

@@ -1,0 +1,36 @@
+"""One training step's value and gradient, taken out of the training loop."""
+
+import torch
+
+from skcae._core.batch import Workspace
+from skcae._core.layers import squared_row_norms
+
+
+def value_and_gradient(
+    objective, parameters, X, weights=None, *, target=None, batch_size=None
+):
+    """Return the batch objective and its gradient as dense tensors."""
+    n, d = X.shape
+    workspace = Workspace(
+        batch_size or n,
+        d,
+        parameters["components"].shape[0],
+        objective.n_scratch,
+        corrupts=target is not None,
+        dtype=X.dtype,
+        device=X.device,
+    )
+    batch = workspace.batch(n)
+    with torch.no_grad():
+        batch.X.copy_(X)
+        if target is not None:
+            batch.target.copy_(target)
+        squared_rows = squared_row_norms(parameters)
+        objective.forward(parameters, batch)
+        loss = objective.total_loss(batch, weights)
+        gradient, sums = objective.backward(parameters, squared_rows, batch, weights)
+        value = (loss + objective.total_penalty(sums, squared_rows)) / n
+        dense = {name: torch.zeros_like(p) for name, p in parameters.items()}
+        for name, tensor in dense.items():
+            gradient.add_to(tensor, name, parameters)
+    return value, dense
