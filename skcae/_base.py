@@ -17,6 +17,7 @@ from torch import Tensor
 
 from skcae._core.arrays import Rows, resolve_device_or_cpu, to_array, working_dtype
 from skcae._core.layers import Parameters, pre_activations, pre_outputs
+from skcae._core.threads import fitting_threads
 from skcae._fitting import EpochFitMixin
 from skcae._validation import check_weights, check_X
 from skcae.activations import ACTIVATIONS
@@ -192,7 +193,8 @@ class BaseAutoencoder(
         result = np.empty(shape, dtype)
         widest = max(self.components_.shape)
         for part, rows in Rows(X, dtype=dtype, device=device).chunks(widest):
-            result[part] = to_array(function(parameters, rows))
+            with fitting_threads(len(rows) * self.components_.size):
+                result[part] = to_array(function(parameters, rows))
         return result
 
     def _encode(self, parameters: Parameters, X: Tensor) -> Tensor:

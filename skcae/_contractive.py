@@ -64,7 +64,7 @@ class ContractiveAutoencoder(BaseAutoencoder):
     solver : {"adam", "sgd"}, default="adam"
         What minimises the objective.
 
-    learning_rate : float, default=0.01
+    learning_rate : float, default=0.02
         Step size, at its largest.
 
     learning_rate_schedule : {"linear", "constant"}, default="linear"
@@ -194,7 +194,7 @@ class ContractiveAutoencoder(BaseAutoencoder):
         loss: str = "squared_error",
         tied_weights: bool = True,
         solver: str = "adam",
-        learning_rate: float = 0.01,
+        learning_rate: float = 0.02,
         learning_rate_schedule: str = "linear",
         momentum: float = 0.9,
         batch_size: int | str = "auto",

@@ -12,6 +12,7 @@ from skcae._core.batch import Batch, Workspace
 from skcae._core.layers import Parameters, squared_row_norms
 from skcae._core.objective import Objective
 from skcae._core.solvers import Solver
+from skcae._core.threads import fitting_threads
 
 Schedule = Callable[[int], float]
 
@@ -70,9 +71,10 @@ def batches(
 def mean_objective(objective: Objective, parameters: Parameters, rows: Rows) -> float:
     """Return the weighted mean of the objective over the rows."""
     total = weight = 0.0
-    n_components = parameters["components"].shape[0]
-    for part, X in rows.chunks(n_components):
-        values = objective.per_sample(parameters, X)
+    W = parameters["components"]
+    for part, X in rows.chunks(W.shape[0]):
+        with fitting_threads(X.shape[0] * W.numel()):
+            values = objective.per_sample(parameters, X)
         weights = rows.weights_of(part)
         total += float(values.sum() if weights is None else weights @ values)
         weight += len(values) if weights is None else float(weights.sum())
@@ -197,19 +199,23 @@ class Training:
         self.kept_epoch = 0
         self.completed_generator = generator.get_state()
         self.squared_rows = squared_row_norms(parameters)
-        self.workspace = Workspace(
-            min(batch_size, len(rows)),
-            rows.n_features,
-            parameters["components"].shape[0],
-            objective.n_scratch,
-            corrupts=corrupt is not None,
-            dtype=self.squared_rows.dtype,
-            device=self.squared_rows.device,
-        )
+        n = min(batch_size, len(rows))
+        self.n_multiplications = n * parameters["components"].numel()
+        with fitting_threads(self.n_multiplications):
+            self.workspace = Workspace(
+                n,
+                rows.n_features,
+                parameters["components"].shape[0],
+                objective.n_scratch,
+                corrupts=corrupt is not None,
+                dtype=self.squared_rows.dtype,
+                device=self.squared_rows.device,
+            )
 
     def run_epoch(self) -> None:
         """Pass once over the training data and add to the record."""
-        value = self._pass()
+        with fitting_threads(self.n_multiplications):
+            value = self._pass()
         order = self.generator.get_state()
         improved = True
         if self.validation is not None:

@@ -1,0 +1,77 @@
+"""How the benchmarks measure: in turn, in one process, median of several rounds."""
+
+import os
+import platform
+import subprocess
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+RESULTS = Path(__file__).parents[1] / "results" / "speed"
+
+
+def in_turn(functions, *, rounds=9, seconds=0.05):
+    """Time functions in turn; return the median seconds per call of each.
+
+    Each turn repeats a function for about `seconds`, or calls it once if it takes
+    longer. What disturbs the machine disturbs all of them, so that ratios hold where
+    times do not.
+    """
+    repeats = {}
+    for name, function in functions.items():
+        function()
+        start = time.perf_counter()
+        function()
+        took = time.perf_counter() - start
+        repeats[name] = max(1, int(seconds / took))
+    times = {name: [] for name in functions}
+    for _ in range(rounds):
+        for name, function in functions.items():
+            start = time.perf_counter()
+            for _ in range(repeats[name]):
+                function()
+            times[name].append((time.perf_counter() - start) / repeats[name])
+    return {name: float(np.median(values)) for name, values in times.items()}
+
+
+def machine():
+    """Describe the machine and the versions in one line."""
+    name = platform.processor()
+    if Path("/proc/cpuinfo").exists():
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        name = next(line for line in lines if line.startswith("model name"))
+        name = name.partition(":")[2].strip()
+    return (
+        f"{name}, {os.cpu_count()} cores, {platform.system()}, "
+        f"Python {platform.python_version()}, torch {torch.__version__}, "
+        f"NumPy {np.__version__}, BLAS: "
+        f"{'MKL' if torch.backends.mkl.is_available() else 'other'}"
+    )
+
+
+def commit():
+    """Name the commit that is measured."""
+    out = subprocess.run(
+        ["git", "describe", "--always", "--dirty"],
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parent,
+    )
+    return out.stdout.strip() or "unknown"
+
+
+def table(header, rows):
+    """Format rows as a Markdown table."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(str(x) for x in line) + " |" for line in lines)
+
+
+def write(name, title, text, command):
+    """Write one section of the report, and print it."""
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    where = f"{machine()}. Commit {commit()}, `{command}`."
+    page = f"# {title}\n\n{where}\n\n{text}\n"
+    (RESULTS / f"{name}.md").write_text(page, encoding="utf-8")
+    print(page, flush=True)
