@@ -15,7 +15,13 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_array, check_is_fitted
 from torch import Tensor
 
-from skcae._core.arrays import Rows, resolve_device_or_cpu, to_array, working_dtype
+from skcae._core.arrays import (
+    Rows,
+    resolve_device_or_cpu,
+    to_array,
+    to_tensor,
+    working_dtype,
+)
 from skcae._core.layers import Parameters, pre_activations, pre_outputs
 from skcae._core.threads import fitting_threads
 from skcae._fitting import EpochFitMixin
@@ -182,10 +188,13 @@ class BaseAutoencoder(
     def _map_rows(
         self,
         X: Any,
-        function: Callable[[Parameters, Tensor], Tensor],
+        function: Callable[[Parameters, Tensor, Tensor], object],
         n_columns: int | None = None,
     ) -> np.ndarray:
-        """Apply a function of parameters and rows, in chunks of bounded memory."""
+        """Apply a function of parameters and rows, in chunks of bounded memory.
+
+        The function writes its result into its third argument.
+        """
         dtype = working_dtype(X.dtype)
         device = resolve_device_or_cpu(self.device, dtype)
         parameters = self._parameters(dtype, device)
@@ -193,17 +202,22 @@ class BaseAutoencoder(
         result = np.empty(shape, dtype)
         widest = max(self.components_.shape)
         for part, rows in Rows(X, dtype=dtype, device=device).chunks(widest):
+            # On the processor it writes straight into the result.
+            out = to_tensor(result[part], dtype, device)
             with fitting_threads(len(rows) * self.components_.size):
-                result[part] = to_array(function(parameters, rows))
+                function(parameters, rows, out)
+            if device.type != "cpu":
+                result[part] = to_array(out)
         return result
 
-    def _encode(self, parameters: Parameters, X: Tensor) -> Tensor:
+    def _encode(self, parameters: Parameters, X: Tensor, out: Tensor) -> Tensor:
         in_place = ACTIVATIONS[self._fitted_activation].in_place
-        return in_place(pre_activations(parameters, X))
+        return in_place(pre_activations(parameters, X, out))
 
-    def _decode(self, parameters: Parameters, H: Tensor) -> Tensor:
-        return LOSSES[self._fitted_loss].output(pre_outputs(parameters, H))
+    def _decode(self, parameters: Parameters, H: Tensor, out: Tensor) -> None:
+        out.copy_(LOSSES[self._fitted_loss].output(pre_outputs(parameters, H, out)))
 
-    def _negative_loss(self, parameters: Parameters, X: Tensor) -> Tensor:
-        Z = pre_outputs(parameters, self._encode(parameters, X))
-        return -LOSSES[self._fitted_loss].value(X, Z)
+    def _negative_loss(self, parameters: Parameters, X: Tensor, out: Tensor) -> None:
+        codes = X.new_empty((len(X), self._n_features_out))
+        Z = pre_outputs(parameters, self._encode(parameters, X, codes))
+        out.copy_(LOSSES[self._fitted_loss].value(X, Z)).neg_()

@@ -868,18 +868,19 @@ def main(arguments=None):
     X = load(args)
     contenders = installed(args.contenders)
     calm()
-    sections = [
+    setting = (
         f"{len(X)} rows of {X.shape[1]} features, float32, {args.n_hidden} hidden "
-        "units, one thread.",
-        how_table(contenders),
-    ]
-    if "A" in args.parts:
-        sections.append(epoch_text(contenders, X, args))
-    if "B" in args.parts:
-        sections.append(error_text(contenders, X, args))
+        "units, one thread."
+    )
+    how = how_table(contenders)
     given = shlex.join(sys.argv[1:] if arguments is None else arguments)
     command = f"python benchmarks/speed/peers.py {given}".strip()
-    write("peers", "Peers", "\n\n".join(sections), command)
+    if "A" in args.parts:
+        text = "\n\n".join([setting, how, epoch_text(contenders, X, args)])
+        write("peers_epoch", "Peers: time of an epoch", text, command)
+    if "B" in args.parts:
+        text = "\n\n".join([setting, how, error_text(contenders, X, args)])
+        write("peers_error", "Peers: time to the same error", text, command)
 
 
 if __name__ == "__main__":

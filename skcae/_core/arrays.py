@@ -14,10 +14,10 @@ from torch import Tensor
 
 Array = NDArray[Any]
 
-# A chunk of an evaluation pass holds at most this many numbers per matrix (4 MB in
-# float64), so that memory is bounded however many rows are transformed, and what lies
-# between two operations stays in the cache.
-CHUNK_ELEMENTS = 2**19
+# A chunk of an evaluation pass holds at most this many numbers per matrix (16 MB in
+# float64), so that memory is bounded however many rows are transformed. Products of
+# fewer rows take longer per row.
+CHUNK_ELEMENTS = 2**21
 
 # Data moves to an accelerator as a whole if it takes at most this part of the memory
 # that is free there.

@@ -56,13 +56,17 @@ def squared_row_norms(parameters: Parameters, out: Tensor | None = None) -> Tens
     return norms.square_()
 
 
-def pre_activations(parameters: Parameters, X: Tensor) -> Tensor:
+def pre_activations(
+    parameters: Parameters, X: Tensor, out: Tensor | None = None
+) -> Tensor:
     """Return a = Wx + b for each row x, shape (n, h)."""
-    return torch.addmm(parameters["intercept_hidden"], X, parameters["components"].mT)
+    W, b = parameters["components"], parameters["intercept_hidden"]
+    return torch.addmm(b, X, W.mT, out=out)
 
 
-def pre_outputs(parameters: Parameters, codes: Tensor) -> Tensor:
+def pre_outputs(
+    parameters: Parameters, codes: Tensor, out: Tensor | None = None
+) -> Tensor:
     """Return z = Vᵀh + c for each row h, shape (n, d)."""
-    return torch.addmm(
-        parameters["intercept_visible"], codes, decoder_weights(parameters)
-    )
+    c = parameters["intercept_visible"]
+    return torch.addmm(c, codes, decoder_weights(parameters), out=out)

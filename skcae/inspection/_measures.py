@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+import torch
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
@@ -60,9 +61,10 @@ def jacobian_norm(encoder: BaseAutoencoder, X: Any) -> np.ndarray:
     """
     check_encoder(encoder)
 
-    def norms(parameters: Parameters, rows: Tensor) -> Tensor:
+    def norms(parameters: Parameters, rows: Tensor, out: Tensor) -> None:
         slopes = _slopes(encoder, parameters, rows)
-        return squared_norm([slopes], squared_row_norms(parameters), 1).sqrt()
+        squared = squared_norm([slopes], squared_row_norms(parameters), 1)
+        torch.sqrt(squared, out=out)
 
     return encoder._map_rows(check_X(encoder, X), norms)
 
@@ -113,9 +115,9 @@ def saturation(encoder: BaseAutoencoder, X: Any) -> np.ndarray:
     check_encoder(encoder)
     threshold = SATURATED_SLOPE * ACTIVATIONS[encoder._fitted_activation].largest_slope
 
-    def fractions(parameters: Parameters, rows: Tensor) -> Tensor:
+    def fractions(parameters: Parameters, rows: Tensor, out: Tensor) -> None:
         slopes = _slopes(encoder, parameters, rows)
-        return (slopes < threshold).to(slopes.dtype).mean(1)
+        torch.mean((slopes < threshold).to(slopes.dtype), 1, out=out)
 
     return encoder._map_rows(check_X(encoder, X), fractions)
 
