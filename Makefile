@@ -6,12 +6,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help demo test lint clean
+.PHONY: help demo test lint bench clean
 
 help:
 	@echo "make demo   contractive features against pixels in a linear SVM"
 	@echo "make test   the test suite, with coverage"
 	@echo "make lint   formatting, lint and types"
+	@echo "make bench  how fast it is, on this machine (about half an hour)"
 	@echo "make clean  remove .venv and what the targets wrote"
 
 demo: $(VENV)/demo.installed
@@ -24,6 +25,12 @@ lint: $(VENV)/lint.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+bench: $(VENV)/demo.installed
+	$(BIN)/python benchmarks/speed/steps.py --threads 1 2
+	$(BIN)/python benchmarks/speed/fit.py
+	$(BIN)/python benchmarks/speed/grid.py
+	$(BIN)/python benchmarks/speed/peers.py
 
 clean:
 	rm -rf $(VENV) results dist build .coverage .hypothesis

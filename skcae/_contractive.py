@@ -108,7 +108,8 @@ class ContractiveAutoencoder(BaseAutoencoder):
     device : str or torch.device, default="cpu"
         Where to compute, resolved in `fit`. Fitted attributes are NumPy arrays
         whatever the device, and a model fitted on a device that is missing here
-        transforms on the processor.
+        transforms on the processor. Dense data that fits in half of the memory that
+        is free on a CUDA device moves there once, other data by the batch.
 
     random_state : int, RandomState instance or None, default=None
         Determines the initial weights, the order of the rows and the held-out ones.

@@ -4,6 +4,7 @@ import pickle
 import subprocess
 import sys
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
@@ -25,6 +26,7 @@ from sklearn.svm import LinearSVC
 from skcae import ContractiveAutoencoder
 from skcae._core import arrays
 from skcae._core.solvers import Adam, Sgd
+from skcae._core.training import Training
 from skcae.activations import ACTIVATIONS
 from tests import oracles
 
@@ -1023,6 +1025,41 @@ def test_an_interrupt_leaves_the_last_complete_epoch(small, digits, monkeypatch)
     assert_array_equal(
         model._training_state["generator"], three._training_state["generator"]
     )
+
+
+def test_an_interrupt_with_early_stopping_leaves_the_best_epoch(
+    small, digits, monkeypatch
+):
+    X, _ = digits
+    model = small(max_iter=30, early_stopping=True, learning_rate_schedule="constant")
+    model.set_params(tol=1e-6, learning_rate=0.05, batch_size=400)
+    run_epoch = Training.run_epoch
+
+    def interrupted(self):
+        run_epoch(self)
+        if len(self.loss_curve) == 6:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Training, "run_epoch", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(X)
+    monkeypatch.undo()
+    with pytest.warns(ConvergenceWarning):
+        six = clone(model).set_params(max_iter=6).fit(X)
+    assert_same_model(model, six, rtol=0)
+    assert model.n_iter_ == 6
+
+
+def test_fits_in_threads_equal_fits_one_after_another(small, digits):
+    X, _ = digits
+    models = [small(random_state=seed, max_iter=20) for seed in range(4)]
+    alone = [clone(model).fit(X) for model in models]
+    with ThreadPoolExecutor(2) as pool:
+        together = list(pool.map(lambda model: model.fit(X), models))
+        codes = list(pool.map(lambda model: model.transform(X), together * 2))
+    for one, other, H in zip(alone, together, codes, strict=False):
+        assert_same_model(other, one, rtol=0)
+        assert_array_equal(H, one.transform(X))
 
 
 INTERRUPTED = """

@@ -138,7 +138,17 @@ def test_slices_cover_all_rows_within_bounded_memory(monkeypatch):
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
-def test_a_fit_on_cuda_equals_one_on_the_processor(digits, small):
+@pytest.mark.parametrize("resident_part", [0.0, 0.5])
+@pytest.mark.parametrize("solver", ["adam", "sgd"])
+def test_a_fit_on_cuda_equals_one_on_the_processor(
+    solver, resident_part, digits, small, monkeypatch
+):
+    monkeypatch.setattr(arrays, "RESIDENT_PART", resident_part)
     X, _ = digits
-    on_cpu, on_cuda = (small(device=device).fit(X) for device in ("cpu", "cuda"))
+    weights = np.linspace(0.5, 1.5, len(X))
+    on_cpu, on_cuda = (
+        small(device=device, solver=solver).fit(X, sample_weight=weights)
+        for device in ("cpu", "cuda")
+    )
     np.testing.assert_allclose(on_cuda.components_, on_cpu.components_, rtol=1e-6)
+    np.testing.assert_allclose(on_cuda.transform(X), on_cpu.transform(X), rtol=1e-6)

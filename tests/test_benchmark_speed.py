@@ -1,0 +1,107 @@
+"""The speed benchmarks compare like with like, and run."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from skcae import ContractiveAutoencoder
+
+FOLDER = Path(__file__).parents[1] / "benchmarks" / "speed"
+
+
+@pytest.fixture
+def speed(monkeypatch):
+    """Import a script of the folder by name."""
+    monkeypatch.syspath_prepend(str(FOLDER))
+
+    def load(name):
+        module = __import__(name)
+        monkeypatch.setitem(sys.modules, name, module)
+        return module
+
+    return load
+
+
+def small_layer():
+    generator = torch.Generator().manual_seed(0)
+    W = torch.randn((3, 5), generator=generator)
+    b = torch.randn(3, generator=generator)
+    X = torch.rand((4, 5), generator=generator)
+    return W, b, X, torch.sigmoid(X @ W.T + b)
+
+
+@pytest.mark.parametrize("name", ["per-unit loop", "vmap(jacrev)"])
+def test_the_other_exact_penalties_are_the_same(name, speed):
+    penalties = speed("steps").PENALTIES
+    expected = penalties["closed form"](*small_layer())
+    torch.testing.assert_close(penalties[name](*small_layer()), expected)
+
+
+def test_hutchinsons_estimate_is_right_on_average(speed):
+    steps = speed("steps")
+    W, b, X, _ = small_layer()
+    X = X[:1].expand(20_000, -1)
+    H = torch.sigmoid(X @ W.T + b)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        estimate = steps.hutchinson(W, b, X, H).mean()
+    expected = steps.closed_form(W, b, X, H)[0]
+    torch.testing.assert_close(estimate, expected, rtol=0.02, atol=0)
+
+
+@pytest.mark.parametrize("solver", ["sgd", "momentum", "adam"])
+def test_our_step_and_autograds_take_the_same_step(solver, speed, monkeypatch):
+    """The same parameters and the same batch move to the same place."""
+    steps = speed("steps")
+    seen = []
+    draw = steps.parameters_of
+    monkeypatch.setattr(
+        steps, "parameters_of", lambda d, h: seen.append(draw(d, h)) or seen[-1]
+    )
+    X = np.random.default_rng(0).random((60, 7), dtype=np.float32)[:6]
+    monkeypatch.setattr(torch, "rand", lambda n, d: torch.from_numpy(X.copy()))
+    for step in (steps.our_step(7, 5, 6, solver), steps.autograd_step(7, 5, 6, solver)):
+        for _ in range(3):
+            step()
+    ours, autograds = seen
+    for name, parameter in ours.items():
+        assert not torch.equal(parameter, draw(7, 5)[name])
+        torch.testing.assert_close(parameter, autograds[name].detach())
+
+
+def test_the_straightforward_training_has_our_objective(speed, unit_data):
+    quality = speed("quality")
+    X = unit_data.astype(np.float32)
+    model = ContractiveAutoencoder(
+        4,
+        jacobian_penalty=quality.PENALTY,
+        loss="cross_entropy",
+        learning_rate=1e-9,
+        learning_rate_schedule="constant",
+        batch_size=len(X),
+        max_iter=10,
+        random_state=0,
+    ).fit(X)
+    graph = quality.graph_objective(
+        torch.from_numpy(X),
+        *map(
+            torch.from_numpy,
+            (model.components_, model.intercept_hidden_, model.intercept_visible_),
+        ),
+    )
+    assert float(graph) == pytest.approx(model.loss_curve_[-1], rel=1e-4)
+
+
+def test_a_table_is_written(speed, tmp_path, monkeypatch, capsys):
+    measure = speed("measure")
+    monkeypatch.setattr(measure, "RESULTS", tmp_path / "results")
+    times = measure.in_turn({"a": lambda: None, "b": lambda: None}, rounds=3)
+    assert set(times) == {"a", "b"}
+    measure.write("name", "Title", measure.table(["x", "y"], [[1, 2]]), "command")
+    page = (tmp_path / "results" / "name.md").read_text(encoding="utf-8")
+    assert page.startswith("# Title\n")
+    assert "| x | y |\n| --- | --- |\n| 1 | 2 |" in page
+    assert "`command`" in capsys.readouterr().out
