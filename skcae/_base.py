@@ -18,8 +18,6 @@ from torch import Tensor
 from skcae._core.arrays import (
     Rows,
     resolve_device_or_cpu,
-    to_array,
-    to_tensor,
     working_dtype,
 )
 from skcae._core.layers import Parameters, pre_activations, pre_outputs
@@ -203,11 +201,16 @@ class BaseAutoencoder(
         widest = max(self.components_.shape)
         for part, rows in Rows(X, dtype=dtype, device=device).chunks(widest):
             # On the processor it writes straight into the result.
-            out = to_tensor(result[part], dtype, device)
+            whole = torch.from_numpy(result[part])
+            out = (
+                whole
+                if device.type == "cpu"
+                else whole.new_empty(whole.shape, device=device)
+            )
             with fitting_threads(len(rows) * self.components_.size):
                 function(parameters, rows, out)
-            if device.type != "cpu":
-                result[part] = to_array(out)
+            if out is not whole:
+                whole.copy_(out)
         return result
 
     def _encode(self, parameters: Parameters, X: Tensor, out: Tensor) -> Tensor:

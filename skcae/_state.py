@@ -87,15 +87,16 @@ class FittedStateMixin:
         `in_step` says whether the solver's state belongs to these parameters.
         """
         attributes = self._fitted_attributes(training, data, parameters)
-        for name in OPTIONAL_ATTRIBUTES:
-            self.__dict__.pop(name, None)
-        self.__dict__.update(attributes)
         state = training.solver.state if in_step else {}
-        self._training_state = {
+        attributes["_training_state"] = {
             "solver": self.solver,
             "solver_state": {name: to_array(tensor) for name, tensor in state.items()},
             "generator": to_array(training.completed_generator),
         }
+        self.__dict__.update(attributes)
+        for name in OPTIONAL_ATTRIBUTES:
+            if name not in attributes:
+                self.__dict__.pop(name, None)
 
     @property
     def _decoder_components(self) -> np.ndarray | None:

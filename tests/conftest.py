@@ -34,7 +34,13 @@ def small():
     """Make a small autoencoder that fits in milliseconds."""
 
     def make(**parameters):
-        defaults = {"n_components": 6, "max_iter": 12, "tol": 0.5, "random_state": 0}
+        defaults = {
+            "n_components": 6,
+            "learning_rate": 0.01,
+            "max_iter": 12,
+            "tol": 0.5,
+            "random_state": 0,
+        }
         return ContractiveAutoencoder(**{**defaults, **parameters})
 
     return make

@@ -16,6 +16,7 @@ def value_and_gradient(
         d,
         parameters["components"].shape[0],
         objective.n_scratch,
+        tied="decoder_components" not in parameters,
         corrupts=target is not None,
         dtype=X.dtype,
         device=X.device,

@@ -24,7 +24,7 @@ from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from sklearn.svm import LinearSVC
 
 from skcae import ContractiveAutoencoder
-from skcae._core import arrays
+from skcae._core import arrays, threads, training
 from skcae._core.solvers import Adam, Sgd
 from skcae._core.training import Training
 from skcae.activations import ACTIVATIONS
@@ -877,13 +877,22 @@ def test_seeds(small, digits):
     assert_array_equal(first.components_, small().fit(X).components_)
 
 
-def test_threads_change_nothing_but_rounding(small, digits):
+def test_threads_change_nothing_but_rounding(small, digits, monkeypatch):
+    monkeypatch.setattr(threads, "MULTIPLICATIONS_PER_THREAD", 1)
+    take_step, seen = Training.take_step, []
+
+    def watched(self, *arguments):
+        seen.append(torch.get_num_threads())
+        take_step(self, *arguments)
+
+    monkeypatch.setattr(Training, "take_step", watched)
     X, _ = digits
     fits = []
     for n_threads in (1, 2):
         torch.set_num_threads(n_threads)
         fits.append(small(n_components=64).fit(X))
     torch.set_num_threads(1)
+    assert set(seen) == {1, 2}
     assert_same_model(*fits, rtol=1e-6, atol=1e-9)
 
 
@@ -1031,23 +1040,58 @@ def test_an_interrupt_with_early_stopping_leaves_the_best_epoch(
     small, digits, monkeypatch
 ):
     X, _ = digits
-    model = small(max_iter=30, early_stopping=True, learning_rate_schedule="constant")
-    model.set_params(tol=1e-6, learning_rate=0.05, batch_size=400)
+    model = ContractiveAutoencoder(
+        64,
+        early_stopping=True,
+        learning_rate_schedule="constant",
+        learning_rate=0.03,
+        n_iter_no_change=100,
+        random_state=0,
+    )
+    X_train, X_val = X[:50], X[400:600]
     run_epoch = Training.run_epoch
 
     def interrupted(self):
         run_epoch(self)
-        if len(self.loss_curve) == 6:
+        if len(self.loss_curve) == 4:
             raise KeyboardInterrupt
 
     monkeypatch.setattr(Training, "run_epoch", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        model.fit(X)
+        model.fit(X_train, X_val=X_val)
     monkeypatch.undo()
     with pytest.warns(ConvergenceWarning):
-        six = clone(model).set_params(max_iter=6).fit(X)
-    assert_same_model(model, six, rtol=0)
-    assert model.n_iter_ == 6
+        whole = clone(model).set_params(max_iter=4).fit(X_train, X_val=X_val)
+    assert_same_model(model, whole, rtol=0)
+    assert np.argmin(model.validation_loss_curve_) < 3
+
+
+@pytest.mark.parametrize("moment", ["all_finite", "copy_of"])
+def test_an_interrupt_after_the_steps_leaves_a_whole_epoch(
+    moment, small, digits, monkeypatch
+):
+    """While it is looked at and kept, an epoch is not yet, or already, the last."""
+    X, _ = digits
+    model = small(max_iter=9, learning_rate_schedule="constant", tol=1e-6)
+    function, calls = getattr(training, moment), []
+
+    def interrupted(tensors):
+        calls.append(1)
+        result = function(tensors)
+        if len(calls) == (8 if moment == "all_finite" else 1):
+            raise KeyboardInterrupt
+        return result
+
+    monkeypatch.setattr(training, moment, interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(X)
+    monkeypatch.undo()
+    if moment == "copy_of":
+        assert not fitted_state(model)
+        return
+    with pytest.warns(ConvergenceWarning):
+        two = clone(model).set_params(max_iter=2).fit(X)
+    assert_same_model(model, two, rtol=0)
 
 
 def test_fits_in_threads_equal_fits_one_after_another(small, digits):

@@ -88,8 +88,9 @@ def to_tensor(array: Array, dtype: np.dtype[Any], device: torch.device) -> Tenso
     The tensor is for reading: it may be a view of the user's data.
     """
     array = np.asarray(array, dtype=dtype, order="C")
-    # torch has no read-only tensors and warns about arrays that are.
-    if not array.flags.writeable:
+    # torch has no read-only tensors and warns about arrays that are. It has no negative
+    # strides either, which a C-contiguous array has where it has a single row.
+    if not array.flags.writeable or min(array.strides, default=0) < 0:
         array = array.copy()
     return torch.from_numpy(array).to(device)
 
@@ -144,8 +145,8 @@ class Rows:
     """Rows of a data matrix with their weights, handed out as tensors by the batch.
 
     The matrix stays what and where it is, memory-mapped or sparse; only the rows of
-    one batch are ever copied, densified, cast and moved. Dense data that fits on a CUDA
-    device moves there once, and batches are gathered there.
+    one batch are ever copied, densified, cast and moved. `settle` moves dense data that
+    fits on a CUDA device there as a whole, and batches are then gathered there.
 
     Parameters
     ----------
@@ -179,9 +180,7 @@ class Rows:
         self.subset = subset
         self._staging = torch.empty(0, dtype=torch_dtype(dtype), device="cpu")
         self._resident: Tensor | None = None
-        n_bytes = len(self) * self.n_features * dtype.itemsize
-        if not sparse.issparse(matrix) and fits_on(device, n_bytes):
-            self._resident = self._move()
+        self._resident_weights: Tensor | None = None
 
     def __len__(self) -> int:
         if isinstance(self.subset, slice):
@@ -193,22 +192,37 @@ class Rows:
         """The number of columns."""
         return int(self.matrix.shape[1])
 
-    def _position(self, index: Array | slice) -> Array | slice:
+    def settle(self) -> None:
+        """Move the data to the device for many passes, if it is dense and fits."""
+        n_bytes = len(self) * self.n_features * self.dtype.itemsize
+        if not sparse.issparse(self.matrix) and fits_on(self.device, n_bytes):
+            self._resident_weights = self.weights_of(slice(None))
+            self._resident = self._move()
+
+    def prepare(self, order: Array) -> Array | Tensor:
+        """Put an order of the rows where batches are gathered."""
+        if self._resident is None:
+            return order
+        return torch.from_numpy(order).to(self.device)
+
+    def _position(self, index: Any) -> Any:
         return index if isinstance(self.subset, slice) else self.subset[index]
 
-    def read(self, index: Array | slice, out: Tensor) -> None:
-        """Write the rows at these positions into a tensor on the device."""
+    def read(self, index: Array | Tensor | slice, out: Tensor) -> None:
+        """Write rows into a tensor on the device.
+
+        `index` is a part of a prepared order, or slice(None).
+        """
         if self._resident is None:
             self._read_from_host(index, out)
-        elif isinstance(index, slice):
-            out.copy_(self._resident[index])
+        elif isinstance(index, Tensor):
+            torch.index_select(self._resident, 0, index, out=out)
         else:
-            order = torch.from_numpy(index).to(self.device, non_blocking=True)
-            torch.index_select(self._resident, 0, order, out=out)
+            out.copy_(self._resident[index])
         if self.bounds is not None:
             out.clamp_(*self.bounds)
 
-    def _read_from_host(self, index: Array | slice, out: Tensor) -> None:
+    def _read_from_host(self, index: Any, out: Tensor) -> None:
         """Gather rows on the processor: in place, or in pinned memory to be moved."""
         if out.device.type == "cpu":
             copy_rows(self.matrix, self._position(index), out.numpy())
@@ -233,8 +247,10 @@ class Rows:
         self._staging = self._staging[:0].clone()
         return resident
 
-    def weights_of(self, index: Array | slice) -> Tensor | None:
+    def weights_of(self, index: Array | Tensor | slice) -> Tensor | None:
         """Return the weights of the rows at these positions, None if all are 1."""
+        if self._resident_weights is not None:
+            return self._resident_weights[index]
         if self.weights is None:
             return None
         return to_tensor(self.weights[self._position(index)], self.dtype, self.device)

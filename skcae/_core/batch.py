@@ -32,8 +32,8 @@ class Batch:
     dA : tensor of shape (h, n)
         The gradient with respect to the pre-activations.
     left, right : tensors of shape (h, 2n) and (2n, d)
-        [H, dA] and [dZ; X]: for tied weights the gradient of W is their product. Z and
-        X are parts of `right`.
+        [H, dA] and [dZ; X]: for tied weights, and only for them is there a `left`, the
+        gradient of W is their product. Z and X are parts of `right`.
     outputs : list of (target, Z)
         Both again, a tile of rows at a time.
     units : list of UnitTile
@@ -85,6 +85,8 @@ class Workspace:
         d and h.
     n_scratch : int
         Scratch matrices that the objective needs.
+    tied : bool
+        Whether the weight gradients are one product, of `left` and `right`.
     corrupts : bool
         Whether what is encoded is another matrix than what is to be reconstructed.
     dtype, device
@@ -98,12 +100,14 @@ class Workspace:
         n_components: int,
         n_scratch: int,
         *,
+        tied: bool = True,
         corrupts: bool = False,
         dtype: torch.dtype,
         device: torch.device,
     ) -> None:
         self.n_features = n_features
         self.n_components = n_components
+        self.tied = tied
         self.corrupts = corrupts
         self._tile_rows = _tile_length(n_features, device)
         self._tile_units = min(_tile_length(batch_size, device), n_components)
@@ -112,7 +116,7 @@ class Workspace:
             return torch.zeros(count, dtype=dtype, device=device)
 
         self._codes = numbers(2 * batch_size * n_components)
-        self._left = numbers(2 * batch_size * n_components)
+        self._left = numbers(2 * batch_size * n_components if tied else 0)
         self._right = numbers(2 * batch_size * n_features)
         self._target = numbers(batch_size * n_features if corrupts else 0)
         self._scratch = [
@@ -138,7 +142,7 @@ class Workspace:
             Z=Z,
             H=H,
             dA=dA,
-            left=self._left[: 2 * h * n].view(h, 2 * n),
+            left=self._left[: 2 * h * n].view(h if self.tied else 0, 2 * n),
             right=right,
             outputs=[(target[rows], Z[rows]) for rows in _slices(n, self._tile_rows)],
             units=[

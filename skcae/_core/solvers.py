@@ -10,7 +10,7 @@ from skcae._core.gradient import Gradient
 from skcae._core.layers import Parameters
 
 # For each name of the solver's `slots` one tensor per parameter, "mean.components",
-# "mean.intercept_hidden", …, and "step", the number of steps that each has taken.
+# "mean.intercept_hidden", …, and for Adam "step", the steps that each has taken.
 SolverState = dict[str, Tensor]
 
 
@@ -37,12 +37,11 @@ class Solver:
             self.state[name].copy_(earlier[name])
 
     def _initial_state(self) -> SolverState:
-        some = next(iter(self.parameters.values()))
-        state = {"step": some.new_zeros(len(self.parameters), dtype=torch.float32)}
-        for slot in self.slots:
-            for name, parameter in self.parameters.items():
-                state[f"{slot}.{name}"] = torch.zeros_like(parameter)
-        return state
+        return {
+            f"{slot}.{name}": torch.zeros_like(parameter)
+            for slot in self.slots
+            for name, parameter in self.parameters.items()
+        }
 
     def _slot(self, slot: str) -> Parameters:
         return {name: self.state[f"{slot}.{name}"] for name in self.parameters}
@@ -79,6 +78,11 @@ class Adam(Solver):
             maximize=False,
         )
 
+    def _initial_state(self) -> SolverState:
+        some = next(iter(self.parameters.values()))
+        steps = some.new_zeros(len(self.parameters), dtype=torch.float32)
+        return {"step": steps, **super()._initial_state()}
+
     def update(self, gradient: Gradient, rate: float) -> None:
         """Take one step of the given learning rate."""
         for name, matrix in self._gradient.items():
@@ -101,7 +105,6 @@ class Sgd(Solver):
 
     def update(self, gradient: Gradient, rate: float) -> None:
         """Take one step of the given learning rate."""
-        self.state["step"] += 1
         if not self.momentum:
             gradient.descend(self.parameters, rate)
             return

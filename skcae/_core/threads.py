@@ -5,6 +5,7 @@ in two cases: small matrices, over which threads wait for each other longer than
 work, and several fits at once in one process, each of which would take them all.
 """
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,32 +20,61 @@ class _Process:
     """What the computations of this process know of each other."""
 
     lock = threading.Lock()
-    n_running = 0
-    n_threads = 1
+    # For each Python thread with a computation, torch's count there before it began. An
+    # entry that an interrupt leaves behind serves that thread's next computation.
+    before: dict[int, int]
+    # torch's count for new threads while nothing of ours runs, and who is not new.
+    default = 1
+    seen = threading.local()
+
+    @classmethod
+    def forget(cls) -> None:
+        """Start afresh, as a forked process must."""
+        cls.lock = threading.Lock()
+        cls.before = {}
+
+
+_Process.forget()
+os.register_at_fork(after_in_child=_Process.forget)
 
 
 @contextmanager
 def fitting_threads(n_multiplications: int) -> Iterator[None]:
     """Give the body as many threads as its products deserve, at most its share.
 
-    The share is torch's number of threads, as it was when nothing of ours was running,
-    divided by the number of bodies that run at the moment.
+    The share is torch's count in this Python thread, divided by the number of bodies
+    that run in the process at the moment. Bodies do not nest.
 
     Parameters
     ----------
     n_multiplications : int
         The multiplications of one of its matrix products, n · d · h.
     """
-    with _Process.lock:
-        if _Process.n_running == 0:
-            _Process.n_threads = torch.get_num_threads()
-        _Process.n_running += 1
-        share = _Process.n_threads // _Process.n_running
     deserved = n_multiplications // MULTIPLICATIONS_PER_THREAD
-    torch.set_num_threads(max(1, min(share, deserved)))
     try:
+        torch.set_num_threads(max(1, min(_enter(), deserved)))
         yield
     finally:
-        with _Process.lock:
-            _Process.n_running -= 1
-            torch.set_num_threads(_Process.n_threads)
+        _leave()
+
+
+def _enter() -> int:
+    """Count this thread in, and return its share."""
+    with _Process.lock:
+        if not _Process.before:
+            _Process.default = torch.get_num_threads()
+        # A new thread finds the count that another's computation has set for itself.
+        is_new = not hasattr(_Process.seen, "yes")
+        count = _Process.default if is_new else torch.get_num_threads()
+        before = _Process.before.setdefault(threading.get_ident(), count)
+        _Process.seen.yes = True
+        return before // len(_Process.before)
+
+
+def _leave() -> None:
+    """Give the thread its count back, and count it out."""
+    with _Process.lock:
+        before = _Process.before.get(threading.get_ident())
+        if before is not None:
+            torch.set_num_threads(before)
+            del _Process.before[threading.get_ident()]

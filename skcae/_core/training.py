@@ -9,7 +9,7 @@ from torch import Tensor
 
 from skcae._core.arrays import Array, Rows
 from skcae._core.batch import Batch, Workspace
-from skcae._core.layers import Parameters, squared_row_norms
+from skcae._core.layers import Parameters, decoder_weights, squared_row_norms
 from skcae._core.objective import Objective
 from skcae._core.solvers import Solver
 from skcae._core.threads import fitting_threads
@@ -54,16 +54,18 @@ def random_order(n_rows: int, generator: torch.Generator) -> Array:
 
 
 def batches(
-    n_rows: int, batch_size: int, *, shuffle: bool, generator: torch.Generator
-) -> Iterator[Array | slice]:
+    rows: Rows, batch_size: int, *, shuffle: bool, generator: torch.Generator
+) -> Iterator[Array | Tensor | slice]:
     """Cut the rows of one epoch into batches; the last may be short.
 
     A single batch of all rows is not shuffled: its order changes nothing but rounding.
     """
+    n_rows = len(rows)
     if batch_size >= n_rows:
         yield slice(None)
         return
-    order = random_order(n_rows, generator) if shuffle else np.arange(n_rows)
+    drawn = random_order(n_rows, generator) if shuffle else np.arange(n_rows)
+    order = rows.prepare(drawn)
     for start in range(0, n_rows, batch_size):
         yield order[start : start + batch_size]
 
@@ -139,8 +141,8 @@ class Training:
         Writes into its second argument a corrupted copy of the first, which is what is
         then encoded; what is to be reconstructed stays the first.
     keeps_epochs : bool
-        Whether to keep a copy of the parameters after each epoch even without
-        validation, in case of an interrupt in the next.
+        Whether to keep a copy of the parameters, of the best epoch or, in case of an
+        interrupt in the next, of the last.
 
     Attributes
     ----------
@@ -153,6 +155,8 @@ class Training:
         any those of the last complete epoch. Empty before the first.
     kept_epoch : int
         The number of that epoch, counted from 1.
+    is_finite : bool
+        Whether the last objectives and all parameters are finite.
     completed_generator : tensor
         The state of the generator after the last complete epoch.
     """
@@ -197,8 +201,10 @@ class Training:
         self.validation_curve: list[float] = []
         self.kept: Parameters = {}
         self.kept_epoch = 0
+        self.is_finite = True
         self.completed_generator = generator.get_state()
         self.squared_rows = squared_row_norms(parameters)
+        rows.settle()
         n = min(batch_size, len(rows))
         self.n_multiplications = n * parameters["components"].numel()
         with fitting_threads(self.n_multiplications):
@@ -207,6 +213,7 @@ class Training:
                 rows.n_features,
                 parameters["components"].shape[0],
                 objective.n_scratch,
+                tied=decoder_weights(parameters) is parameters["components"],
                 corrupts=corrupt is not None,
                 dtype=self.squared_rows.dtype,
                 device=self.squared_rows.device,
@@ -217,36 +224,41 @@ class Training:
         with fitting_threads(self.n_multiplications):
             value = self._pass()
         order = self.generator.get_state()
-        improved = True
+        best, held_out = math.inf, -math.inf
         if self.validation is not None:
             held_out = mean_objective(self.objective, self.parameters, self.validation)
-            improved = held_out < min(self.validation_curve, default=math.inf)
+            best = min(self.validation_curve, default=math.inf)
+        self.is_finite = math.isfinite(value) and all(
+            all_finite(tensor) for tensor in self.parameters.values()
+        )
+        # The record first and then the copy, one call that no interrupt divides: what
+        # is kept is then always what the record says.
+        if self.validation is not None:
             self.validation_curve.append(held_out)
-        # Nothing from here on takes time, so that an interrupt finds the record of a
-        # whole epoch.
-        if improved and (self.keeps_epochs or self.validation is not None):
-            self._keep()
+            self.is_finite = self.is_finite and math.isfinite(held_out)
         self.loss_curve.append(value)
         self.completed_generator = order
+        if self.keeps_epochs and self.is_finite and held_out < best:
+            self._keep()
 
     def _keep(self) -> None:
+        self.kept_epoch = len(self.loss_curve)
         if not self.kept:
             self.kept = copy_of(self.parameters)
         else:
-            # One call for all of them, which no interrupt can divide.
             torch._foreach_copy_(
                 list(self.kept.values()), list(self.parameters.values())
             )
-        self.kept_epoch = len(self.loss_curve) + 1
 
     def _pass(self) -> float:
         n_rows = len(self.rows)
         n_steps = math.ceil(n_rows / self.batch_size)
         values = self.squared_rows.new_zeros(n_steps)
         order = batches(
-            n_rows, self.batch_size, shuffle=self.shuffle, generator=self.generator
+            self.rows, self.batch_size, shuffle=self.shuffle, generator=self.generator
         )
-        for value, index in zip(values, order, strict=True):
+        for number, index in enumerate(order):
+            value = values[number]
             n = n_rows if isinstance(index, slice) else len(index)
             batch, weights = self.workspace.batch(n), self.rows.weights_of(index)
             self.rows.read(index, batch.target)
@@ -286,15 +298,6 @@ class Training:
     def value(self) -> float:
         """The last objective, on the validation data if there is any."""
         return self._watched_curve[-1]
-
-    @property
-    def is_finite(self) -> bool:
-        """Whether the last objectives and all parameters are finite."""
-        return (
-            math.isfinite(self.loss_curve[-1])
-            and math.isfinite(self.value)
-            and all(all_finite(tensor) for tensor in self.parameters.values())
-        )
 
     def should_end(self) -> bool:
         """Judge whether the objective has stalled and the rate has run out.

@@ -62,6 +62,20 @@ def test_tensors_share_writeable_memory_and_copy_read_only_memory():
     assert to_tensor(array, FLOAT64, CPU).data_ptr() != array.ctypes.data
 
 
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.arange(6.0).reshape(2, 3)[:1][::-1],
+        np.arange(6.0).reshape(6, 1)[:, ::-1],
+        np.arange(3.0)[:1][::-1],
+    ],
+    ids=["row", "column", "number"],
+)
+def test_a_single_row_or_column_read_backwards(array):
+    """NumPy calls it contiguous, whatever its stride."""
+    np.testing.assert_array_equal(to_tensor(array, FLOAT64, CPU), array)
+
+
 MATRICES = {
     "plain": np.asarray,
     "fortran": np.asfortranarray,
@@ -88,8 +102,11 @@ def test_batches_hold_the_rows_and_weights_asked_for(make, resident, monkeypatch
     X = np.arange(12.0).reshape(6, 2)
     weights = np.arange(6.0)
     rows = Rows(make(X), weights, dtype=FLOAT64, device=CPU, subset=np.array([5, 1, 3]))
+    rows.settle()
+    is_sparse = sparse.issparse(rows.matrix)
+    index = rows.prepare(np.array([2, 0]))
+    assert isinstance(index, torch.Tensor) == (resident and not is_sparse)
     assert len(rows) == 3
-    index = np.array([2, 0])
     np.testing.assert_array_equal(read(rows, index, 2), X[[3, 5]])
     np.testing.assert_array_equal(rows.weights_of(index), [3.0, 5.0])
     np.testing.assert_array_equal(read(rows, slice(None), 3), X[[5, 1, 3]])
@@ -115,10 +132,11 @@ def test_dense_data_moves_to_cuda_as_a_whole_if_it_fits(monkeypatch):
 
 def test_what_does_not_fit_on_a_device_goes_there_by_the_batch():
     """On a device without data of its own, to see that the way there is taken."""
-    rows = Rows(np.ones((6, 2)), dtype=FLOAT64, device=torch.device("meta"))
+    X = np.arange(12.0).reshape(6, 2)
+    rows = Rows(X, dtype=FLOAT64, device=torch.device("meta"))
     out = torch.empty((2, 2), dtype=torch.float64, device="meta")
     rows.read(np.array([2, 0]), out)
-    np.testing.assert_array_equal(rows._staging, np.ones(4))
+    np.testing.assert_array_equal(rows._staging, X[[2, 0]].ravel())
 
 
 def test_clipping_leaves_the_data_alone():
