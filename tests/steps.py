@@ -30,7 +30,9 @@ def value_and_gradient(
         objective.forward(parameters, batch)
         loss = objective.total_loss(batch, weights)
         gradient, sums = objective.backward(parameters, squared_rows, batch, weights)
-        value = (loss + objective.total_penalty(sums, squared_rows)) / n
+        if sums:
+            loss = loss + objective.total_penalty(sums, squared_rows)
+        value = loss / n
         dense = {name: torch.zeros_like(p) for name, p in parameters.items()}
         for name, tensor in dense.items():
             gradient.add_to(tensor, name, parameters)

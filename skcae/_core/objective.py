@@ -47,6 +47,10 @@ class Loss(Protocol):
     def gradient_in_place(self) -> Callable[[Tensor, Tensor], Tensor]:
         """Overwrites Z with the derivative of L(X, Z) with respect to Z."""
 
+    @property
+    def elementwise(self) -> Callable[[Tensor, Tensor], Tensor]:
+        """Gives L(X, Z) of each entry."""
+
     def value(self, X: Tensor, Z: Tensor, /) -> Tensor:
         """Return the loss of each row, summed over features."""
 
@@ -131,8 +135,10 @@ class Objective:
 
     def total_loss(self, batch: Batch, weights: Tensor | None) -> Tensor:
         """Return Σ_i w_i L(target_i, z_i), between `forward` and `backward`."""
-        losses = torch.cat([self.loss.value(X, Z) for X, Z in batch.outputs])
-        return losses.sum() if weights is None else weights @ losses
+        if weights is None:
+            return total([self.loss.elementwise(X, Z).sum() for X, Z in batch.outputs])
+        losses = [self.loss.value(X, Z) for X, Z in batch.outputs]
+        return weights @ torch.cat(losses)
 
     def backward(
         self,
@@ -191,14 +197,21 @@ class Objective:
             )
             for (strength, penalty), q in zip(self.penalties, sums, strict=True)
         ]
-        return reduce(torch.add, factors) if factors else None
+        return total(factors) if factors else None
 
     def total_penalty(self, sums: list[Tensor], squared_rows: Tensor) -> Tensor:
         """Return Σ_k strength_k Σ_j q_j ‖W_j‖²ᵏ, from what `backward` summed up."""
-        total = squared_rows.new_zeros(())
-        for (strength, penalty), q in zip(self.penalties, sums, strict=True):
-            total.add_(q @ squared_rows.pow(penalty.power), alpha=strength)
-        return total
+        return total(
+            [
+                strength * (q @ times_power(squared_rows, squared_rows, p.power - 1))
+                for (strength, p), q in zip(self.penalties, sums, strict=True)
+            ]
+        )
+
+
+def total(terms: list[Tensor]) -> Tensor:
+    """Return the sum of at least one tensor."""
+    return reduce(torch.add, terms)
 
 
 def times_power(x: Tensor, base: Tensor, exponent: int) -> Tensor:

@@ -283,7 +283,7 @@ class Training:
         gradient, sums = self.objective.backward(
             self.parameters, self.squared_rows, batch, weights
         )
-        if value is not None:
+        if value is not None and sums:
             value.add_(self.objective.total_penalty(sums, self.squared_rows))
         self.solver.update(gradient, self.rate(self.step))
         self.step += 1
