@@ -27,7 +27,8 @@ lint: $(VENV)/lint.installed
 	$(BIN)/mypy
 
 bench: $(VENV)/demo.installed
-	$(BIN)/python benchmarks/speed/steps.py --threads 1 2
+	$(BIN)/python benchmarks/speed/steps.py
+	$(BIN)/python benchmarks/speed/steps.py --threads 2 --shapes 784x1000
 	$(BIN)/python benchmarks/speed/fit.py
 	$(BIN)/python benchmarks/speed/grid.py
 	$(BIN)/python benchmarks/speed/peers.py

@@ -1,12 +1,15 @@
 """A training step against its matrix products, and against other ways to take it.
 
-    python benchmarks/speed/steps.py --threads 1 2
+    python benchmarks/speed/steps.py
+    python benchmarks/speed/steps.py --threads 2 --shapes 784x1000
 
-asv runs the classes too.
+asv runs the class too.
 """
 
 import argparse
 import itertools
+import shlex
+import sys
 
 import numpy as np
 import torch
@@ -254,36 +257,42 @@ def other_penalties(shapes, batches, rounds):
 def main():
     """Measure and write the report."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--threads", type=int, nargs="+", default=[1])
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument(
+        "--shapes", nargs="+", default=[f"{d}x{h}" for d, h in SHAPES], metavar="DxH"
+    )
     parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--quick", action="store_true", help="two small shapes")
     args = parser.parse_args()
-    shapes, batches = (SHAPES[:1], BATCHES[:2]) if args.quick else (SHAPES, BATCHES)
-    parts = []
-    for count in args.threads:
-        torch.set_num_threads(count)
-        parts.append(
-            f"## {count} thread{'s' * (count > 1)}\n\n"
-            "Limit / step: 1 is the five matrix products of a step and nothing else. "
-            "Tied weights, sigmoid, cross-entropy, λ = 0.1, float32. A step begins "
-            "with its batch in place and ends with the weights changed.\n\n"
-            + against_the_limit(shapes, batches, args.rounds)
-            + "\n\nWhat penalties add to a step:\n\n"
-            + cost_of_penalties(shapes[:2], [n for n in batches if n < 2048], 15)
-        )
-    torch.set_num_threads(1)
-    small = [shape for shape in shapes if shape != (3072, 4000)]
-    parts.append(
-        "## Other ways to the penalty\n\n"
-        "Time of a whole step (SGD, one thread) with another way to compute the "
-        "penalty, by automatic differentiation, as a multiple of ours. Hutchinson's "
-        "is an estimate, the others are exact.\n\n"
-        + other_penalties(small, [20, 128] if not args.quick else [20], 3)
+    shapes = [tuple(map(int, shape.split("x"))) for shape in args.shapes]
+    torch.set_num_threads(args.threads)
+    parts = [
+        f"{args.threads} thread{'s' * (args.threads > 1)}. Tied weights, sigmoid, "
+        "cross-entropy, λ = 0.1, float32. A step begins with its batch in place and "
+        "ends with the weights changed.",
+        "## Against its matrix products",
+        "Limit / step: 1 is the five matrix products of a step and nothing else.",
+        against_the_limit(shapes, BATCHES, args.rounds),
+        "## What penalties add to a step",
+        cost_of_penalties(
+            [shape for shape in shapes if shape in SHAPES[:2]], BATCHES[:3], 15
+        ),
+    ]
+    if args.threads == 1:
+        parts += [
+            "## Other ways to the penalty",
+            "Time of a whole step (SGD) with another way to compute the penalty, by "
+            "automatic differentiation, as a multiple of ours. Hutchinson's is an "
+            "estimate, the others are exact.",
+            # A dense Jacobian of the largest would take 100 GB.
+            other_penalties([s for s in shapes if s != (3072, 4000)], [20, 128], 3),
+        ]
+    given = shlex.join(sys.argv[1:])
+    write(
+        "steps" if args.threads == 1 else f"steps_{args.threads}_threads",
+        "A training step",
+        "\n\n".join(parts),
+        f"python benchmarks/speed/steps.py {given}".strip(),
     )
-    command = "python benchmarks/speed/steps.py --threads " + " ".join(
-        map(str, args.threads)
-    )
-    write("steps", "A training step", "\n\n".join(parts), command)
 
 
 if __name__ == "__main__":
