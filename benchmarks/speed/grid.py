@@ -69,7 +69,7 @@ def threads_of_small_fits(rounds):
 
 
 def large_fits_in_threads(rounds):
-    """Fit two large models one after the other and in two threads, torch set to two."""
+    """Fit two large models one after the other, and in two Python threads."""
     warnings.simplefilter("ignore", ConvergenceWarning)
     torch.set_num_threads(2)
     X = np.random.default_rng(0).random((4000, 784), dtype=np.float32)
