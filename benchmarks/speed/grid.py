@@ -129,8 +129,8 @@ def main():
         f"{small[0]} s with torch set to one thread and {small[1]} s with two "
         "(medians of 15, in turn): such a fit takes one in either case."
         "\n\nTwo fits of 4000 rows, 784→1000, two epochs, with torch set to two "
-        f"threads: {large[0]} s one after the other, {large[1]} s in two threads, which "
-        "share them (medians of 5, in turn)."
+        f"threads: {large[0]} s one after the other, {large[1]} s in two Python "
+        "threads, which share them (medians of 5, in turn)."
     )
     write("grid", "Search with two jobs", text, "python benchmarks/speed/grid.py")
 
