@@ -11,11 +11,12 @@ import subprocess
 import sys
 import time
 import warnings
+from functools import partial
 
 import joblib
 import numpy as np
 import torch
-from measure import table, write
+from measure import in_turn, table, write
 from sklearn.datasets import load_digits
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
@@ -28,17 +29,15 @@ WARNINGS_OFF = "ignore::sklearn.exceptions.ConvergenceWarning"
 
 
 def search(n_values, n_jobs, backend, max_iter):
-    """Search over λ with three folds; return the seconds that it takes."""
+    """Search over λ with three folds."""
     X, y = load_digits(return_X_y=True)
     encoder = ContractiveAutoencoder(64, max_iter=max_iter, random_state=0)
     model = Pipeline([("code", encoder), ("svm", LinearSVC(C=0.1))])
     grid = {"code__jacobian_penalty": np.geomspace(0.01, 1, n_values).tolist()}
     with joblib.parallel_backend(backend):
-        started = time.perf_counter()
         GridSearchCV(model, grid, cv=3, n_jobs=n_jobs, refit=False).fit(
             (X / 16).astype(np.float32), y
         )
-        return time.perf_counter() - started
 
 
 def compare(n_values, backend, max_iter, rounds):
@@ -46,26 +45,31 @@ def compare(n_values, backend, max_iter, rounds):
     warnings.simplefilter("ignore", ConvergenceWarning)
     torch.set_num_threads(1)
     search(1, 1, "loky", max_iter)
-    cold = search(n_values, 2, backend, max_iter)
-    one, two = [], []
-    for _ in range(rounds):
-        one.append(search(n_values, 1, backend, max_iter))
-        two.append(search(n_values, 2, backend, max_iter))
-    print(np.median(one), cold, np.median(two))
+    started = time.perf_counter()
+    search(n_values, 2, backend, max_iter)
+    cold = time.perf_counter() - started
+    one, two = one_and_two(
+        lambda n_jobs: search(n_values, n_jobs, backend, max_iter), rounds
+    )
+    print(one, cold, two)
+
+
+def one_and_two(function, rounds):
+    """Time function(1) and function(2) in turn; format the seconds."""
+    times = in_turn({n: partial(function, n) for n in (1, 2)}, rounds=rounds, seconds=0)
+    return [f"{times[n]:.2f}" for n in (1, 2)]
 
 
 def threads_of_small_fits(rounds):
     """Fit digits with torch set to one thread and to two, in turn."""
     warnings.simplefilter("ignore", ConvergenceWarning)
     X = (load_digits().data / 16).astype(np.float32)
-    times = {1: [], 2: []}
-    for _ in range(rounds):
-        for count, taken in times.items():
-            torch.set_num_threads(count)
-            started = time.perf_counter()
-            ContractiveAutoencoder(max_iter=40, random_state=0).fit(X).transform(X)
-            taken.append(time.perf_counter() - started)
-    return [f"{np.median(taken):.2f}" for taken in times.values()]
+
+    def fit(count):
+        torch.set_num_threads(count)
+        ContractiveAutoencoder(max_iter=40, random_state=0).fit(X).transform(X)
+
+    return one_and_two(fit, rounds)
 
 
 def large_fits_in_threads(rounds):
@@ -77,15 +81,12 @@ def large_fits_in_threads(rounds):
     def fit(seed):
         ContractiveAutoencoder(1000, max_iter=2, random_state=seed).fit(X)
 
-    times = {1: [], 2: []}
-    for _ in range(rounds):
-        for n_jobs, taken in times.items():
-            started = time.perf_counter()
-            joblib.Parallel(n_jobs, backend="threading")(
-                joblib.delayed(fit)(seed) for seed in range(2)
-            )
-            taken.append(time.perf_counter() - started)
-    return [f"{np.median(taken):.2f}" for taken in times.values()]
+    def fit_both(n_jobs):
+        joblib.Parallel(n_jobs, backend="threading")(
+            joblib.delayed(fit)(seed) for seed in range(2)
+        )
+
+    return one_and_two(fit_both, rounds)
 
 
 def main():

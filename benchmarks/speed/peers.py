@@ -144,7 +144,21 @@ class Contender:
         raise NotImplementedError
 
 
-class Skcae(Contender):
+class EstimatorContender(Contender):
+    """What holds a transformer with a parameter for the number of epochs."""
+
+    n_epochs_parameter = "max_iter"
+
+    def fit_epochs(self, X, k):
+        """Call `fit`."""
+        self.estimator.set_params(**{self.n_epochs_parameter: k}).fit(X)
+
+    def encode(self, X):
+        """Call `transform`."""
+        return self.estimator.transform(X)
+
+
+class Skcae(EstimatorContender):
     """The estimator of this project."""
 
     package = "skcae"
@@ -169,14 +183,6 @@ class Skcae(Contender):
     def epoch(self, X):
         """Call `partial_fit`."""
         self.estimator.partial_fit(X)
-
-    def fit_epochs(self, X, k):
-        """Call `fit`."""
-        self.estimator.set_params(max_iter=k).fit(X)
-
-    def encode(self, X):
-        """Call `transform`."""
-        return self.estimator.transform(X)
 
     def reconstruct(self, X):
         """Call `transform` and `inverse_transform`."""
@@ -300,10 +306,11 @@ class Autoencoders(TorchContender):
             self.trainer.train_epoch(loader)
 
 
-class Encdr(Contender):
+class Encdr(EstimatorContender):
     """encdr's ENCDR, whose code is linear: activations come in deeper ones only."""
 
     package = "encdr"
+    n_epochs_parameter = "max_epochs"
     how = "`fit` with `max_epochs`, for B one `fit` watched by a Lightning callback"
     loss = "mean"
 
@@ -326,10 +333,6 @@ class Encdr(Contender):
             },
         )
 
-    def fit_epochs(self, X, k):
-        """Call `fit`."""
-        self.estimator.set_params(max_epochs=k).fit(X)
-
     def train(self, X, n_epochs, clock, enough):
         """Call `fit` once, since it always starts afresh, and watch its epochs."""
         from lightning import Callback
@@ -347,10 +350,6 @@ class Encdr(Contender):
         clock.start()
         self.fit_epochs(X, n_epochs)
         clock.stop()
-
-    def encode(self, X):
-        """Call `transform`."""
-        return self.estimator.transform(X)
 
     def reconstruct(self, X):
         """Do what `predict` does, which is not to be called within `fit`."""
@@ -451,12 +450,13 @@ class Mlp(Contender):
         return self.estimator.predict(X)
 
 
-class Rbm(Contender):
+class Rbm(EstimatorContender):
     """scikit-learn's restricted Boltzmann machine, another one-layer feature learner.
 
     It has its own objective and its own gradient steps.
     """
 
+    n_epochs_parameter = "n_iter"
     how = "`fit` with `n_iter`, plain gradient steps"
     loss = "–"
     reconstructs = False
@@ -471,14 +471,6 @@ class Rbm(Contender):
             batch_size=self.batch_size,
             random_state=seed,
         )
-
-    def fit_epochs(self, X, k):
-        """Call `fit`."""
-        self.estimator.set_params(n_iter=k).fit(X)
-
-    def encode(self, X):
-        """Call `transform`."""
-        return self.estimator.transform(X)
 
 
 def layers(n_features, n_hidden):

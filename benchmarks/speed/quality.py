@@ -20,7 +20,7 @@ from measure import table, write
 from sklearn.datasets import fetch_openml
 from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.model_selection import train_test_split
+from sklearn.model_selection import GridSearchCV, StratifiedShuffleSplit
 from sklearn.neural_network import BernoulliRBM
 from sklearn.svm import LinearSVC
 from torch.nn import functional
@@ -152,16 +152,12 @@ CONTENDERS = {
 def svm_error(codes, images, seed):
     """Choose C on a fifth of the training rows, and return the test error in %."""
     H, H_test, _ = codes
-    fit_rows, held_out = train_test_split(
-        np.arange(len(H)), test_size=0.2, random_state=seed, stratify=images.y
-    )
-
-    def svm(C, rows):
-        return LinearSVC(C=C, random_state=seed).fit(H[rows], images.y[rows])
-
-    scores = [svm(C, fit_rows).score(H[held_out], images.y[held_out]) for C in C_GRID]
-    best = C_GRID[int(np.argmax(scores))]
-    return 100 * (1 - svm(best, slice(None)).score(H_test, images.y_test))
+    search = GridSearchCV(
+        LinearSVC(random_state=seed),
+        {"C": C_GRID},
+        cv=StratifiedShuffleSplit(1, test_size=0.2, random_state=seed),
+    ).fit(H, images.y)
+    return 100 * (1 - search.score(H_test, images.y_test))
 
 
 def measure(images, seeds, names):

@@ -35,7 +35,8 @@ class _Process:
 
 
 _Process.forget()
-os.register_at_fork(after_in_child=_Process.forget)
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_Process.forget)
 
 
 @contextmanager

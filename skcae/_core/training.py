@@ -9,7 +9,7 @@ from torch import Tensor
 
 from skcae._core.arrays import Array, Rows
 from skcae._core.batch import Batch, Workspace
-from skcae._core.layers import Parameters, decoder_weights, squared_row_norms
+from skcae._core.layers import Parameters, squared_row_norms
 from skcae._core.objective import Objective
 from skcae._core.solvers import Solver
 from skcae._core.threads import fitting_threads
@@ -205,6 +205,8 @@ class Training:
         self.completed_generator = generator.get_state()
         self.squared_rows = squared_row_norms(parameters)
         rows.settle()
+        if validation is not None:
+            validation.settle()
         n = min(batch_size, len(rows))
         self.n_multiplications = n * parameters["components"].numel()
         with fitting_threads(self.n_multiplications):
@@ -213,7 +215,7 @@ class Training:
                 rows.n_features,
                 parameters["components"].shape[0],
                 objective.n_scratch,
-                tied=decoder_weights(parameters) is parameters["components"],
+                tied="decoder_components" not in parameters,
                 corrupts=corrupt is not None,
                 dtype=self.squared_rows.dtype,
                 device=self.squared_rows.device,
@@ -261,7 +263,9 @@ class Training:
             value = values[number]
             n = n_rows if isinstance(index, slice) else len(index)
             batch, weights = self.workspace.batch(n), self.rows.weights_of(index)
-            self.rows.read(index, batch.target)
+            # A batch of all rows is in its place from the first epoch on.
+            if n < n_rows or not self.loss_curve:
+                self.rows.read(index, batch.target)
             if self.corrupt is not None:
                 self.corrupt(batch.target, batch.X)
             self.take_step(batch, weights, value)
