@@ -1,7 +1,14 @@
 """Contractive autoencoders as scikit-learn transformers on a torch core."""
 
+from skcae._autoencoder import Autoencoder
 from skcae._contractive import ContractiveAutoencoder
+from skcae._denoising import DenoisingAutoencoder
 
-__all__ = ["ContractiveAutoencoder", "__version__"]
+__all__ = [
+    "Autoencoder",
+    "ContractiveAutoencoder",
+    "DenoisingAutoencoder",
+    "__version__",
+]
 
 __version__ = "0.1.0"

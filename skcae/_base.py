@@ -1,6 +1,7 @@
 """The scikit-learn shell that every autoencoder shares."""
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -22,46 +23,42 @@ from skcae._core.arrays import (
 )
 from skcae._core.layers import Parameters, pre_activations, pre_outputs
 from skcae._core.threads import fitting_threads
-from skcae._fitting import EpochFitMixin
+from skcae._fitting import AutoencoderFitMixin
 from skcae._validation import check_weights, check_X
 from skcae.activations import ACTIVATIONS
 from skcae.losses import LOSSES
 
+# What the strength of a penalty may be.
+STRENGTH = Interval(Real, 0, None, closed="left")
 
+
+@dataclass(repr=False, eq=False, kw_only=True)
 class BaseAutoencoder(
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
-    EpochFitMixin,
+    AutoencoderFitMixin,
     BaseEstimator,
 ):
     """A one-layer autoencoder as a scikit-learn transformer.
 
-    How it fits is in `EpochFitMixin`; a subclass supplies the constructor.
+    How it fits is in `AutoencoderFitMixin`. A subclass adds the parameters that make
+    it the model that it is. The decorator writes the constructor, which takes the
+    annotated parameters and does nothing but keep them.
     """
 
+    n_components: int = field(default=256, kw_only=False)
+    activation: str = "sigmoid"
+    loss: str = "squared_error"
+    tied_weights: bool = True
+    warm_start: bool = False
+
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **AutoencoderFitMixin._parameter_constraints,
         "n_components": [Interval(Integral, 1, None, closed="left")],
         "activation": [StrOptions(set(ACTIVATIONS))],
         "loss": [StrOptions(set(LOSSES))],
         "tied_weights": ["boolean"],
-        "solver": [StrOptions({"adam", "sgd"})],
-        "learning_rate": [Interval(Real, 0, None, closed="neither")],
-        "learning_rate_schedule": [StrOptions({"linear", "constant"})],
-        "momentum": [Interval(Real, 0, 1, closed="left")],
-        "batch_size": [
-            Interval(Integral, 1, None, closed="left"),
-            StrOptions({"auto"}),
-        ],
-        "max_iter": [Interval(Integral, 1, None, closed="left")],
-        "tol": [Interval(Real, 0, None, closed="left")],
-        "early_stopping": ["boolean"],
-        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
-        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
-        "shuffle": ["boolean"],
         "warm_start": ["boolean"],
-        "device": [str, torch.device],
-        "random_state": ["random_state"],
-        "verbose": ["verbose"],
     }
 
     def transform(self, X: Any) -> np.ndarray:

@@ -1,16 +1,10 @@
-"""How autoencoders fit: from parameters and data to a training, and what is kept."""
+"""`fit` and `partial_fit` of an autoencoder: from parameters and data to a training."""
 
-import math
-import warnings
-from collections.abc import Callable
 from typing import Any, Self
 
 import numpy as np
 import torch
 from sklearn.base import _fit_context
-from sklearn.callback import CallbackContext, CallbackSupportMixin
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import check_random_state
 
 from skcae._core.arrays import (
     Rows,
@@ -22,20 +16,14 @@ from skcae._core.arrays import (
 )
 from skcae._core.layers import Parameters, initial_parameters
 from skcae._core.objective import Objective
-from skcae._core.solvers import Adam, Sgd, Solver
-from skcae._core.training import (
-    Schedule,
-    Training,
-    constant_rate,
-    copy_of,
-    linear_rate,
-    random_order,
-)
+from skcae._core.reconstruction import Corruption, ReconstructionLearner
+from skcae._core.training import Training, constant_rate, copy_of
+from skcae._epochs import draw_seed, present_rows
 from skcae._progress import epoch_progress
-from skcae._state import OPTIONAL_ATTRIBUTES, FittedStateMixin
+from skcae._state import FittedStateMixin
 from skcae._validation import (
     CheckedData,
-    check_can_be_split,
+    check_corruption_level,
     check_data,
     check_held_out_arguments,
     check_held_out_data,
@@ -43,21 +31,23 @@ from skcae._validation import (
     normalized,
 )
 from skcae.activations import ACTIVATIONS
+from skcae.corruptions import CORRUPTIONS
 from skcae.losses import LOSSES
 from skcae.penalties import PENALTIES
 
-# batch_size="auto" trains on all rows at once if they are fewer than this, ...
-FULL_BATCH_ROWS = 64
-# ... and otherwise on so many.
-AUTO_BATCH_SIZE = 100
 
+class AutoencoderFitMixin(FittedStateMixin):
+    """`fit` and `partial_fit` for an autoencoder.
 
-class EpochFitMixin(FittedStateMixin, CallbackSupportMixin):
-    """`fit` and `partial_fit` for an autoencoder trained in epochs.
-
-    It reads the parameters that `BaseAutoencoder` declares. The penalties are those of
-    the parameters that `skcae.penalties` names.
+    It reads the parameters that `BaseAutoencoder` declares. A subclass's parameters
+    that `skcae.penalties` names are its penalties, and `corruption` and
+    `corruption_level`, if it has them, corrupt what is encoded.
     """
+
+    # Parameters that it reads besides those of a training in epochs.
+    n_components: int
+    tied_weights: bool
+    warm_start: bool
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(
@@ -110,14 +100,7 @@ class EpochFitMixin(FittedStateMixin, CallbackSupportMixin):
         ConvergenceWarning
             If `max_iter` ends a fit whose objective was still falling.
         """
-        goes_on = self.warm_start and hasattr(self, "components_")
-        data = check_data(self, X, sample_weight, loss=self.loss, goes_on=goes_on)
-        training = self._start_fit(data, X_val, sample_weight_val)
-        call = {"estimator": self, "X": X, "y": y}
-        if sample_weight is not None:
-            call["metadata"] = {"sample_weight": sample_weight}
-        self._run_fit(training, data, call)
-        return self
+        return self._fit(X, y, sample_weight, X_val, sample_weight_val)
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
@@ -147,17 +130,43 @@ class EpochFitMixin(FittedStateMixin, CallbackSupportMixin):
             If a parameter or the data is not usable, or the training diverges. The
             estimator is then what it was before.
         """
+        return self._partial_fit(X, sample_weight)
+
+    def _fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        X_val: Any,
+        sample_weight_val: Any,
+    ) -> Self:
+        goes_on = self.warm_start and hasattr(self, "components_")
+        data = check_data(self, X, sample_weight, loss=self.loss, goes_on=goes_on)
+        training = self._start_fit(data, X_val, sample_weight_val)
+        call = {"estimator": self, "X": X, "y": y}
+        if sample_weight is not None:
+            call["metadata"] = {"sample_weight": sample_weight}
+        with epoch_progress(self) as log:
+            context = self._init_callback_context(max_subtasks=self.max_iter)
+            context.call_on_fit_task_begin(**call)
+            self._train(training, data, call, context, log)
+            context.call_on_fit_task_end(**call, reconstruction_attributes={})
+        return self
+
+    def _partial_fit(self, X: Any, sample_weight: Any) -> Self:
         # scikit-learn validates the parameters only before the first call.
         self._validate_params()
         goes_on = hasattr(self, "components_")
         data = check_data(
             self, X, sample_weight, loss=self.loss, goes_on=goes_on, all_zero=True
         )
+        generator = self._generator(goes_on=goes_on)
         training = self._training(
-            data,
-            self._training_rows(data, data.sample_weight),
-            generator=self._generator(goes_on=goes_on),
-            rate=constant_rate(self.learning_rate),
+            self._learner(
+                data, self._training_rows(data, data.sample_weight), generator
+            ),
+            constant_rate(self.learning_rate),
+            generator,
             keeps_epochs=False,
         )
         training.run_epoch()
@@ -180,22 +189,14 @@ class EpochFitMixin(FittedStateMixin, CallbackSupportMixin):
         penalties = tuple((strengths[name], PENALTIES[name]) for name in strengths)
         return Objective(activation, LOSSES[self.loss], penalties)
 
-    def _solver(self, parameters: Parameters, *, goes_on: bool) -> Solver:
-        state = self._solver_state() if goes_on else None
-        if self.solver == "adam":
-            return Adam(parameters, state)
-        return Sgd(parameters, state, momentum=self.momentum)
-
-    def _batch_size(self, n_rows: int) -> int:
-        if self.batch_size != "auto":
-            return int(self.batch_size)
-        return n_rows if n_rows < FULL_BATCH_ROWS else AUTO_BATCH_SIZE
-
-    def _schedule(self, n_rows: int) -> Schedule:
-        if self.learning_rate_schedule == "constant":
-            return constant_rate(self.learning_rate)
-        n_steps = self.max_iter * math.ceil(n_rows / self._batch_size(n_rows))
-        return linear_rate(self.learning_rate, n_steps)
+    def _corruption(self) -> Corruption | None:
+        name = getattr(self, "corruption", None)
+        if name is None:
+            return None
+        level = self.corruption_level
+        check_corruption_level(name, level)
+        corrupt = CORRUPTIONS[name]
+        return lambda X, generator, out: corrupt(X, level, generator, out)
 
     def _generator(self, *, goes_on: bool) -> torch.Generator:
         """Make the fit's only source of randomness, or take it up where it stopped."""
@@ -225,23 +226,8 @@ class EpochFitMixin(FittedStateMixin, CallbackSupportMixin):
             weights = normalized(data.sample_weight, test)
             validation = self._training_rows(data, weights, test)
         rows = self._training_rows(data, normalized(data.sample_weight, train), train)
-        rate = self._schedule(len(rows))
-        return self._training(
-            data, rows, generator=generator, rate=rate, validation=validation
-        )
-
-    def _split(
-        self, rows: np.ndarray, generator: torch.Generator
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Draw the rows to train on and those to hold out; each has one at least.
-
-        The fit's seed alone decides, so that a warm start on the same data holds out
-        the same rows again and never trains on them.
-        """
-        check_can_be_split(len(rows))
-        order = random_order(len(rows), make_generator(generator.initial_seed()))
-        count = min(math.ceil(self.validation_fraction * len(rows)), len(rows) - 1)
-        return np.sort(rows[order[count:]]), np.sort(rows[order[:count]])
+        learner = self._learner(data, rows, generator, validation)
+        return self._training(learner, self._schedule(len(rows)), generator)
 
     def _training_rows(
         self,
@@ -268,133 +254,40 @@ class EpochFitMixin(FittedStateMixin, CallbackSupportMixin):
         device = resolve_device(self.device, dtype)
         return Rows(data.X, weights, dtype=dtype, device=device, **how)
 
-    def _training(
+    def _learner(
         self,
         data: CheckedData,
         rows: Rows,
-        *,
         generator: torch.Generator,
-        rate: Schedule,
         validation: Rows | None = None,
-        keeps_epochs: bool = True,
-    ) -> Training:
-        """Set up training from fresh weights, or from the fitted ones."""
-        objective = self._objective()
-        falling = self.learning_rate_schedule == "linear"
-        if data.goes_on:
-            self._check_goes_on()
-            parameters = copy_of(self._parameters(rows.dtype, rows.device))
-        else:
-            parameters = initial_parameters(
-                data.X.shape[1],
-                int(self.n_components),
-                tied_weights=self.tied_weights,
-                generator=generator,
-                dtype=torch_dtype(rows.dtype),
-                device=rows.device,
-            )
-        return Training(
+    ) -> ReconstructionLearner:
+        """Set up what learns from these rows."""
+        objective, corrupt = self._objective(), self._corruption()
+        parameters = self._start(data, rows, generator)
+        state = self._solver_state() if data.goes_on else None
+        return ReconstructionLearner(
             objective,
             parameters,
-            self._solver(parameters, goes_on=data.goes_on),
+            self._solver(parameters, state),
             rows,
             batch_size=self._batch_size(len(rows)),
-            rate=rate,
-            n_iter_no_change=self.n_iter_no_change,
-            tol=self.tol,
-            # At a high rate the noise of the steps looks like a plateau.
-            n_exempt=self.max_iter // 2 if falling else 0,
-            anneals=falling,
-            shuffle=self.shuffle,
-            generator=generator,
             validation=validation,
-            keeps_epochs=keeps_epochs,
+            corrupt=corrupt,
+            generator=generator,
         )
 
-    def _run_fit(
-        self, training: Training, data: CheckedData, call: dict[str, Any]
-    ) -> None:
-        """Train with callbacks, and keep what was learnt."""
-        with epoch_progress(self) as log:
-            context = self._init_callback_context(max_subtasks=self.max_iter)
-            context.call_on_fit_task_begin(**call)
-            try:
-                self._run_epochs(training, data, call, context, log)
-            except KeyboardInterrupt:
-                # Raised again: a search must not take a truncated fit for a whole one.
-                if training.kept:
-                    self._finish(training, data, training.kept, in_step=False)
-                raise
-            if training.validation is None:
-                self._finish(training, data, training.parameters)
-            else:
-                is_last = training.kept_epoch == len(training.loss_curve)
-                self._finish(training, data, training.kept, in_step=is_last)
-            context.call_on_fit_task_end(**call, reconstruction_attributes={})
-
-    def _run_epochs(
-        self,
-        training: Training,
-        data: CheckedData,
-        call: dict[str, Any],
-        context: CallbackContext,
-        log: Callable[..., None],
-    ) -> None:
-        """Train until the objective stalls, a callback says stop, or max_iter."""
-        for number in range(1, self.max_iter + 1):
-            epoch = context.subcontext(task_name="epoch")
-            epoch.call_on_fit_task_begin(**call)
-            training.run_epoch()
-            self._check_finite(training)
-            log("epoch %d/%d: objective %.6g", number, self.max_iter, training.value)
-            stop = epoch.call_on_fit_task_end(
-                **call,
-                reconstruction_attributes=lambda: {
-                    # The callback's model starts as a copy of this estimator, which
-                    # may have been fitted before.
-                    **dict.fromkeys(OPTIONAL_ATTRIBUTES),
-                    **self._fitted_attributes(
-                        training, data, copy_of(training.parameters)
-                    ),
-                },
-            )
-            if stop or training.should_end():
-                return
-        if training.stalled_at is None:
-            warnings.warn(self._unsettled(), ConvergenceWarning, stacklevel=5)
-
-    def _unsettled(self) -> str:
-        if self.max_iter <= self.n_iter_no_change:
-            return (
-                f"max_iter={self.max_iter} epochs are too few to tell whether the "
-                f"objective settles over n_iter_no_change={self.n_iter_no_change}."
-            )
-        return (
-            f"Training stopped at max_iter={self.max_iter}, but the objective did not "
-            f"settle: the last {self.n_iter_no_change} epochs lowered it by more than "
-            f"tol={self.tol:g} times that of the first. Increase max_iter, or raise "
-            "tol if the features are good enough."
+    def _start(
+        self, data: CheckedData, rows: Rows, generator: torch.Generator
+    ) -> Parameters:
+        """Draw fresh weights, or copy the fitted ones."""
+        if data.goes_on:
+            self._check_goes_on()
+            return copy_of(self._parameters(rows.dtype, rows.device))
+        return initial_parameters(
+            data.X.shape[1],
+            int(self.n_components),
+            tied_weights=self.tied_weights,
+            generator=generator,
+            dtype=torch_dtype(rows.dtype),
+            device=rows.device,
         )
-
-    def _check_finite(self, training: Training) -> None:
-        if not training.is_finite:
-            raise ValueError(
-                f"Training diverged in epoch {len(training.loss_curve)} with "
-                f"learning_rate={self.learning_rate:g}: the objective is "
-                f"{training.value:g}. Try a smaller learning_rate, or put a "
-                "StandardScaler or MinMaxScaler before the autoencoder."
-            )
-
-
-def present_rows(weights: np.ndarray | None) -> slice | np.ndarray:
-    """Return the rows of positive weight: one of weight 0 is no row."""
-    if weights is None or weights.all():
-        return slice(None)
-    return np.flatnonzero(weights)
-
-
-def draw_seed(random_state: Any) -> int:
-    """Draw the seed of a fit; None gives a fresh one and touches no global state."""
-    if random_state is None:
-        return int(np.random.SeedSequence().generate_state(1)[0])
-    return int(check_random_state(random_state).randint(np.iinfo(np.int32).max))

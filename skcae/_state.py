@@ -9,6 +9,7 @@ from skcae._core.arrays import to_array, to_tensor
 from skcae._core.layers import Parameters
 from skcae._core.solvers import SolverState
 from skcae._core.training import Training
+from skcae._epochs import EpochFitMixin
 from skcae._validation import CheckedData
 
 # Fitted attributes that some configurations have and others do not.
@@ -19,13 +20,12 @@ OPTIONAL_ATTRIBUTES = (
 )
 
 
-class FittedStateMixin:
+class FittedStateMixin(EpochFitMixin):
     """The fitted attributes: how they come from a training and go into the next."""
 
-    # Parameters that it reads.
+    # Parameters that it reads besides those of a training in epochs.
     activation: str
     loss: str
-    solver: str
 
     # Fitted attributes, documented where the public class is.
     components_: np.ndarray
@@ -63,6 +63,9 @@ class FittedStateMixin:
         earlier = self.loss_curve_ if data.goes_on else np.empty(0)
         curve = np.concatenate([earlier, training.loss_curve])
         attributes: dict[str, Any] = {
+            # What is made of it may start as a copy of this estimator, which may have
+            # been fitted before.
+            **dict.fromkeys(OPTIONAL_ATTRIBUTES),
             **data.columns,
             **{f"{name}_": to_array(parameters[name]) for name in parameters},
             "loss_curve_": curve,
@@ -87,7 +90,7 @@ class FittedStateMixin:
         `in_step` says whether the solver's state belongs to these parameters.
         """
         attributes = self._fitted_attributes(training, data, parameters)
-        state = training.solver.state if in_step else {}
+        state = training.learner.solver.state if in_step else {}
         attributes["_training_state"] = {
             "solver": self.solver,
             "solver_state": {name: to_array(tensor) for name, tensor in state.items()},
@@ -95,8 +98,8 @@ class FittedStateMixin:
         }
         self.__dict__.update(attributes)
         for name in OPTIONAL_ATTRIBUTES:
-            if name not in attributes:
-                self.__dict__.pop(name, None)
+            if attributes[name] is None:
+                del self.__dict__[name]
 
     @property
     def _decoder_components(self) -> np.ndarray | None:

@@ -182,3 +182,12 @@ def check_hessian_penalty(strength: float, activation: str, curved: bool) -> Non
             f"of activation={activation!r} is zero almost everywhere. Set "
             "hessian_penalty=0, or take a curved activation."
         )
+
+
+def check_corruption_level(corruption: str, level: float) -> None:
+    """Refuse to mask more than everything."""
+    if corruption == "masking" and level > 1:
+        raise ValueError(
+            f"corruption_level={level:g} is the fraction of the features that "
+            "corruption='masking' sets to 0, and must lie in [0, 1]."
+        )

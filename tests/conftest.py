@@ -10,7 +10,7 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
-from skcae import ContractiveAutoencoder
+from skcae import Autoencoder, ContractiveAutoencoder, DenoisingAutoencoder
 
 # The models here are too small to gain from a second thread.
 torch.set_num_threads(1)
@@ -29,9 +29,8 @@ def unit_data():
     return np.random.default_rng(0).random((40, 8))
 
 
-@pytest.fixture
-def small():
-    """Make a small autoencoder that fits in milliseconds."""
+def maker_of(cls):
+    """Make small autoencoders of a class, which fit in milliseconds."""
 
     def make(**parameters):
         defaults = {
@@ -41,9 +40,33 @@ def small():
             "tol": 0.5,
             "random_state": 0,
         }
-        return ContractiveAutoencoder(**{**defaults, **parameters})
+        return cls(**{**defaults, **parameters})
 
     return make
+
+
+def class_name(cls):
+    return cls.__name__
+
+
+@pytest.fixture(
+    params=[ContractiveAutoencoder, Autoencoder, DenoisingAutoencoder], ids=class_name
+)
+def small(request):
+    """Make a small autoencoder of each kind."""
+    return maker_of(request.param)
+
+
+@pytest.fixture(params=[ContractiveAutoencoder, Autoencoder], ids=class_name)
+def small_weighted(request):
+    """Make a small autoencoder of each kind whose fit takes sample weights."""
+    return maker_of(request.param)
+
+
+@pytest.fixture
+def small_contractive():
+    """Make a small contractive autoencoder."""
+    return maker_of(ContractiveAutoencoder)
 
 
 @pytest.fixture

@@ -20,19 +20,24 @@ FLOORS = [
     ["skcae._core.layers", "skcae._core.jacobian"],
     ["skcae._core.batch", "skcae._core.gradient"],
     ["skcae._core.objective", "skcae._core.solvers"],
+    ["skcae._core.reconstruction", "skcae._core.network"],
     ["skcae._core.training"],
-    ["skcae.activations", "skcae.losses", "skcae.penalties"],
-    ["skcae._validation", "skcae._progress"],
+    ["skcae.activations", "skcae.corruptions", "skcae.losses", "skcae.penalties"],
+    ["skcae._validation", "skcae._progress", "skcae._documentation"],
+    ["skcae._epochs"],
     ["skcae._state"],
     ["skcae._fitting"],
     ["skcae._base"],
-    ["skcae._contractive"],
+    ["skcae._autoencoder", "skcae._contractive", "skcae._denoising"],
+    ["skcae._stacked"],
+    ["skcae._encoders"],
+    ["skcae._finetuned"],
     ["skcae.inspection"],
     ["skcae"],
 ]
 # What a floor may import from outside besides the standard library.
 BELOW_THE_SHELL = {"numpy", "scipy", "torch"}
-N_FLOORS_BELOW_THE_SHELL = 6
+N_FLOORS_BELOW_THE_SHELL = 7
 
 
 def module_name(path):

@@ -59,10 +59,10 @@ class Propagated(Recorder):
             self.ended.append(context.estimator_name)
 
 
-def test_one_task_for_each_epoch(small, unit_data):
+def test_one_task_for_each_epoch(small_weighted, unit_data):
     recorder = Recorder()
     weights = np.ones(40)
-    model = small().set_callbacks(recorder)
+    model = small_weighted().set_callbacks(recorder)
     model.fit(unit_data, y="labels", sample_weight=weights)
     assert recorder.begun == ["fit", *["epoch"] * model.n_iter_]
     names = [name for name, *_ in recorder.ended]
@@ -138,11 +138,15 @@ def test_an_interrupt_in_a_callback_keeps_the_epoch_and_is_raised(small, unit_da
 
 
 @ignore_svm
-def test_callbacks_reach_us_through_pipelines_and_searches(small, digits):
+def test_callbacks_reach_us_through_pipelines_and_searches(small_contractive, digits):
     X, y = digits
     recorder = Propagated()
     pipeline = Pipeline(
-        [("scale", StandardScaler()), ("code", small()), ("svm", LinearSVC())]
+        [
+            ("scale", StandardScaler()),
+            ("code", small_contractive()),
+            ("svm", LinearSVC()),
+        ]
     )
     pipeline.set_callbacks(recorder).fit(X[:100], y[:100])
     assert len(recorder.ended) == pipeline["code"].n_iter_
@@ -159,10 +163,10 @@ def test_callbacks_reach_us_through_pipelines_and_searches(small, digits):
 @ignore_svm
 @pytest.mark.parametrize(("depth", "shown"), [(1, False), (None, True)])
 def test_a_progress_bar_on_the_search_shows_our_epochs(
-    depth, shown, small, digits, capsys
+    depth, shown, small_contractive, digits, capsys
 ):
     X, y = digits
-    pipeline = Pipeline([("code", small()), ("svm", LinearSVC())])
+    pipeline = Pipeline([("code", small_contractive()), ("svm", LinearSVC())])
     search = GridSearchCV(pipeline, {"code__n_components": [2, 3]}, cv=2)
     search.set_callbacks(ProgressBar(max_propagation_depth=depth))
     search.fit(X[:100], y[:100])
@@ -223,21 +227,21 @@ def test_verbose_inside_a_pipeline_logs(small, unit_data, caplog):
     assert "epoch 1/12: objective" in caplog.text
 
 
-def test_verbose_leaves_no_trace(small, unit_data, capsys):
+def test_verbose_leaves_no_trace(small_contractive, unit_data, capsys):
     logger = logging.getLogger("skcae")
-    model = small(verbose=1, learning_rate=1e-3).fit(unit_data)
+    model = small_contractive(verbose=1, learning_rate=1e-3).fit(unit_data)
     assert not hasattr(model, "_skl_callbacks")
     recorder = Recorder()
     model.set_callbacks(recorder).fit(unit_data)
     assert model._skl_callbacks == [recorder]
-    Pipeline([("code", small(verbose=1))]).fit(unit_data)
+    Pipeline([("code", small_contractive(verbose=1))]).fit(unit_data)
     assert logger.handlers == []
     assert logger.level == logging.NOTSET
     assert "ContractiveAutoencoder - fit" in capsys.readouterr().out
 
 
-def test_verbose_beside_a_progress_bar_shows_one(small, unit_data, capsys):
-    small(verbose=1).set_callbacks(ProgressBar()).fit(unit_data)
+def test_verbose_beside_a_progress_bar_shows_one(small_contractive, unit_data, capsys):
+    small_contractive(verbose=1).set_callbacks(ProgressBar()).fit(unit_data)
     assert capsys.readouterr().out.count("ContractiveAutoencoder - fit") == 1
 
 

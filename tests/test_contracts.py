@@ -15,7 +15,7 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.estimator_checks import check_estimator
 
-from skcae import ContractiveAutoencoder
+from skcae import Autoencoder, ContractiveAutoencoder, DenoisingAutoencoder
 from skcae.activations import ACTIVATIONS
 
 CONFIGURATIONS = [
@@ -31,11 +31,29 @@ CONFIGURATIONS = [
 ]
 
 
-@pytest.fixture(params=CONFIGURATIONS, ids=str)
+MODELS = [
+    *((ContractiveAutoencoder, configuration) for configuration in CONFIGURATIONS),
+    (Autoencoder, {"loss": "cross_entropy", "weight_decay": 0.01}),
+    (Autoencoder, {"loss": "cross_entropy", "early_stopping": True}),
+    (DenoisingAutoencoder, {"loss": "cross_entropy"}),
+    (DenoisingAutoencoder, {"loss": "cross_entropy", "early_stopping": True}),
+    (DenoisingAutoencoder, {"loss": "cross_entropy", "corruption": "masking"}),
+]
+WEIGHTED = [(cls, how) for cls, how in MODELS if cls is not DenoisingAutoencoder]
+
+
+def make(cls, configuration):
+    return cls(8, max_iter=20, tol=0.5, random_state=0, **configuration)
+
+
+@pytest.fixture(params=MODELS, ids=str)
 def model(request):
-    return ContractiveAutoencoder(
-        8, max_iter=20, tol=0.5, random_state=0, **request.param
-    )
+    return make(*request.param)
+
+
+@pytest.fixture(params=WEIGHTED, ids=str)
+def weighted_model(request):
+    return make(*request.param)
 
 
 @pytest.fixture
@@ -83,9 +101,9 @@ def test_rows_are_independent_of_their_company(method, model, X):
     assert_allclose(function(X[order]), whole[order], rtol=1e-9)
 
 
-def test_all_ones_are_no_weights(model, X):
-    weighted = clone(model).fit(X, sample_weight=np.full(60, 3.0))
-    plain = model.fit(X)
+def test_all_ones_are_no_weights(weighted_model, X):
+    weighted = clone(weighted_model).fit(X, sample_weight=np.full(60, 3.0))
+    plain = weighted_model.fit(X)
     assert_allclose(weighted.components_, plain.components_, rtol=1e-6, atol=1e-9)
 
 
@@ -102,10 +120,10 @@ def test_the_data_and_labels_are_left_alone(model, X):
     assert_array_equal(X, before)
 
 
-def test_weights_are_left_alone(model, X):
+def test_weights_are_left_alone(weighted_model, X):
     weights = np.random.default_rng(2).random(60)
     before = weights.copy()
-    model.fit(X, sample_weight=weights)
+    weighted_model.fit(X, sample_weight=weights)
     assert_array_equal(weights, before)
 
 

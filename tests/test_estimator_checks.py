@@ -1,5 +1,6 @@
 """scikit-learn's own checks, with nothing expected to fail."""
 
+import re
 from functools import partial
 from inspect import signature
 
@@ -7,7 +8,7 @@ import pytest
 from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from skcae import ContractiveAutoencoder
+from skcae import Autoencoder, ContractiveAutoencoder, DenoisingAutoencoder
 from skcae.activations import ACTIVATIONS
 
 # The checks fit data of any scale for a few epochs: whether these converge is not
@@ -22,6 +23,10 @@ make_small = partial(ContractiveAutoencoder, n_components=16, max_iter=20)
 
 ESTIMATORS = [
     ContractiveAutoencoder(),
+    Autoencoder(),
+    DenoisingAutoencoder(),
+    Autoencoder(16, max_iter=20, weight_decay=0.01, learning_rate=0.003),
+    DenoisingAutoencoder(16, max_iter=20, corruption="masking", learning_rate=0.003),
     *(
         make_small(activation=activation, tied_weights=tied, learning_rate=0.003)
         for activation in ACTIVATIONS
@@ -62,6 +67,18 @@ def test_further_checks(estimator, check):
     check(type(estimator).__name__, estimator)
 
 
-def test_constraints_cover_the_parameters():
-    parameters = set(signature(ContractiveAutoencoder).parameters)
-    assert set(ContractiveAutoencoder._parameter_constraints) == parameters
+@pytest.mark.parametrize("estimator", ESTIMATORS[:3], ids=str)
+def test_constraints_cover_the_parameters(estimator):
+    cls = type(estimator)
+    assert set(cls._parameter_constraints) == set(signature(cls).parameters)
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS[:3], ids=str)
+def test_every_parameter_is_documented(estimator):
+    cls = type(estimator)
+    described = cls.__doc__.partition("Parameters\n")[2].partition("Attributes\n")[0]
+    for name, parameter in signature(cls).parameters.items():
+        shown = repr(parameter.default).replace("'", '"').replace("0.001", "1e-3")
+        (line,) = re.findall(rf"^    {name} : .*(?:\n            .*)?", described, re.M)
+        assert line.endswith(f"default={shown}"), line
+    assert "%(" not in cls.__doc__

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from skcae._core.objective import Objective
-from skcae._core.training import mean_objective
+from skcae._core.reconstruction import mean_objective
 from skcae.activations import ACTIVATIONS
 from skcae.inspection import jacobian_norm
 from skcae.losses import LOSSES, Loss
@@ -239,12 +239,12 @@ def test_the_penalty_is_the_same_in_training_and_in_validation(layer, X):
     assert validation == pytest.approx(float(training), rel=1e-12)
 
 
-def test_the_penalty_contracts(digits, small):
+def test_the_penalty_contracts(digits, small_contractive):
     """A whole fit: ‖J‖ falls as λ grows, which with frozen weights it hardly does."""
     X, _ = digits
     norms = [
         jacobian_norm(
-            small(
+            small_contractive(
                 n_components=32,
                 jacobian_penalty=strength,
                 loss="cross_entropy",

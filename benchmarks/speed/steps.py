@@ -20,8 +20,8 @@ from torch.nn import functional
 from skcae._core.arrays import Rows
 from skcae._core.layers import initial_parameters
 from skcae._core.objective import Objective
+from skcae._core.reconstruction import ReconstructionLearner
 from skcae._core.solvers import Adam, Sgd
-from skcae._core.training import Training, constant_rate
 from skcae.activations import ACTIVATIONS
 from skcae.losses import LOSSES
 from skcae.penalties import DerivativePenalty
@@ -62,9 +62,9 @@ def parameters_of(d, h):
     )
 
 
-def training(d, h, n, solver="sgd", jacobian_penalty=0.1, hessian_penalty=0.0):
-    """Make a training of ours on ten batches of noise, with the paper's loss."""
-    X = np.random.default_rng(0).random((10 * n, d), dtype=np.float32)
+def learner(d, h, n, solver="sgd", jacobian_penalty=0.1, hessian_penalty=0.0):
+    """Make an autoencoder of ours that learns from noise, with the paper's loss."""
+    X = np.random.default_rng(0).random((n, d), dtype=np.float32)
     strengths = [(jacobian_penalty, 1), (hessian_penalty, 2)]
     objective = Objective(
         ACTIVATIONS["sigmoid"],
@@ -77,28 +77,16 @@ def training(d, h, n, solver="sgd", jacobian_penalty=0.1, hessian_penalty=0.0):
         "momentum": lambda: Sgd(parameters, momentum=0.9),
         "adam": lambda: Adam(parameters),
     }[solver]()
-    return Training(
-        objective,
-        parameters,
-        made,
-        Rows(X, dtype=X.dtype, device=CPU),
-        batch_size=n,
-        rate=constant_rate(1e-4),
-        n_iter_no_change=5,
-        tol=0.0,
-        n_exempt=0,
-        anneals=False,
-        shuffle=True,
-        generator=torch.Generator().manual_seed(0),
-    )
+    rows = Rows(X, dtype=X.dtype, device=CPU)
+    return ReconstructionLearner(objective, parameters, made, rows, batch_size=n)
 
 
 def our_step(d, h, n, *settings):
     """One bare step of ours: its batch is there, and no value is asked for."""
-    run = training(d, h, n, *settings)
-    batch = run.workspace.batch(n)
-    run.rows.read(np.arange(n), batch.X)
-    return lambda: run.take_step(batch, None)
+    ours = learner(d, h, n, *settings)
+    batch = ours.workspace.batch(n)
+    ours.rows.read(slice(None), batch.X)
+    return lambda: ours.step_on(batch, None, 1e-4)
 
 
 def autograd_step(d, h, n, solver="sgd", penalty="closed form"):

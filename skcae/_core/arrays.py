@@ -187,6 +187,10 @@ class Rows:
             return int(self.matrix.shape[0])
         return len(self.subset)
 
+    def count(self, index: Array | Tensor | slice) -> int:
+        """Return the number of rows of a batch."""
+        return len(self) if isinstance(index, slice) else len(index)
+
     @property
     def n_features(self) -> int:
         """The number of columns."""

@@ -113,10 +113,16 @@ class Objective:
 
     # ---- the value, sample by sample --------------------------------------------
 
-    def per_sample(self, parameters: Parameters, X: Tensor) -> Tensor:
-        """Return loss plus penalties for each row of X, shape (n,)."""
+    def per_sample(
+        self, parameters: Parameters, X: Tensor, target: Tensor | None = None
+    ) -> Tensor:
+        """Return loss plus penalties for each row of X, shape (n,).
+
+        What is to be reconstructed is X unless a target is given.
+        """
         H = self.activation.in_place(pre_activations(parameters, X))
-        value = self.loss.value(X, pre_outputs(parameters, H))
+        target = X if target is None else target
+        value = self.loss.value(target, pre_outputs(parameters, H))
         if self.penalties:
             derivatives = self.activation.derivatives(H, self.order)
             squared_rows = squared_row_norms(parameters)

@@ -2,15 +2,14 @@
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from skcae._core.arrays import Array, Rows
-from skcae._core.batch import Batch, Workspace
-from skcae._core.layers import Parameters, squared_row_norms
-from skcae._core.objective import Objective
+from skcae._core.layers import Parameters
 from skcae._core.solvers import Solver
 from skcae._core.threads import fitting_threads
 
@@ -70,19 +69,6 @@ def batches(
         yield order[start : start + batch_size]
 
 
-def mean_objective(objective: Objective, parameters: Parameters, rows: Rows) -> float:
-    """Return the weighted mean of the objective over the rows."""
-    total = weight = 0.0
-    W = parameters["components"]
-    for part, X in rows.chunks(W.shape[0]):
-        with fitting_threads(X.shape[0] * W.numel()):
-            values = objective.per_sample(parameters, X)
-        weights = rows.weights_of(part)
-        total += float(values.sum() if weights is None else weights @ values)
-        weight += len(values) if weights is None else float(weights.sum())
-    return total / weight
-
-
 def has_stalled(curve: Sequence[float], n_epochs: int, tol: float) -> bool:
     """Tell whether the last n_epochs lowered the objective by next to nothing.
 
@@ -104,19 +90,33 @@ def copy_of(parameters: Parameters) -> Parameters:
     return {name: parameter.clone() for name, parameter in parameters.items()}
 
 
+class Learner(Protocol):
+    """A model with its data and its solver: what a training trains."""
+
+    parameters: Parameters
+    solver: Solver
+    rows: Rows
+    n_multiplications: int
+
+    def take_step(
+        self, index: Array | Tensor | slice, rate: float, value: Tensor
+    ) -> None:
+        """Change the parameters by one batch, and put its objective into `value`.
+
+        The objective is summed over the batch's rows.
+        """
+
+    def held_out(self) -> float | None:
+        """Measure the model on held-out data, if there is any; less is better."""
+
+
 class Training:
-    """A training in progress: parameters, what changes them, and the record so far.
+    """A training in progress: a model, what changes it, and the record so far.
 
     Parameters
     ----------
-    objective : Objective
-        What to lower.
-    parameters : dict of tensors
-        Where to start; changed in place.
-    solver : Solver
-        What changes them.
-    rows : Rows
-        The training data.
+    learner : Learner
+        What is trained; its parameters are changed in place.
     batch_size : int
         Rows to a step.
     rate : callable
@@ -134,12 +134,6 @@ class Training:
         Whether each epoch goes through the rows in a fresh order.
     generator : torch.Generator
         Where the order comes from.
-    validation : Rows, optional
-        Held-out data. Its objective is measured after each epoch, and the parameters
-        of the best epoch are kept.
-    corrupt : callable, optional
-        Writes into its second argument a corrupted copy of the first, which is what is
-        then encoded; what is to be reconstructed stays the first.
     keeps_epochs : bool
         Whether to keep a copy of the parameters, of the best epoch or, in case of an
         interrupt in the next, of the last.
@@ -149,10 +143,10 @@ class Training:
     loss_curve : list of float
         For each epoch the mean objective over its steps.
     validation_curve : list of float
-        For each epoch the mean objective of the validation data at its end.
+        For each epoch what was measured on held-out data at its end.
     kept : dict of tensors
-        The parameters of the epoch that was best on the validation data, or without
-        any those of the last complete epoch. Empty before the first.
+        The parameters of the epoch that was best on the held-out data, or without any
+        those of the last complete epoch. Empty before the first.
     kept_epoch : int
         The number of that epoch, counted from 1.
     is_finite : bool
@@ -163,10 +157,7 @@ class Training:
 
     def __init__(
         self,
-        objective: Objective,
-        parameters: Parameters,
-        solver: Solver,
-        rows: Rows,
+        learner: Learner,
         *,
         batch_size: int,
         rate: Schedule,
@@ -176,14 +167,9 @@ class Training:
         anneals: bool,
         shuffle: bool,
         generator: torch.Generator,
-        validation: Rows | None = None,
-        corrupt: Callable[[Tensor, Tensor], None] | None = None,
         keeps_epochs: bool = True,
     ) -> None:
-        self.objective = objective
-        self.parameters = parameters
-        self.solver = solver
-        self.rows = rows
+        self.learner = learner
         self.batch_size = batch_size
         self.rate = rate
         self.n_iter_no_change = n_iter_no_change
@@ -192,8 +178,6 @@ class Training:
         self.anneals = anneals
         self.shuffle = shuffle
         self.generator = generator
-        self.validation = validation
-        self.corrupt = corrupt
         self.keeps_epochs = keeps_epochs
         self.step = 0
         self.stalled_at: int | None = None
@@ -203,44 +187,31 @@ class Training:
         self.kept_epoch = 0
         self.is_finite = True
         self.completed_generator = generator.get_state()
-        self.squared_rows = squared_row_norms(parameters)
-        rows.settle()
-        if validation is not None:
-            validation.settle()
-        n = min(batch_size, len(rows))
-        self.n_multiplications = n * parameters["components"].numel()
-        with fitting_threads(self.n_multiplications):
-            self.workspace = Workspace(
-                n,
-                rows.n_features,
-                parameters["components"].shape[0],
-                objective.n_scratch,
-                tied="decoder_components" not in parameters,
-                corrupts=corrupt is not None,
-                dtype=self.squared_rows.dtype,
-                device=self.squared_rows.device,
-            )
+
+    @property
+    def parameters(self) -> Parameters:
+        """What is being trained."""
+        return self.learner.parameters
 
     def run_epoch(self) -> None:
         """Pass once over the training data and add to the record."""
-        with fitting_threads(self.n_multiplications):
+        with fitting_threads(self.learner.n_multiplications):
             value = self._pass()
         order = self.generator.get_state()
-        best, held_out = math.inf, -math.inf
-        if self.validation is not None:
-            held_out = mean_objective(self.objective, self.parameters, self.validation)
-            best = min(self.validation_curve, default=math.inf)
+        held_out = self.learner.held_out()
+        best = min(self.validation_curve, default=math.inf)
         self.is_finite = math.isfinite(value) and all(
             all_finite(tensor) for tensor in self.parameters.values()
         )
         # The record first and then the copy, one call that no interrupt divides: what
         # is kept is then always what the record says.
-        if self.validation is not None:
+        if held_out is not None:
             self.validation_curve.append(held_out)
             self.is_finite = self.is_finite and math.isfinite(held_out)
         self.loss_curve.append(value)
         self.completed_generator = order
-        if self.keeps_epochs and self.is_finite and held_out < best:
+        is_best = held_out is None or held_out < best
+        if self.keeps_epochs and self.is_finite and is_best:
             self._keep()
 
     def _keep(self) -> None:
@@ -253,46 +224,22 @@ class Training:
             )
 
     def _pass(self) -> float:
-        n_rows = len(self.rows)
+        n_rows = len(self.learner.rows)
         n_steps = math.ceil(n_rows / self.batch_size)
-        values = self.squared_rows.new_zeros(n_steps)
+        values = next(iter(self.parameters.values())).new_zeros(n_steps)
         order = batches(
-            self.rows, self.batch_size, shuffle=self.shuffle, generator=self.generator
+            self.learner.rows,
+            self.batch_size,
+            shuffle=self.shuffle,
+            generator=self.generator,
         )
-        for number, index in enumerate(order):
-            value = values[number]
-            n = n_rows if isinstance(index, slice) else len(index)
-            batch, weights = self.workspace.batch(n), self.rows.weights_of(index)
-            # A batch of all rows is in its place from the first epoch on.
-            if n < n_rows or not self.loss_curve:
-                self.rows.read(index, batch.target)
-            if self.corrupt is not None:
-                self.corrupt(batch.target, batch.X)
-            self.take_step(batch, weights, value)
+        for value, index in zip(values, order, strict=True):
+            self.learner.take_step(index, self.rate(self.step), value)
+            self.step += 1
             if self.step % CHECK_EVERY == 0 and not bool(value.isfinite()):
                 return math.nan
         # One transfer for the epoch, not one for each step.
         return math.fsum(values.tolist()) / n_rows
-
-    def take_step(
-        self, batch: Batch, weights: Tensor | None, value: Tensor | None = None
-    ) -> None:
-        """Change the parameters by one batch, which holds its rows already.
-
-        If `value` is given, the batch's objective, summed over its rows, is put there.
-        """
-        self.objective.forward(self.parameters, batch)
-        if value is not None:
-            value.copy_(self.objective.total_loss(batch, weights))
-        gradient, sums = self.objective.backward(
-            self.parameters, self.squared_rows, batch, weights
-        )
-        if value is not None and sums:
-            value.add_(self.objective.total_penalty(sums, self.squared_rows))
-        self.solver.update(gradient, self.rate(self.step))
-        self.step += 1
-        if self.objective.penalties:
-            squared_row_norms(self.parameters, out=self.squared_rows)
 
     @property
     def _watched_curve(self) -> list[float]:

@@ -6,6 +6,7 @@ from skcae import penalties as library
 from skcae._core.arrays import Rows
 from skcae._core.gradient import Gradient
 from skcae._core.objective import Objective
+from skcae._core.reconstruction import ReconstructionLearner, mean_objective
 from skcae._core.solvers import Adam, Sgd
 from skcae._core.training import (
     Training,
@@ -14,7 +15,6 @@ from skcae._core.training import (
     falling_rate,
     has_stalled,
     linear_rate,
-    mean_objective,
 )
 from skcae.activations import ACTIVATIONS
 from skcae.losses import LOSSES
@@ -119,7 +119,7 @@ PENALTIES = {
 }
 
 
-def mask(target, out):
+def mask(target, generator, out):
     """A corruption that is the same at each presentation of a row."""
     out.copy_(torch.where(target > 0.7, 0.0, target))
 
@@ -145,7 +145,7 @@ def test_fifty_steps_equal_autograd_and_torchs_optimizers(
     start = {name: 0.3 * p for name, p in layer(tied=tied).items()}
 
     parameters = {name: p.clone() for name, p in start.items()}
-    training = Training(
+    learner = ReconstructionLearner(
         Objective(
             ACTIVATIONS[activation],
             LOSSES[loss],
@@ -155,6 +155,11 @@ def test_fifty_steps_equal_autograd_and_torchs_optimizers(
         SOLVERS[solver](parameters),
         rows_of(X, weights),
         batch_size=4,
+        corrupt=corrupt,
+    )
+    training = Training(
+        learner,
+        batch_size=4,
         rate=constant_rate(0.01),
         n_iter_no_change=10,
         tol=0.0,
@@ -162,7 +167,6 @@ def test_fifty_steps_equal_autograd_and_torchs_optimizers(
         anneals=False,
         shuffle=True,
         generator=torch.Generator().manual_seed(7),
-        corrupt=corrupt,
     )
     for _ in range(10):
         training.run_epoch()
@@ -173,7 +177,7 @@ def test_fifty_steps_equal_autograd_and_torchs_optimizers(
     target = torch.from_numpy(X)
     presented = target.clone()
     if corrupt:
-        corrupt(target, presented)
+        corrupt(target, None, presented)
     every_weight = torch.ones(18) if weights is None else torch.from_numpy(weights)
     for _ in range(10):
         total = 0.0

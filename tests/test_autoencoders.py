@@ -1,4 +1,4 @@
-"""ContractiveAutoencoder as its users meet it."""
+"""The one-layer autoencoders as their users meet them."""
 
 import pickle
 import subprocess
@@ -24,7 +24,9 @@ from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from sklearn.svm import LinearSVC
 
 from skcae import ContractiveAutoencoder
+from skcae._base import BaseAutoencoder
 from skcae._core import arrays, threads, training
+from skcae._core.reconstruction import ReconstructionLearner
 from skcae._core.solvers import Adam, Sgd
 from skcae._core.training import Training
 from skcae.activations import ACTIVATIONS
@@ -55,9 +57,9 @@ def assert_same_model(one, other, **tolerance):
 
 
 @pytest.mark.parametrize("configuration", CONFIGURATIONS, ids=str)
-def test_methods_are_what_the_formulas_say(configuration, small, unit_data):
+def test_methods_are_what_the_formulas_say(configuration, small_weighted, unit_data):
     X = unit_data
-    model = small(**configuration).fit(X)
+    model = small_weighted(**configuration).fit(X)
     phi = oracles.ACTIVATIONS[model.activation]
     H = phi(torch.from_numpy(X @ model.components_.T + model.intercept_hidden_)).numpy()
     V = model.components_ if model.tied_weights else model.decoder_components_
@@ -144,9 +146,11 @@ def test_a_linear_autoencoder_finds_the_subspace_of_pca():
 
 
 @pytest.mark.parametrize("activation", ["sigmoid", "tanh", "softplus", "elu"])
-def test_the_hessian_penalty_flattens_the_encoder(activation, small, unit_data):
+def test_the_hessian_penalty_flattens_the_encoder(
+    activation, small_contractive, unit_data
+):
     def curvature(strength):
-        model = small(
+        model = small_contractive(
             activation=activation, hessian_penalty=strength, max_iter=200, tol=1e-3
         ).fit(unit_data)
         parameters = {
@@ -162,9 +166,9 @@ def test_the_hessian_penalty_flattens_the_encoder(activation, small, unit_data):
 @pytest.mark.parametrize("activation", ["relu", "identity"])
 @pytest.mark.parametrize("method", ["fit", "partial_fit"])
 def test_a_hessian_penalty_without_effect_is_refused(
-    activation, method, small, unit_data
+    activation, method, small_contractive, unit_data
 ):
-    model = small(activation=activation, hessian_penalty=0.5)
+    model = small_contractive(activation=activation, hessian_penalty=0.5)
     with pytest.raises(ValueError, match=r"hessian_penalty=0.5 would have no effect"):
         getattr(model, method)(unit_data)
 
@@ -308,33 +312,33 @@ def test_early_stopping_holds_out_a_fraction(small, digits, monkeypatch):
     X = digits[0][:50]
     seen = []
     model = small(early_stopping=True, validation_fraction=0.3)
-    rows_of = type(model)._training
+    make = type(model)._learner
 
-    def spy(self, data, rows, **how):
-        seen.append((rows.subset, how["validation"].subset))
-        return rows_of(self, data, rows, **how)
+    def spy(self, data, rows, generator, validation):
+        seen.append((rows.subset, validation.subset))
+        return make(self, data, rows, generator, validation)
 
-    monkeypatch.setattr(type(model), "_training", spy)
+    monkeypatch.setattr(type(model), "_learner", spy)
     model.fit(X)
     train, held_out = seen[0]
     assert len(held_out) == 15
     assert sorted([*train, *held_out]) == list(range(50))
 
 
-def test_validation_weights_count(small, unit_data):
+def test_validation_weights_count(small_weighted, unit_data):
     X_val = np.vstack([unit_data[:5], 100 + unit_data[5:6]])
     weights = [1, 1, 1, 1, 1, 0]
-    model = small(early_stopping=True)
+    model = small_weighted(early_stopping=True)
     weighted = clone(model).fit(unit_data, X_val=X_val, sample_weight_val=weights)
     without = clone(model).fit(unit_data, X_val=X_val[:5])
     assert_same_model(weighted, without, rtol=1e-12)
 
 
-def test_x_val_without_early_stopping_is_refused(small, unit_data):
+def test_x_val_without_early_stopping_is_refused(small_weighted, unit_data):
     with pytest.raises(ValueError, match="early_stopping=False"):
-        small().fit(unit_data, X_val=unit_data)
+        small_weighted().fit(unit_data, X_val=unit_data)
     with pytest.raises(ValueError, match="without X_val"):
-        small(early_stopping=True).fit(unit_data, sample_weight_val=[1])
+        small_weighted(early_stopping=True).fit(unit_data, sample_weight_val=[1])
 
 
 @pytest.mark.parametrize(
@@ -347,9 +351,9 @@ def test_x_val_without_early_stopping_is_refused(small, unit_data):
         ({"X_val": np.ones((3, 8)), "sample_weight_val": [1, -1, 0]}, "negative"),
     ],
 )
-def test_errors_of_held_out_data_name_it(held_out, message, small, unit_data):
+def test_errors_of_held_out_data_name_it(held_out, message, small_weighted, unit_data):
     with pytest.raises(ValueError, match=rf"X_val or sample_weight_val.*{message}"):
-        small(early_stopping=True).fit(unit_data, **held_out)
+        small_weighted(early_stopping=True).fit(unit_data, **held_out)
 
 
 def test_one_row_cannot_be_split(small, unit_data):
@@ -439,12 +443,14 @@ def test_cross_entropy_in_a_grid_search_behind_a_scaler(digits):
 
 
 @pytest.mark.parametrize("configuration", CONFIGURATIONS, ids=str)
-def test_weights_are_repetitions_in_full_batches(configuration, small, unit_data):
+def test_weights_are_repetitions_in_full_batches(
+    configuration, small_weighted, unit_data
+):
     X = unit_data[:20]
     weights = np.arange(20) % 3
-    weighted = small(**configuration).fit(X, sample_weight=weights)
-    repeated = small(**configuration).fit(X.repeat(weights, axis=0))
-    scaled = small(**configuration).fit(X, sample_weight=1e300 * weights)
+    weighted = small_weighted(**configuration).fit(X, sample_weight=weights)
+    repeated = small_weighted(**configuration).fit(X.repeat(weights, axis=0))
+    scaled = small_weighted(**configuration).fit(X, sample_weight=1e300 * weights)
     assert_same_model(weighted, repeated, rtol=1e-6, atol=1e-9)
     assert_same_model(weighted, scaled, rtol=1e-6, atol=1e-9)
 
@@ -458,39 +464,43 @@ def test_weights_are_repetitions_in_full_batches(configuration, small, unit_data
         (np.full(40, np.nan), "NaN"),
     ],
 )
-def test_bad_weights_are_refused(weights, message, small, unit_data):
+def test_bad_weights_are_refused(weights, message, small_weighted, unit_data):
     with pytest.raises(ValueError, match=message):
-        small().fit(unit_data, sample_weight=weights)
+        small_weighted().fit(unit_data, sample_weight=weights)
 
 
-def test_a_row_of_weight_zero_is_no_row_even_in_mini_batches(small, digits):
+def test_a_row_of_weight_zero_is_no_row_even_in_mini_batches(small_weighted, digits):
     X = digits[0][:200].copy()
     weights = np.ones(200)
     weights[::3] = 0.0
     X[0] = 1e200  # whose loss overflows
     for parameters in ({}, {"early_stopping": True}):
-        weighted = small(**parameters).fit(X, sample_weight=weights)
-        absent = small(**parameters).fit(X[weights > 0])
+        weighted = small_weighted(**parameters).fit(X, sample_weight=weights)
+        absent = small_weighted(**parameters).fit(X[weights > 0])
         assert_same_model(weighted, absent, rtol=1e-12)
 
 
-def test_one_row_of_positive_weight_cannot_be_split(small, unit_data):
+def test_one_row_of_positive_weight_cannot_be_split(small_weighted, unit_data):
     weights = np.zeros(40)
     weights[0] = 1.0
     with pytest.raises(ValueError, match="only 1 row of positive weight"):
-        small(early_stopping=True).fit(unit_data, sample_weight=weights)
+        small_weighted(early_stopping=True).fit(unit_data, sample_weight=weights)
 
 
 @pytest.mark.parametrize("scale", [1e-300, 1e-50, 1e39, 1e300])
-def test_the_scale_of_validation_weights_does_not_matter(scale, small, unit_data):
+def test_the_scale_of_validation_weights_does_not_matter(
+    scale, small_weighted, unit_data
+):
     X, X_val = unit_data[:30].astype("f4"), unit_data[30:].astype("f4")
-    model = small(early_stopping=True)
+    model = small_weighted(early_stopping=True)
     weighted = clone(model).fit(X, X_val=X_val, sample_weight_val=np.full(10, scale))
     assert_same_model(weighted, model.fit(X, X_val=X_val), rtol=1e-5)
 
 
-def test_partial_fit_takes_weights_as_they_are(small, unit_data):
-    start = small(solver="sgd", momentum=0.0, learning_rate=1e-3).fit(unit_data)
+def test_partial_fit_takes_weights_as_they_are(small_weighted, unit_data):
+    start = small_weighted(solver="sgd", momentum=0.0, learning_rate=1e-3).fit(
+        unit_data
+    )
     once, twice, nothing = (
         pickle.loads(pickle.dumps(start)).partial_fit(
             unit_data, sample_weight=np.full(40, weight)
@@ -576,13 +586,13 @@ def test_going_on_as_another_model_is_refused(parameters, small, unit_data):
 
 def test_a_warm_start_holds_out_the_same_rows(small, digits, monkeypatch):
     subsets = []
-    start = ContractiveAutoencoder._training
+    make = BaseAutoencoder._learner
 
-    def spy(self, data, rows, **how):
-        subsets.append(how["validation"].subset)
-        return start(self, data, rows, **how)
+    def spy(self, data, rows, generator, validation):
+        subsets.append(validation.subset)
+        return make(self, data, rows, generator, validation)
 
-    monkeypatch.setattr(ContractiveAutoencoder, "_training", spy)
+    monkeypatch.setattr(BaseAutoencoder, "_learner", spy)
     model = small(warm_start=True, early_stopping=True)
     for _ in range(3):
         model.fit(digits[0][:100])
@@ -664,13 +674,13 @@ def test_memory_mapped_data_gives_the_same_model_uncopied(
     np.save(path, X)
     mapped = np.load(path, mmap_mode="r")
     matrices = []
-    start = ContractiveAutoencoder._training
+    make = BaseAutoencoder._learner
 
-    def spy(self, data, rows, **how):
+    def spy(self, data, rows, *how):
         matrices.append(rows.matrix)
-        return start(self, data, rows, **how)
+        return make(self, data, rows, *how)
 
-    monkeypatch.setattr(ContractiveAutoencoder, "_training", spy)
+    monkeypatch.setattr(BaseAutoencoder, "_learner", spy)
     for method, parameters in [
         ("fit", {}),
         ("fit", {"early_stopping": True}),
@@ -796,7 +806,7 @@ def test_set_output(library, frame, small, unit_data):
     model = small().set_output(transform=library)
     out = model.fit_transform(unit_data)
     assert isinstance(out, frame.DataFrame)
-    assert list(out.columns) == [f"contractiveautoencoder{k}" for k in range(6)]
+    assert list(out.columns) == [f"{type(model).__name__.lower()}{k}" for k in range(6)]
     assert_array_equal(model.get_feature_names_out(), out.columns)
 
 
@@ -879,13 +889,13 @@ def test_seeds(small, digits):
 
 def test_threads_change_nothing_but_rounding(small, digits, monkeypatch):
     monkeypatch.setattr(threads, "MULTIPLICATIONS_PER_THREAD", 1)
-    take_step, seen = Training.take_step, []
+    take_step, seen = ReconstructionLearner.take_step, []
 
     def watched(self, *arguments):
         seen.append(torch.get_num_threads())
         take_step(self, *arguments)
 
-    monkeypatch.setattr(Training, "take_step", watched)
+    monkeypatch.setattr(ReconstructionLearner, "take_step", watched)
     X, _ = digits
     fits = []
     for n_threads in (1, 2):
@@ -983,12 +993,12 @@ def test_divergence_stops_a_long_epoch(small, monkeypatch):
     ],
 )
 def test_a_failed_refit_leaves_the_old_model(
-    parameters, change, message, method, small, unit_data
+    parameters, change, message, method, small_contractive, unit_data
 ):
     frame = pd.DataFrame(unit_data, columns=list("abcdefgh"))
     # So that the refit fails by what it is to fail by, not by the change of activation.
     start = {"activation": "identity"} if message == "diverged" else {}
-    model = small(**start).fit(frame)
+    model = small_contractive(**start).fit(frame)
     codes, scores = model.transform(frame), model.score_samples(frame)
     before = pickle.loads(pickle.dumps(vars(model)))
     # Only `fit` takes other columns, which must not stick when it fails later.

@@ -1,0 +1,159 @@
+"""An autoencoder in training: what a step over a batch of rows does to it."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from skcae._core.arrays import Array, Rows, make_generator
+from skcae._core.batch import Batch, Workspace
+from skcae._core.layers import Parameters, squared_row_norms
+from skcae._core.objective import Objective
+from skcae._core.solvers import Solver
+from skcae._core.threads import fitting_threads
+
+# Writes into its third argument a corrupted copy of the first, with noise from the
+# generator.
+Corruption = Callable[[Tensor, torch.Generator, Tensor], None]
+
+
+def mean_objective(
+    objective: Objective,
+    parameters: Parameters,
+    rows: Rows,
+    corrupt: Callable[[Tensor], Tensor] | None = None,
+) -> float:
+    """Return the weighted mean of the objective over the rows."""
+    total = weight = 0.0
+    W = parameters["components"]
+    for part, target in rows.chunks(W.shape[0]):
+        with fitting_threads(target.shape[0] * W.numel()):
+            X = corrupt(target) if corrupt else target
+            values = objective.per_sample(parameters, X, target)
+        weights = rows.weights_of(part)
+        total += float(values.sum() if weights is None else weights @ values)
+        weight += len(values) if weights is None else float(weights.sum())
+    return total / weight
+
+
+class ReconstructionLearner:
+    """One layer that learns to reconstruct its rows.
+
+    Parameters
+    ----------
+    objective : Objective
+        What to lower.
+    parameters : dict of tensors
+        Where to start; changed in place.
+    solver : Solver
+        What changes them.
+    rows : Rows
+        The training data.
+    batch_size : int
+        The most rows to a step.
+    validation : Rows, optional
+        Held-out data.
+    corrupt : callable, optional
+        What is encoded is a corrupted copy of each batch, fresh at each presentation;
+        what is to be reconstructed stays the batch. The held-out rows are corrupted
+        too, in the same way each time, so that their objective can be compared.
+    generator : torch.Generator, optional
+        Where the corruption comes from.
+    """
+
+    def __init__(
+        self,
+        objective: Objective,
+        parameters: Parameters,
+        solver: Solver,
+        rows: Rows,
+        *,
+        batch_size: int,
+        validation: Rows | None = None,
+        corrupt: Corruption | None = None,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        self.objective = objective
+        self.parameters = parameters
+        self.solver = solver
+        self.rows = rows
+        self.validation = validation
+        self.corrupt = corrupt
+        self.generator = generator or make_generator(0)
+        self.squared_rows = squared_row_norms(parameters)
+        # Whether the workspace holds all rows, as it does from the first full batch on.
+        self.holds_all = False
+        rows.settle()
+        if validation is not None:
+            validation.settle()
+        n = min(batch_size, len(rows))
+        self.n_multiplications = n * parameters["components"].numel()
+        with fitting_threads(self.n_multiplications):
+            self.workspace = Workspace(
+                n,
+                rows.n_features,
+                parameters["components"].shape[0],
+                objective.n_scratch,
+                tied="decoder_components" not in parameters,
+                corrupts=corrupt is not None,
+                dtype=self.squared_rows.dtype,
+                device=self.squared_rows.device,
+            )
+
+    def take_step(
+        self, index: Array | Tensor | slice, rate: float, value: Tensor
+    ) -> None:
+        """Change the parameters by one batch, and put its objective into `value`."""
+        batch = self.workspace.batch(self.rows.count(index))
+        is_all = isinstance(index, slice)
+        if not (is_all and self.holds_all):
+            self.rows.read(index, batch.target)
+        self.holds_all = is_all
+        if self.corrupt is not None:
+            self.corrupt(batch.target, self.generator, batch.X)
+        self.step_on(batch, self.rows.weights_of(index), rate, value)
+
+    def step_on(
+        self,
+        batch: Batch,
+        weights: Tensor | None,
+        rate: float,
+        value: Tensor | None = None,
+    ) -> None:
+        """Change the parameters by one batch, which holds its rows already.
+
+        If `value` is given, the batch's objective, summed over its rows, is put there.
+        """
+        self.objective.forward(self.parameters, batch)
+        if value is not None:
+            value.copy_(self.objective.total_loss(batch, weights))
+        gradient, sums = self.objective.backward(
+            self.parameters, self.squared_rows, batch, weights
+        )
+        if value is not None and sums:
+            value.add_(self.objective.total_penalty(sums, self.squared_rows))
+        self.solver.update(gradient, rate)
+        if self.objective.penalties:
+            squared_row_norms(self.parameters, out=self.squared_rows)
+
+    def held_out(self) -> float | None:
+        """Measure the objective of the held-out data."""
+        if self.validation is None:
+            return None
+        return mean_objective(
+            self.objective, self.parameters, self.validation, self._corrupt_held_out()
+        )
+
+    def _corrupt_held_out(self) -> Callable[[Tensor], Tensor] | None:
+        """Return a corruption that begins at the same noise each time."""
+        if self.corrupt is None:
+            return None
+        corrupt = self.corrupt
+        generator = make_generator(self.generator.initial_seed())
+
+        def corrupted(target: Tensor) -> Tensor:
+            X = torch.empty_like(target)
+            corrupt(target, generator, X)
+            return X
+
+        return corrupted

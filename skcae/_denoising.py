@@ -1,0 +1,159 @@
+"""The denoising autoencoder."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+from sklearn.base import _fit_context
+from sklearn.utils._param_validation import StrOptions
+
+from skcae._base import STRENGTH, BaseAutoencoder
+from skcae._documentation import documented
+from skcae.corruptions import CORRUPTIONS
+
+
+@documented
+@dataclass(repr=False, eq=False, kw_only=True)
+class DenoisingAutoencoder(BaseAutoencoder):
+    r"""Autoencoder that reconstructs its input from a corrupted copy of it.
+
+    The encoder :math:`f(x) = \varphi(Wx + b)` and the decoder
+    :math:`g(h) = s(V^\top h + c)` minimise the mean over samples of
+
+    .. math::
+
+        \mathbb{E}_{\tilde x \sim q(\tilde x | x)} L(x, g(f(\tilde x))),
+
+    where the reconstruction loss L is summed over features [1]_. The corruption is
+    drawn afresh each time a row is presented in training. Nothing else is corrupted:
+    `transform`, `score` and their kin take X as it is.
+
+    Parameters
+    ----------
+    %(n_components)s
+
+    corruption : {"gaussian", "masking"}, default="gaussian"
+        What corrupts the input: "gaussian" adds independent normal noise to each
+        feature (DAE-g of [2]_), "masking" sets each feature to 0 or leaves it, at
+        random (DAE-b).
+
+    corruption_level : float, default=0.25
+        For "gaussian" the standard deviation of the noise, in the units of X; for
+        "masking" the probability with which a feature is set to 0.
+
+    %(layer)s
+
+    %(solver)s
+
+    %(stopping)s
+
+    %(running)s
+
+    Attributes
+    ----------
+    %(attributes)s
+
+    See Also
+    --------
+    ContractiveAutoencoder : Penalises the encoder's Jacobian instead.
+    Autoencoder : The same without corruption.
+
+    Notes
+    -----
+    `fit` takes no `sample_weight`: with fresh noise a row of weight 2 would equal the
+    row twice only in expectation. With `early_stopping` the held-out rows are
+    corrupted too, in the same way after each epoch.
+
+    References
+    ----------
+    .. [1] P. Vincent, H. Larochelle, I. Lajoie, Y. Bengio and P.-A. Manzagol, "Stacked
+       Denoising Autoencoders: Learning Useful Representations in a Deep Network with a
+       Local Denoising Criterion", JMLR 11, 2010.
+
+    .. [2] S. Rifai, P. Vincent, X. Muller, X. Glorot and Y. Bengio, "Contractive
+       Auto-Encoders: Explicit Invariance During Feature Extraction", ICML 2011.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from skcae import DenoisingAutoencoder
+    >>> X = load_digits().data / 16
+    >>> autoencoder = DenoisingAutoencoder(
+    ...     32, corruption="masking", max_iter=20, tol=0.1
+    ... )
+    >>> autoencoder.fit_transform(X).shape
+    (1797, 32)
+    """
+
+    corruption: str = "gaussian"
+    corruption_level: float = 0.25
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **BaseAutoencoder._parameter_constraints,
+        "corruption": [StrOptions(set(CORRUPTIONS))],
+        "corruption_level": [STRENGTH],
+    }
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: Any, y: Any = None, *, X_val: Any = None) -> Self:
+        """Fit the autoencoder.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Training data. Sparse data is densified one batch at a time, and a
+            memory-mapped array is not copied.
+
+        y : Ignored
+            Not used, present for consistency with scikit-learn. It is handed to
+            callbacks: a `ScoringMonitor` scores only when it is given.
+
+        X_val : {array-like, sparse matrix} of shape (n_val, n_features), default=None
+            Held-out data for `early_stopping`, in place of `validation_fraction`.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If a parameter or the data is not usable, or the training diverges. The
+            estimator is then what it was before.
+        KeyboardInterrupt
+            If the fit is interrupted. The estimator is then the model of the last
+            complete epoch, or with `early_stopping` of the best.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If `max_iter` ends a fit whose objective was still falling.
+        """
+        return self._fit(X, y, None, X_val, None)
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X: Any, y: Any = None) -> Self:
+        """Pass once over X at a constant rate, going on from the present state.
+
+        `early_stopping`, `max_iter`, callbacks and `verbose` play no part in it.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Training data.
+
+        y : Ignored
+            Not used, present for consistency with scikit-learn.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If a parameter or the data is not usable, or the training diverges. The
+            estimator is then what it was before.
+        """
+        return self._partial_fit(X, None)

@@ -1,0 +1,148 @@
+"""What the docstrings of several estimators have in common.
+
+A line `%(name)s` of a class's docstring stands for a part of `PARTS`.
+"""
+
+import re
+from typing import TypeVar
+
+Class = TypeVar("Class", bound=type)
+
+_N_COMPONENTS = r"""
+    n_components : int, default=256
+        Number of hidden units.
+"""
+
+_LAYER = r"""
+    activation : {"sigmoid", "tanh", "relu", "softplus", "elu", "identity"}, \
+            default="sigmoid"
+        The encoder's elementwise φ. With "identity" the Jacobian penalty is weight
+        decay, :math:`\lambda \lVert W \rVert_F^2`; with "relu" and "identity" it gives
+        no gradient to the biases.
+
+    loss : {"squared_error", "cross_entropy"}, default="squared_error"
+        "squared_error" has a linear decoder and takes any real data.
+        "cross_entropy" has a sigmoid decoder and is fitted on data in [0, 1]; it is
+        the loss of [1]_.
+
+    tied_weights : bool, default=True
+        Whether the decoder's V is the encoder's W. Untied, with an unbounded
+        activation, the encoder can shrink and the decoder grow at no cost.
+"""
+
+_SOLVER = r"""
+    solver : {"adam", "sgd"}, default="adam"
+        What minimises the objective.
+
+    learning_rate : float, default=0.02
+        Step size, at its largest.
+
+    learning_rate_schedule : {"linear", "constant"}, default="linear"
+        Whether the rate rises over the first tenth of `max_iter` epochs and then falls
+        to 0, both linearly, or stays.
+
+    momentum : float, default=0.9
+        Momentum of `solver="sgd"`, in [0, 1).
+
+    batch_size : int or "auto", default="auto"
+        Rows to a step. "auto" takes all rows if there are fewer than 64, else 100.
+        The last batch of an epoch may be smaller.
+"""
+
+_STOPPING = r"""
+    max_iter : int, default=200
+        Largest number of epochs.
+
+    tol : float, default=1e-3
+        Training has stalled when `n_iter_no_change` epochs have together lowered the
+        objective by no more than `tol` times the objective of the first epoch. With
+        the constant schedule it then stops. The linear one runs half of `max_iter` in
+        any case, and after a stall lowers the rate to 0 over another
+        `n_iter_no_change` epochs.
+
+    early_stopping : bool, default=False
+        Whether `tol` watches the objective, penalties included, of held-out data
+        instead, and the weights of the epoch that was best on it are kept. To stop in
+        the first half of `max_iter`, take the constant schedule.
+
+    validation_fraction : float, default=0.1
+        Fraction of the rows to hold out for early stopping when `fit` gets no `X_val`.
+
+    n_iter_no_change : int, default=5
+        Number of epochs that `tol` looks back.
+"""
+
+_RUNNING = r"""
+    shuffle : bool, default=True
+        Whether each epoch takes the rows in a new order.
+
+    warm_start : bool, default=False
+        Whether `fit` goes on from the fitted weights and solver state.
+
+    device : str or torch.device, default="cpu"
+        Where to compute, resolved in `fit`. Fitted attributes are NumPy arrays
+        whatever the device, and a model fitted on a device that is missing here
+        transforms on the processor. Dense data that fits in half of the memory that
+        is free on a CUDA device moves there once, other data by the batch.
+
+    random_state : int, RandomState instance or None, default=None
+        Determines the initial weights, the order of the rows and the held-out ones.
+        Pass an int for reproducible results. None draws a fresh seed from the
+        operating system; NumPy's and torch's global generators are never touched.
+
+    verbose : int, default=0
+        If positive, show the epochs: with scikit-learn's `ProgressBar` if rich is
+        installed and no meta-estimator runs the fit, else on the "skcae" logger.
+"""
+
+_ATTRIBUTES = r"""
+    components_ : ndarray of shape (n_components, n_features)
+        The encoder's weights W.
+
+    intercept_hidden_ : ndarray of shape (n_components,)
+        The encoder's biases b.
+
+    intercept_visible_ : ndarray of shape (n_features,)
+        The decoder's biases c.
+
+    decoder_components_ : ndarray of shape (n_components, n_features)
+        The decoder's weights V. Only with `tied_weights=False`.
+
+    n_iter_ : int
+        Number of epochs run, those that `warm_start` and `partial_fit` went on from
+        included.
+
+    loss_curve_ : ndarray of shape (n_iter_,)
+        The mean training objective of each epoch, as its steps saw it.
+
+    validation_loss_curve_ : ndarray
+        The objective of the held-out data after each epoch of the last fit. Only with
+        `early_stopping=True`.
+
+    n_features_in_ : int
+        Number of features seen during fit.
+
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features, if X had any.
+"""
+
+PARTS = {
+    "n_components": _N_COMPONENTS,
+    "layer": _LAYER,
+    "solver": _SOLVER,
+    "stopping": _STOPPING,
+    "running": _RUNNING,
+    "attributes": _ATTRIBUTES,
+}
+
+
+def documented(cls: Class) -> Class:
+    """Put the shared parts into the class's docstring."""
+    if cls.__doc__:  # there is none under python -OO
+        cls.__doc__ = re.sub(
+            r"^ *%\((\w+)\)s$",
+            lambda line: PARTS[line[1]].strip("\n"),
+            cls.__doc__,
+            flags=re.MULTILINE,
+        )
+    return cls

@@ -1,0 +1,242 @@
+"""Training in epochs: what solver, rates, stopping rules and callbacks do to any model.
+
+Autoencoders and fine-tuned networks share it.
+"""
+
+import math
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from numbers import Integral, Real
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from sklearn.callback import CallbackSupportMixin
+from sklearn.callback._callback_context import CallbackContext
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions
+
+from skcae._core.arrays import Array, make_generator
+from skcae._core.layers import Parameters
+from skcae._core.solvers import Adam, Sgd, Solver, SolverState
+from skcae._core.training import (
+    Learner,
+    Schedule,
+    Training,
+    constant_rate,
+    copy_of,
+    linear_rate,
+    random_order,
+)
+from skcae._validation import check_can_be_split
+
+# batch_size="auto" trains on all rows at once if they are fewer than this, ...
+FULL_BATCH_ROWS = 64
+# ... and otherwise on so many.
+AUTO_BATCH_SIZE = 100
+
+
+@dataclass(repr=False, eq=False, kw_only=True)
+class EpochFitMixin(CallbackSupportMixin):
+    """The parameters of a training in epochs, and how they are followed.
+
+    A subclass says what a model is: `_fitted_attributes` describes one that has these
+    parameters, and `_finish` becomes it.
+    """
+
+    solver: str = "adam"
+    learning_rate: float = 0.02
+    learning_rate_schedule: str = "linear"
+    momentum: float = 0.9
+    batch_size: int | str = "auto"
+    max_iter: int = 200
+    tol: float = 1e-3
+    early_stopping: bool = False
+    validation_fraction: float = 0.1
+    n_iter_no_change: int = 5
+    shuffle: bool = True
+    device: Any = "cpu"
+    random_state: Any = None
+    verbose: int = 0
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "solver": [StrOptions({"adam", "sgd"})],
+        "learning_rate": [Interval(Real, 0, None, closed="neither")],
+        "learning_rate_schedule": [StrOptions({"linear", "constant"})],
+        "momentum": [Interval(Real, 0, 1, closed="left")],
+        "batch_size": [
+            Interval(Integral, 1, None, closed="left"),
+            StrOptions({"auto"}),
+        ],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "shuffle": ["boolean"],
+        "device": [str, torch.device],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+    # ---- what a model is --------------------------------------------------------
+
+    def _fitted_attributes(
+        self, training: Training, data: Any, parameters: Parameters
+    ) -> dict[str, Any]:
+        """Describe the model that has these parameters, as NumPy arrays."""
+        raise NotImplementedError
+
+    def _finish(
+        self,
+        training: Training,
+        data: Any,
+        parameters: Parameters,
+        *,
+        in_step: bool = True,
+    ) -> None:
+        """Become the model that has these parameters.
+
+        `in_step` says whether the solver's state belongs to them.
+        """
+        raise NotImplementedError
+
+    # ---- what the parameters name -----------------------------------------------
+
+    def _solver(self, parameters: Parameters, state: SolverState | None) -> Solver:
+        if self.solver == "adam":
+            return Adam(parameters, state)
+        return Sgd(parameters, state, momentum=self.momentum)
+
+    def _batch_size(self, n_rows: int) -> int:
+        if self.batch_size != "auto":
+            return int(self.batch_size)
+        return n_rows if n_rows < FULL_BATCH_ROWS else AUTO_BATCH_SIZE
+
+    def _schedule(self, n_rows: int) -> Schedule:
+        if self.learning_rate_schedule == "constant":
+            return constant_rate(self.learning_rate)
+        n_steps = self.max_iter * math.ceil(n_rows / self._batch_size(n_rows))
+        return linear_rate(self.learning_rate, n_steps)
+
+    def _training(
+        self,
+        learner: Learner,
+        rate: Schedule,
+        generator: torch.Generator,
+        *,
+        keeps_epochs: bool = True,
+    ) -> Training:
+        falling = self.learning_rate_schedule == "linear"
+        return Training(
+            learner,
+            batch_size=self._batch_size(len(learner.rows)),
+            rate=rate,
+            n_iter_no_change=self.n_iter_no_change,
+            tol=self.tol,
+            # At a high rate the noise of the steps looks like a plateau.
+            n_exempt=self.max_iter // 2 if falling else 0,
+            anneals=falling,
+            shuffle=self.shuffle,
+            generator=generator,
+            keeps_epochs=keeps_epochs,
+        )
+
+    def _split(self, rows: Array, generator: torch.Generator) -> tuple[Array, Array]:
+        """Draw the rows to train on and those to hold out; each has one at least.
+
+        The fit's seed alone decides, so that a warm start on the same data holds out
+        the same rows again and never trains on them.
+        """
+        check_can_be_split(len(rows))
+        order = random_order(len(rows), make_generator(generator.initial_seed()))
+        count = min(math.ceil(self.validation_fraction * len(rows)), len(rows) - 1)
+        return np.sort(rows[order[count:]]), np.sort(rows[order[:count]])
+
+    # ---- running ----------------------------------------------------------------
+
+    def _train(
+        self,
+        training: Training,
+        data: Any,
+        call: dict[str, Any],
+        context: CallbackContext,
+        log: Callable[..., None],
+    ) -> None:
+        """Train with callbacks on each epoch, and keep what was learnt."""
+        try:
+            self._run_epochs(training, data, call, context, log)
+        except KeyboardInterrupt:
+            # Raised again: a search must not take a truncated fit for a whole one.
+            if training.kept:
+                self._finish(training, data, training.kept, in_step=False)
+            raise
+        if training.validation_curve:
+            is_last = training.kept_epoch == len(training.loss_curve)
+            self._finish(training, data, training.kept, in_step=is_last)
+        else:
+            self._finish(training, data, training.parameters)
+
+    def _run_epochs(
+        self,
+        training: Training,
+        data: Any,
+        call: dict[str, Any],
+        context: CallbackContext,
+        log: Callable[..., None],
+    ) -> None:
+        """Train until the objective stalls, a callback says stop, or max_iter."""
+        for number in range(1, self.max_iter + 1):
+            epoch = context.subcontext(task_name="epoch")
+            epoch.call_on_fit_task_begin(**call)
+            training.run_epoch()
+            self._check_finite(training)
+            log("epoch %d/%d: objective %.6g", number, self.max_iter, training.value)
+            stop = epoch.call_on_fit_task_end(
+                **call,
+                reconstruction_attributes=lambda: self._fitted_attributes(
+                    training, data, copy_of(training.parameters)
+                ),
+            )
+            if stop or training.should_end():
+                return
+        if training.stalled_at is None:
+            warnings.warn(self._unsettled(), ConvergenceWarning, stacklevel=6)
+
+    def _unsettled(self) -> str:
+        if self.max_iter <= self.n_iter_no_change:
+            return (
+                f"max_iter={self.max_iter} epochs are too few to tell whether the "
+                f"objective settles over n_iter_no_change={self.n_iter_no_change}."
+            )
+        return (
+            f"Training stopped at max_iter={self.max_iter}, but the objective did not "
+            f"settle: the last {self.n_iter_no_change} epochs lowered it by more than "
+            f"tol={self.tol:g} times that of the first. Increase max_iter, or raise "
+            "tol if the features are good enough."
+        )
+
+    def _check_finite(self, training: Training) -> None:
+        if not training.is_finite:
+            raise ValueError(
+                f"Training diverged in epoch {len(training.loss_curve)} with "
+                f"learning_rate={self.learning_rate:g}: the objective is "
+                f"{training.value:g}. Try a smaller learning_rate, or put a "
+                "StandardScaler or MinMaxScaler before the autoencoder."
+            )
+
+
+def present_rows(weights: Array | None) -> slice | Array:
+    """Return the rows of positive weight: one of weight 0 is no row."""
+    if weights is None or weights.all():
+        return slice(None)
+    return np.flatnonzero(weights)
+
+
+def draw_seed(random_state: Any) -> int:
+    """Draw the seed of a fit; None gives a fresh one and touches no global state."""
+    if random_state is None:
+        return int(np.random.SeedSequence().generate_state(1)[0])
+    return int(check_random_state(random_state).randint(np.iinfo(np.int32).max))

@@ -1,0 +1,58 @@
+"""Corruptions of the input of a denoising autoencoder.
+
+Each takes the rows, its level, a generator and where to put the corrupted rows. The
+noise is drawn in float32 on the processor, so that it is the same whatever the
+precision and the device.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+__all__ = ["CORRUPTIONS", "gaussian", "masking"]
+
+
+def _for_noise(out: Tensor) -> Tensor:
+    if out.dtype == torch.float32 and out.device.type == "cpu":
+        return out
+    return torch.empty(out.shape, dtype=torch.float32, device="cpu")
+
+
+def gaussian(X: Tensor, level: float, generator: torch.Generator, out: Tensor) -> None:
+    """Add Gaussian noise of standard deviation `level` to each entry.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skcae.corruptions import gaussian
+    >>> X, out = torch.zeros(100, 100), torch.empty(100, 100)
+    >>> gaussian(X, 0.5, torch.Generator().manual_seed(0), out)
+    >>> round(float(out.std()), 2)
+    0.5
+    """
+    noise = _for_noise(out).normal_(0.0, level, generator=generator)
+    torch.add(noise.to(X), X, out=out)
+
+
+def masking(X: Tensor, level: float, generator: torch.Generator, out: Tensor) -> None:
+    """Set each entry to 0 with probability `level`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skcae.corruptions import masking
+    >>> X, out = torch.ones(100, 100), torch.empty(100, 100)
+    >>> masking(X, 0.25, torch.Generator().manual_seed(0), out)
+    >>> round(float(out.mean()), 2)
+    0.75
+    """
+    kept = _for_noise(out).bernoulli_(1.0 - level, generator=generator)
+    torch.mul(kept.to(X), X, out=out)
+
+
+#: The corruptions by the name that estimators take.
+CORRUPTIONS: dict[str, Callable[[Tensor, float, torch.Generator, Tensor], None]] = {
+    "gaussian": gaussian,
+    "masking": masking,
+}
