@@ -3,11 +3,16 @@
 from skcae._autoencoder import Autoencoder
 from skcae._contractive import ContractiveAutoencoder
 from skcae._denoising import DenoisingAutoencoder
+from skcae._finetuned import FineTunedClassifier, FineTunedRegressor
+from skcae._stacked import StackedCAE
 
 __all__ = [
     "Autoencoder",
     "ContractiveAutoencoder",
     "DenoisingAutoencoder",
+    "FineTunedClassifier",
+    "FineTunedRegressor",
+    "StackedCAE",
     "__version__",
 ]
 

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from skcae._base import STRENGTH, BaseAutoencoder
+from skcae._base import BaseAutoencoder
 from skcae._documentation import documented
+from skcae._parameters import STRENGTH
 
 
 @documented
@@ -37,6 +38,8 @@ class Autoencoder(BaseAutoencoder):
     %(solver)s
 
     %(stopping)s
+
+    %(warm start)s
 
     %(running)s
 

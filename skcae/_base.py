@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,24 +12,24 @@ from sklearn.base import (
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
 )
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_array, check_is_fitted
 from torch import Tensor
 
 from skcae._core.arrays import (
     Rows,
     resolve_device_or_cpu,
+    to_array,
+    to_tensor,
     working_dtype,
 )
 from skcae._core.layers import Parameters, pre_activations, pre_outputs
 from skcae._core.threads import fitting_threads
 from skcae._fitting import AutoencoderFitMixin
+from skcae._parameters import LayerParameters
 from skcae._validation import check_weights, check_X
 from skcae.activations import ACTIVATIONS
 from skcae.losses import LOSSES
-
-# What the strength of a penalty may be.
-STRENGTH = Interval(Real, 0, None, closed="left")
 
 
 @dataclass(repr=False, eq=False, kw_only=True)
@@ -37,28 +37,20 @@ class BaseAutoencoder(
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
     AutoencoderFitMixin,
+    LayerParameters,
     BaseEstimator,
 ):
     """A one-layer autoencoder as a scikit-learn transformer.
 
     How it fits is in `AutoencoderFitMixin`. A subclass adds the parameters that make
-    it the model that it is. The decorator writes the constructor, which takes the
-    annotated parameters and does nothing but keep them.
+    it the model that it is.
     """
 
     n_components: int = field(default=256, kw_only=False)
-    activation: str = "sigmoid"
-    loss: str = "squared_error"
-    tied_weights: bool = True
-    warm_start: bool = False
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        **AutoencoderFitMixin._parameter_constraints,
+        **LayerParameters._parameter_constraints,
         "n_components": [Interval(Integral, 1, None, closed="left")],
-        "activation": [StrOptions(set(ACTIVATIONS))],
-        "loss": [StrOptions(set(LOSSES))],
-        "tied_weights": ["boolean"],
-        "warm_start": ["boolean"],
     }
 
     def transform(self, X: Any) -> np.ndarray:
@@ -221,3 +213,11 @@ class BaseAutoencoder(
         codes = X.new_empty((len(X), self._n_features_out))
         Z = pre_outputs(parameters, self._encode(parameters, X, codes))
         out.copy_(LOSSES[self._fitted_loss].value(X, Z)).neg_()
+
+    def _score_codes(self, X: Any, codes: np.ndarray) -> np.ndarray:
+        """Compute minus the loss of few rows that are decoded from these codes."""
+        device = resolve_device_or_cpu(self.device, codes.dtype)
+        parameters = self._parameters(codes.dtype, device)
+        ((_, rows),) = Rows(X, dtype=codes.dtype, device=device).chunks(1)
+        Z = pre_outputs(parameters, to_tensor(codes, codes.dtype, device))
+        return to_array(-LOSSES[self._fitted_loss].value(rows, Z))

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from skcae._base import STRENGTH, BaseAutoencoder
+from skcae._base import BaseAutoencoder
 from skcae._documentation import documented
+from skcae._parameters import STRENGTH
 
 
 @documented
@@ -49,6 +50,8 @@ class ContractiveAutoencoder(BaseAutoencoder):
     %(solver)s
 
     %(stopping)s
+
+    %(warm start)s
 
     %(running)s
 

@@ -6,8 +6,9 @@ from typing import Any, ClassVar, Self
 from sklearn.base import _fit_context
 from sklearn.utils._param_validation import StrOptions
 
-from skcae._base import STRENGTH, BaseAutoencoder
+from skcae._base import BaseAutoencoder
 from skcae._documentation import documented
+from skcae._parameters import STRENGTH
 from skcae.corruptions import CORRUPTIONS
 
 
@@ -45,6 +46,8 @@ class DenoisingAutoencoder(BaseAutoencoder):
     %(solver)s
 
     %(stopping)s
+
+    %(warm start)s
 
     %(running)s
 

@@ -76,9 +76,6 @@ _RUNNING = r"""
     shuffle : bool, default=True
         Whether each epoch takes the rows in a new order.
 
-    warm_start : bool, default=False
-        Whether `fit` goes on from the fitted weights and solver state.
-
     device : str or torch.device, default="cpu"
         Where to compute, resolved in `fit`. Fitted attributes are NumPy arrays
         whatever the device, and a model fitted on a device that is missing here
@@ -93,6 +90,11 @@ _RUNNING = r"""
     verbose : int, default=0
         If positive, show the epochs: with scikit-learn's `ProgressBar` if rich is
         installed and no meta-estimator runs the fit, else on the "skcae" logger.
+"""
+
+_WARM_START = r"""
+    warm_start : bool, default=False
+        Whether `fit` goes on from the fitted weights and solver state.
 """
 
 _ATTRIBUTES = r"""
@@ -126,12 +128,38 @@ _ATTRIBUTES = r"""
         Names of the features, if X had any.
 """
 
+_STOPPING_OF_FINE_TUNING = r"""
+    max_iter : int, default=100
+        Largest number of epochs of fine-tuning.
+
+    tol : float, default=1e-3
+        Fine-tuning has stalled when `n_iter_no_change` epochs have together lowered
+        the loss by no more than `tol` times the loss of the first epoch. With the
+        constant schedule it then stops. The linear one runs half of `max_iter` in any
+        case, and after a stall lowers the rate to 0 over another `n_iter_no_change`
+        epochs.
+
+    early_stopping : bool, default=False
+        Whether `tol` watches the error of held-out data instead, and the network of
+        the epoch that was best on it is kept. To stop in the first half of `max_iter`,
+        take the constant schedule.
+
+    validation_fraction : float, default=0.1
+        Fraction of the labelled rows to hold out for early stopping when `fit` gets no
+        `X_val`. They take part in pre-training.
+
+    n_iter_no_change : int, default=5
+        Number of epochs that `tol` looks back.
+"""
+
 PARTS = {
     "n_components": _N_COMPONENTS,
     "layer": _LAYER,
     "solver": _SOLVER,
     "stopping": _STOPPING,
+    "warm start": _WARM_START,
     "running": _RUNNING,
+    "stopping of fine-tuning": _STOPPING_OF_FINE_TUNING,
     "attributes": _ATTRIBUTES,
 }
 
@@ -140,7 +168,7 @@ def documented(cls: Class) -> Class:
     """Put the shared parts into the class's docstring."""
     if cls.__doc__:  # there is none under python -OO
         cls.__doc__ = re.sub(
-            r"^ *%\((\w+)\)s$",
+            r"^ *%\(([\w -]+)\)s$",
             lambda line: PARTS[line[1]].strip("\n"),
             cls.__doc__,
             flags=re.MULTILINE,

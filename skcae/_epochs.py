@@ -6,9 +6,7 @@ Autoencoders and fine-tuned networks share it.
 import math
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
-from numbers import Integral, Real
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,7 +14,6 @@ from sklearn.callback import CallbackSupportMixin
 from sklearn.callback._callback_context import CallbackContext
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Interval, StrOptions
 
 from skcae._core.arrays import Array, make_generator
 from skcae._core.layers import Parameters
@@ -30,6 +27,7 @@ from skcae._core.training import (
     linear_rate,
     random_order,
 )
+from skcae._parameters import TrainingParameters
 from skcae._validation import check_can_be_split
 
 # batch_size="auto" trains on all rows at once if they are fewer than this, ...
@@ -38,48 +36,12 @@ FULL_BATCH_ROWS = 64
 AUTO_BATCH_SIZE = 100
 
 
-@dataclass(repr=False, eq=False, kw_only=True)
-class EpochFitMixin(CallbackSupportMixin):
-    """The parameters of a training in epochs, and how they are followed.
+class EpochFitMixin(TrainingParameters, CallbackSupportMixin):
+    """How the parameters of a training in epochs are followed.
 
     A subclass says what a model is: `_fitted_attributes` describes one that has these
     parameters, and `_finish` becomes it.
     """
-
-    solver: str = "adam"
-    learning_rate: float = 0.02
-    learning_rate_schedule: str = "linear"
-    momentum: float = 0.9
-    batch_size: int | str = "auto"
-    max_iter: int = 200
-    tol: float = 1e-3
-    early_stopping: bool = False
-    validation_fraction: float = 0.1
-    n_iter_no_change: int = 5
-    shuffle: bool = True
-    device: Any = "cpu"
-    random_state: Any = None
-    verbose: int = 0
-
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        "solver": [StrOptions({"adam", "sgd"})],
-        "learning_rate": [Interval(Real, 0, None, closed="neither")],
-        "learning_rate_schedule": [StrOptions({"linear", "constant"})],
-        "momentum": [Interval(Real, 0, 1, closed="left")],
-        "batch_size": [
-            Interval(Integral, 1, None, closed="left"),
-            StrOptions({"auto"}),
-        ],
-        "max_iter": [Interval(Integral, 1, None, closed="left")],
-        "tol": [Interval(Real, 0, None, closed="left")],
-        "early_stopping": ["boolean"],
-        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
-        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
-        "shuffle": ["boolean"],
-        "device": [str, torch.device],
-        "random_state": ["random_state"],
-        "verbose": ["verbose"],
-    }
 
     # ---- what a model is --------------------------------------------------------
 

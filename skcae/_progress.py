@@ -17,7 +17,7 @@ def epoch_progress(estimator: Any) -> Iterator[Callable[..., None]]:
 
     Yields a function to call with a format string and its values after each epoch.
     """
-    if not estimator.verbose:
+    if not estimator.verbose or _bar_reaches(estimator):
         yield lambda message, *values: None
     elif find_spec("rich") is not None and not _is_nested(estimator):
         with _progress_bar(estimator):
@@ -30,6 +30,12 @@ def epoch_progress(estimator: Any) -> Iterator[Callable[..., None]]:
 def _is_nested(estimator: Any) -> bool:
     """Tell whether a meta-estimator runs this fit: the bars are then its own matter."""
     return hasattr(estimator, "_parent_callback_ctx")
+
+
+def _bar_reaches(estimator: Any) -> bool:
+    """Tell whether a meta-estimator's bar shows this fit already."""
+    callbacks = getattr(estimator, "_skl_callbacks", [])
+    return _is_nested(estimator) and any(isinstance(c, ProgressBar) for c in callbacks)
 
 
 @contextmanager

@@ -1,14 +1,24 @@
 """Checks of what users pass, with errors that say what to do."""
 
 import copy
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
-from sklearn.utils.validation import _check_sample_weight, validate_data
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import (
+    _check_sample_weight,
+    _num_samples,
+    column_or_1d,
+    validate_data,
+)
 
+from skcae.activations import ACTIVATIONS
 from skcae.losses import LOSSES
 
 Array = NDArray[Any]
@@ -190,4 +200,118 @@ def check_corruption_level(corruption: str, level: float) -> None:
         raise ValueError(
             f"corruption_level={level:g} is the fraction of the features that "
             "corruption='masking' sets to 0, and must lie in [0, 1]."
+        )
+
+
+def check_stack(
+    sizes: Sequence[int], **strengths: Any
+) -> list[tuple[int, dict[str, Any]]]:
+    """Return the size of each layer of a stack, and its strengths by name."""
+    layers = list(sizes)
+    are_counts = all(isinstance(n, Integral) and n > 0 for n in layers)
+    if not layers or not are_counts:
+        raise ValueError(
+            "hidden_layer_sizes must be a sequence of positive integers, one for each "
+            f"layer from the input up, such as (1000, 1000), but it is {sizes!r}."
+        )
+    spread = {
+        name: spread_over_layers(name, value, len(layers))
+        for name, value in strengths.items()
+    }
+    return [
+        (int(size), {name: values[k] for name, values in spread.items()})
+        for k, size in enumerate(layers)
+    ]
+
+
+def spread_over_layers(name: str, value: Any, n_layers: int) -> list[float]:
+    """Return one number for each layer."""
+    values = [value] * n_layers if isinstance(value, Real) else list(value)
+    are_strengths = all(
+        isinstance(v, Real) and 0 <= float(v) < math.inf for v in values
+    )
+    if len(values) != n_layers or not are_strengths:
+        raise ValueError(
+            f"{name} must be one non-negative number, or one for each of the "
+            f"{n_layers} layers, but it is {value!r}."
+        )
+    return [float(v) for v in values]
+
+
+def check_codes_can_be_reconstructed(n_layers: int, activation: str, loss: str) -> None:
+    """Refuse a loss that the codes of a layer may be out of bounds for."""
+    bounds, codes = LOSSES[loss].bounds, ACTIVATIONS[activation].bounds
+    if n_layers == 1 or bounds is None:
+        return
+    if codes is None or codes[0] < bounds[0] or codes[1] > bounds[1]:
+        raise ValueError(
+            f"loss={loss!r} needs codes in [{bounds[0]:g}, {bounds[1]:g}] from the "
+            f"second layer on, which activation={activation!r} does not give. Take "
+            "activation='sigmoid', or loss='squared_error'."
+        )
+
+
+def check_labels(estimator: Any, y: Any) -> tuple[Array, Array]:
+    """Validate the labels of a classifier, and return them with the classes."""
+    y = labels_of(estimator, y)
+    check_classification_targets(y)
+    classes: Array = np.unique(y)
+    if len(classes) < 2:
+        raise ValueError(
+            f"y has only one class, {classes.tolist()[0]!r}, but a classifier needs at "
+            "least two."
+        )
+    return y, classes
+
+
+def labels_of(estimator: Any, y: Any) -> Array:
+    """Validate one label, or value, for each row."""
+    labels: Array = column_or_1d(validate_data(estimator, y=y), warn=True)
+    return labels
+
+
+def known_labels(estimator: Any, y: Any, classes: Array) -> Array:
+    """Validate held-out labels, which must be among the classes."""
+    y = labels_of(estimator, y)
+    unknown = np.setdiff1d(y, classes)
+    if len(unknown):
+        raise ValueError(
+            f"y_val has the labels {unknown.tolist()}, which are not in y: the classes "
+            f"are {classes.tolist()}."
+        )
+    return y
+
+
+def check_values(estimator: Any, y: Any) -> Array:
+    """Validate the values of a regressor."""
+    values: Array = validate_data(estimator, y=y, multi_output=True, y_numeric=True)
+    if values.ndim == 2 and values.shape[1] == 1:
+        return labels_of(estimator, values)
+    return values
+
+
+def check_n_labels(X: Any, y: Array) -> None:
+    """Refuse rows without labels."""
+    n_rows = _num_samples(X)
+    if len(y) != n_rows:
+        raise ValueError(
+            f"X has {n_rows} rows, but y has {len(y)} labels. Pass the rows without a "
+            "label as X_unlabeled: they join X in pre-training."
+        )
+
+
+def check_held_out_labels(early_stopping: bool, X_val: Any, y_val: Any) -> None:
+    """Refuse held-out data that would not or could not be used."""
+    if (X_val is None) != (y_val is None):
+        missing = "X_val" if X_val is None else "y_val"
+        raise ValueError(f"X_val and y_val belong together, but {missing} is missing.")
+    check_held_out_arguments(early_stopping, X_val, None)
+
+
+def check_n_features(X: Any, n_features: int) -> None:
+    """Refuse data that the encoder's first layer cannot take."""
+    if X.shape[1] != n_features:
+        raise ValueError(
+            f"The encoder was fitted on {n_features} features, but it is given "
+            f"{X.shape[1]}."
         )

@@ -42,6 +42,8 @@ class Activation:
         Whether φ'' differs from zero on more than isolated points.
     largest_slope : float
         The supremum of φ'.
+    bounds : (float, float) or None
+        The range of φ, if it has two ends.
 
     Examples
     --------
@@ -59,6 +61,7 @@ class Activation:
     third: Derivative
     curved: bool = True
     largest_slope: float = 1.0
+    bounds: tuple[float, float] | None = None
 
     def __call__(self, a: Tensor) -> Tensor:
         """Return φ(a)."""
@@ -160,12 +163,14 @@ ACTIVATIONS: dict[str, Activation] = {
         second=_sigmoid_second,
         third=_sigmoid_third,
         largest_slope=0.25,
+        bounds=(0.0, 1.0),
     ),
     "tanh": Activation(
         in_place=torch.tanh_,
         first=_tanh_first,
         second=_tanh_second,
         third=_tanh_third,
+        bounds=(-1.0, 1.0),
     ),
     "relu": Activation(
         in_place=torch.relu_,

@@ -1,7 +1,8 @@
-"""Reconstruction losses, each with the decoder output that belongs to it.
+"""Losses, each with the output that belongs to it.
 
-A loss takes the decoder's pre-output z and is summed over features, so that it stands
-on the same scale as the penalties: one number per sample.
+A loss takes the pre-output z of a decoder, or of a network's last layer, and is summed
+over features, so that it stands on the same scale as the penalties: one number per
+sample.
 """
 
 from collections.abc import Callable
@@ -13,17 +14,17 @@ from torch.nn import functional
 
 from skcae.activations import softplus
 
-__all__ = ["LOSSES", "Loss"]
+__all__ = ["LOG_SOFTMAX", "LOSSES", "Loss"]
 
 
 @dataclass(frozen=True)
 class Loss:
-    """A reconstruction loss L(x, z) and its decoder output.
+    """A loss L(x, z) and its output.
 
     Parameters
     ----------
     output : callable
-        From the pre-output z to the reconstruction.
+        From the pre-output z to the reconstruction or prediction.
     elementwise : callable
         From (x, z) to the loss of each entry.
     gradient_in_place : callable
@@ -54,7 +55,7 @@ def _cross_entropy(X: Tensor, Z: Tensor) -> Tensor:
     return softplus(Z).addcmul_(X, Z, value=-1)
 
 
-#: The losses by the name that estimators take.
+#: The reconstruction losses by the name that estimators take.
 LOSSES: dict[str, Loss] = {
     "squared_error": Loss(
         output=lambda Z: Z,
@@ -68,3 +69,11 @@ LOSSES: dict[str, Loss] = {
         bounds=(0.0, 1.0),
     ),
 }
+
+#: The loss of a classifier among more than two classes: x is 1 for the class of the
+#: sample and 0 for the others.
+LOG_SOFTMAX = Loss(
+    output=lambda Z: functional.softmax(Z, dim=1),
+    elementwise=lambda X, Z: X * -functional.log_softmax(Z, dim=1),
+    gradient_in_place=lambda X, Z: Z.copy_(functional.softmax(Z, dim=1)).sub_(X),
+)

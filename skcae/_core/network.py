@@ -1,0 +1,175 @@
+"""A multi-layer perceptron: its outputs, its gradient, and a step of its training.
+
+For a batch of n rows with weights w_i, the objective is 1/n Σ_i w_i L(t_i, z_i) with
+
+    H_0 = Xᵀ,  H_k = φ_k(W_k H_{k−1} + b_k),  Z = W_K H_{K−1} + b_K.
+
+Samples are columns, as in the training step of an autoencoder.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from skcae._core.arrays import Array, Rows
+from skcae._core.gradient import Gradient
+from skcae._core.layers import Parameters
+from skcae._core.objective import Activation
+from skcae._core.solvers import Solver
+from skcae._core.threads import fitting_threads
+
+
+class SupervisedLoss(Protocol):
+    """What the network needs of a loss L(t, z)."""
+
+    @property
+    def gradient_in_place(self) -> Callable[[Tensor, Tensor], Tensor]:
+        """Overwrites Z with the derivative of L(T, Z) with respect to Z."""
+
+    def value(self, T: Tensor, Z: Tensor, /) -> Tensor:
+        """Return the loss of each row."""
+
+
+def initial_output(
+    n_outputs: int, n_inputs: int, generator: torch.Generator
+) -> Parameters:
+    """Draw a fresh output layer, by the rule of an autoencoder's weights."""
+    bound = (6.0 / (n_inputs + n_outputs)) ** 0.5
+    weights = torch.empty((n_outputs, n_inputs), dtype=torch.float64, device="cpu")
+    weights.uniform_(-bound, bound, generator=generator)
+    return {"coefs": weights, "intercepts": torch.zeros_like(weights[:, 0])}
+
+
+@dataclass(frozen=True)
+class Network:
+    """Hidden layers with their activations, and a linear output layer.
+
+    The parameters are named "coefs.k" (W_k, of shape (outputs, inputs)) and
+    "intercepts.k".
+    """
+
+    activations: tuple[Activation, ...]
+
+    def forward(self, parameters: Parameters, X: Tensor) -> list[Tensor]:
+        """Return H_0, …, H_{K−1} and Z, each with the samples as columns."""
+        outputs = [X.mT]
+        for k, activation in enumerate(self.activations):
+            outputs.append(activation.in_place(pre_output(parameters, k, outputs[-1])))
+        outputs.append(pre_output(parameters, len(self.activations), outputs[-1]))
+        return outputs
+
+    def backward(
+        self, parameters: Parameters, outputs: list[Tensor], dZ: Tensor
+    ) -> Gradient:
+        """Return the gradient from that with respect to Z, summed over samples."""
+        products, vectors = {}, {}
+        for k in reversed(range(len(self.activations) + 1)):
+            H = outputs[k]
+            products[f"coefs.{k}"] = (dZ, H.mT)
+            vectors[f"intercepts.{k}"] = dZ.sum(1)
+            if k > 0:
+                slopes = self.activations[k - 1].derivatives(H, 1)[0]
+                dZ = (parameters[f"coefs.{k}"].mT @ dZ).mul_(slopes)
+        return Gradient(1 / H.shape[1], products, None, vectors)
+
+
+def pre_output(parameters: Parameters, k: int, H: Tensor) -> Tensor:
+    """Return W_k H + b_k."""
+    W, b = parameters[f"coefs.{k}"], parameters[f"intercepts.{k}"]
+    return torch.addmm(b[:, None], W, H)
+
+
+def widest(parameters: Parameters) -> int:
+    """Return the number of columns of the widest matrix a row passes through."""
+    return max(max(parameter.shape) for parameter in parameters.values())
+
+
+class NetworkLearner:
+    """A network that learns to predict a target for each of its rows.
+
+    Parameters
+    ----------
+    network : Network
+        Its shape.
+    loss : SupervisedLoss
+        What to lower.
+    parameters : dict of tensors
+        Where to start; changed in place.
+    solver : Solver
+        What changes them.
+    rows : Rows
+        The training data.
+    targets : tensor of shape (n, n_outputs)
+        What to predict for each of the rows, on their device.
+    batch_size : int
+        The most rows to a step.
+    validation : (Rows, tensor), optional
+        Held-out data with their targets.
+    error : callable
+        From (T, Z) to what is measured on the held-out data, for each row.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        loss: SupervisedLoss,
+        parameters: Parameters,
+        solver: Solver,
+        rows: Rows,
+        targets: Tensor,
+        *,
+        batch_size: int,
+        validation: tuple[Rows, Tensor] | None,
+        error: Callable[[Tensor, Tensor], Tensor],
+    ) -> None:
+        self.network = network
+        self.loss = loss
+        self.parameters = parameters
+        self.solver = solver
+        self.rows = rows
+        self.targets = targets
+        self.validation = validation
+        self.error = error
+        n = min(batch_size, len(rows))
+        self.batch = targets.new_empty((n, rows.n_features))
+        self.n_multiplications = n * max(p.numel() for p in parameters.values())
+        rows.settle()
+        if validation is not None:
+            validation[0].settle()
+
+    def take_step(
+        self, index: Array | Tensor | slice, rate: float, value: Tensor
+    ) -> None:
+        """Change the parameters by one batch, and put its objective into `value`."""
+        X, T = self.batch[: self.rows.count(index)], self.targets[index]
+        self.rows.read(index, X)
+        weights = self.rows.weights_of(index)
+        outputs = self.network.forward(self.parameters, X)
+        Z = outputs.pop().mT
+        losses = self.loss.value(T, Z)
+        value.copy_(losses.sum() if weights is None else weights @ losses)
+        self.loss.gradient_in_place(T, Z)
+        if weights is not None:
+            Z.mul_(weights[:, None])
+        gradient = self.network.backward(self.parameters, outputs, Z.mT)
+        self.solver.update(gradient, rate)
+
+    def held_out(self) -> float | None:
+        """Measure the weighted mean error of the held-out data."""
+        if self.validation is None:
+            return None
+        rows, targets = self.validation
+        total = weight = 0.0
+        for part, X in rows.chunks(widest(self.parameters)):
+            with fitting_threads(
+                len(X) * max(p.numel() for p in self.parameters.values())
+            ):
+                Z = self.network.forward(self.parameters, X)[-1].mT
+                errors = self.error(targets[part], Z)
+            weights = rows.weights_of(part)
+            total += float(errors.sum() if weights is None else weights @ errors)
+            weight += len(errors) if weights is None else float(weights.sum())
+        return total / weight

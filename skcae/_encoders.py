@@ -1,0 +1,95 @@
+"""What counts as an encoder, and the layers that one is made of."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sklearn.frozen import FrozenEstimator
+from sklearn.neural_network import BernoulliRBM
+from sklearn.pipeline import Pipeline
+from sklearn.utils.validation import check_is_fitted
+
+from skcae._base import BaseAutoencoder
+from skcae._stacked import StackedCAE
+
+ENCODERS = (BaseAutoencoder, StackedCAE, BernoulliRBM)
+
+
+@dataclass(frozen=True)
+class EncodingLayer:
+    """One layer h = φ(Wx + b) of a fitted encoder.
+
+    Parameters
+    ----------
+    weights : ndarray of shape (n_components, n_features)
+        W.
+    intercept : ndarray of shape (n_components,)
+        b.
+    activation : str
+        The name of φ.
+    """
+
+    weights: np.ndarray
+    intercept: np.ndarray
+    activation: str
+
+
+def split_steps(encoder: Any) -> tuple[list[Any], list[Any]]:
+    """Split an encoder into its fixed preprocessing and its trailing encoders.
+
+    Raises
+    ------
+    TypeError
+        If its last step is no encoder, or an encoder is followed by something else.
+    """
+    steps = list(_steps(encoder))
+    kinds = [isinstance(step, ENCODERS) for step in steps]
+    if not any(kinds):
+        names = ", ".join(type(step).__name__ for step in steps) or "nothing"
+        raise TypeError(
+            f"encoder has no step that is an encoder: it is made of {names}. Pass an "
+            "autoencoder of skcae, a BernoulliRBM, or a Pipeline that ends with some."
+        )
+    first = kinds.index(True)
+    if not all(kinds[first:]):
+        wrong = steps[first + kinds[first:].index(False)]
+        raise TypeError(
+            f"{type(wrong).__name__} follows an encoder in the pipeline, but has no "
+            "layer to be differentiated. Only what comes before the encoders may be of "
+            "another kind."
+        )
+    return steps[:first], steps[first:]
+
+
+def _steps(encoder: Any) -> Iterator[Any]:
+    """Go through the steps of pipelines, nested or frozen ones too."""
+    if isinstance(encoder, FrozenEstimator):
+        yield from _steps(encoder.estimator)
+    elif isinstance(encoder, Pipeline):
+        for _, step in encoder.steps:
+            if step is not None and step != "passthrough":
+                yield from _steps(step)
+    else:
+        yield encoder
+
+
+def encoding_layers(encoders: Sequence[Any]) -> list[EncodingLayer]:
+    """Return the layers of fitted encoders, from the input up."""
+    return [layer for encoder in encoders for layer in _layers(encoder)]
+
+
+def _layers(encoder: Any) -> list[EncodingLayer]:
+    check_is_fitted(encoder)
+    if isinstance(encoder, StackedCAE):
+        return encoding_layers(encoder.estimators_)
+    activation = getattr(encoder, "_fitted_activation", "sigmoid")
+    components, intercept = encoder.components_, encoder.intercept_hidden_
+    return [EncodingLayer(components, intercept, activation)]
+
+
+def preprocess(steps: Sequence[Any], X: Any) -> Any:
+    """Apply the fixed preprocessing."""
+    for step in steps:
+        X = step.transform(X)
+    return X

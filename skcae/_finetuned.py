@@ -1,0 +1,448 @@
+"""Networks that start at an encoder's weights and are fine-tuned."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from scipy.special import expit, softmax
+from sklearn.base import ClassifierMixin, RegressorMixin, _fit_context
+from sklearn.model_selection import train_test_split
+from sklearn.utils import compute_sample_weight
+from sklearn.utils._param_validation import StrOptions
+from torch import Tensor
+
+from skcae._core.arrays import Array
+from skcae._documentation import documented
+from skcae._tuning import BaseFineTuned, LabelledData
+from skcae._validation import (
+    check_can_be_split,
+    check_labels,
+    check_values,
+    known_labels,
+)
+from skcae.losses import LOG_SOFTMAX, LOSSES, Loss
+
+
+@documented
+@dataclass(repr=False, eq=False, kw_only=True)
+class FineTunedClassifier(ClassifierMixin, BaseFineTuned):
+    r"""Classifier that starts at an encoder's weights and is fine-tuned on labels.
+
+    A multi-layer perceptron whose hidden layers are those of the encoder, with a fresh
+    linear output layer, all of it trained to minimise the weighted mean of the
+    negative log-likelihood: a softmax over the classes, or for two classes a sigmoid.
+    It is how the contractive autoencoder's features are judged in [1]_.
+
+    Parameters
+    ----------
+    encoder : estimator
+        Where the hidden layers come from: an autoencoder of skcae, a `StackedCAE`,
+        scikit-learn's `BernoulliRBM`, or a `Pipeline` that ends with some of them. It
+        is cloned and fitted, unless it is in scikit-learn's `FrozenEstimator`. The
+        pipeline's steps before the first encoder, such as scalers, are fixed
+        preprocessing.
+
+    class_weight : dict, "balanced" or None, default=None
+        Weights of the classes in fine-tuning, by which those of the samples are
+        multiplied. "balanced" makes them inversely proportional to the classes'
+        frequencies.
+
+    %(solver)s
+
+    %(stopping of fine-tuning)s
+
+    %(running)s
+
+    Attributes
+    ----------
+    encoder_ : estimator
+        The encoder before fine-tuning.
+
+    coefs_ : list of ndarray of shape (n_inputs, n_outputs)
+        The weights of each layer, from the input up, the output layer last.
+
+    intercepts_ : list of ndarray of shape (n_outputs,)
+        The biases of each layer.
+
+    classes_ : ndarray of shape (n_classes,)
+        The labels.
+
+    loss_curve_ : ndarray of shape (n_iter_,)
+        The mean loss of each epoch of fine-tuning, as its steps saw it.
+
+    validation_error_curve_ : ndarray of shape (n_iter_,)
+        The share of the held-out data that is misclassified after each epoch. Only
+        with `early_stopping=True`.
+
+    n_iter_ : int
+        Number of epochs of fine-tuning.
+
+    n_features_in_ : int
+        Number of features seen during fit.
+
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features, if X had any.
+
+    See Also
+    --------
+    FineTunedRegressor : The same for values.
+    sklearn.neural_network.MLPClassifier : Starts at random weights.
+
+    References
+    ----------
+    .. [1] S. Rifai, P. Vincent, X. Muller, X. Glorot and Y. Bengio, "Contractive
+       Auto-Encoders: Explicit Invariance During Feature Extraction", ICML 2011.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from skcae import ContractiveAutoencoder, FineTunedClassifier
+    >>> X, y = load_digits(return_X_y=True)
+    >>> encoder = ContractiveAutoencoder(64, max_iter=20, tol=0.1, random_state=0)
+    >>> classifier = FineTunedClassifier(
+    ...     encoder, max_iter=30, tol=0.01, random_state=0
+    ... )
+    >>> classifier.fit(X[:1200] / 16, y[:1200]).score(X[1200:] / 16, y[1200:]) > 0.9
+    True
+    """
+
+    class_weight: Any = None
+    learning_rate: float = 0.002
+    max_iter: int = 100
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **BaseFineTuned._parameter_constraints,
+        "class_weight": [dict, StrOptions({"balanced"}), None],
+    }
+
+    # The encoder is to be validated when it is fitted.
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        X_unlabeled: Any = None,
+        X_val: Any = None,
+        y_val: Any = None,
+    ) -> Self:
+        """Fit the encoder, and fine-tune the network.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Labelled data.
+
+        y : array-like of shape (n_samples,)
+            Labels, of any kind.
+
+        sample_weight : array-like of shape (n_samples,), default=None
+            Non-negative weights, rescaled to mean 1. They count in fine-tuning, and in
+            pre-training for those steps of the encoder whose `fit` takes them.
+
+        X_unlabeled : {array-like, sparse matrix} of shape (n_unlabeled, n_features), \
+                default=None
+            Further data of the same kind as X, for pre-training only, each row with
+            weight 1.
+
+        X_val : {array-like, sparse matrix} of shape (n_val, n_features), default=None
+            Held-out data for `early_stopping`, in place of `validation_fraction`.
+
+        y_val : array-like of shape (n_val,), default=None
+            Labels of the held-out data.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+
+        Raises
+        ------
+        TypeError
+            If the encoder is none, or is followed by something else.
+        ValueError
+            If a parameter or the data is not usable, or the training diverges. The
+            estimator is then what it was before.
+        KeyboardInterrupt
+            If the fit is interrupted. The estimator is then the network of the last
+            complete epoch of fine-tuning, or with `early_stopping` of the best; before
+            the first it is what it was before.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If `max_iter` ends fine-tuning while its objective was still falling.
+        """
+        return self._fit(X, y, sample_weight, X_unlabeled, X_val, y_val)
+
+    def decision_function(self, X: Any) -> np.ndarray:
+        """Compute the network's outputs before the softmax or sigmoid.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Data.
+
+        Returns
+        -------
+        scores : ndarray of shape (n_samples, n_classes), or (n_samples,) for two
+            The outputs; with two classes that of `classes_[1]`.
+        """
+        Z = self._outputs(X)
+        return Z if len(self.classes_) > 2 else Z[:, 0]
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Compute the probability of each class.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Data.
+
+        Returns
+        -------
+        probabilities : ndarray of shape (n_samples, n_classes)
+            In the order of `classes_`.
+        """
+        Z = self.decision_function(X)
+        if Z.ndim == 1:
+            return np.column_stack([expit(-Z), expit(Z)])
+        probabilities: np.ndarray = softmax(Z, axis=1)
+        return probabilities
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Predict the label of each sample.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Data.
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,)
+            The most probable labels.
+        """
+        Z = self.decision_function(X)
+        chosen = Z.argmax(1) if Z.ndim == 2 else (Z > 0).astype(int)
+        labels: np.ndarray = self.classes_[chosen]
+        return labels
+
+    # ---- what the outputs mean --------------------------------------------------
+
+    def _loss(self, n_outputs: int) -> Loss:
+        return LOSSES["cross_entropy"] if n_outputs == 1 else LOG_SOFTMAX
+
+    def _error(self, targets: Tensor, outputs: Tensor) -> Tensor:
+        if outputs.shape[1] == 1:
+            wrong = (outputs[:, 0] > 0) != (targets[:, 0] > 0.5)
+        else:
+            wrong = outputs.argmax(1) != targets.argmax(1)
+        return wrong.to(outputs.dtype)
+
+    def _targets(self, scratch: Any, y: Any) -> tuple[Array, Array]:
+        y, scratch.classes_ = check_labels(scratch, y)
+        return y, indicators(y, scratch.classes_)
+
+    def _held_out_targets(self, scratch: Any, y: Any) -> tuple[Array, Array]:
+        y = known_labels(scratch, y, scratch.classes_)
+        return y, indicators(y, scratch.classes_)
+
+    def _fine_tuning_weights(self, data: LabelledData) -> Array | None:
+        if self.class_weight is None:
+            return data.sample_weight
+        weights: Array = compute_sample_weight(self.class_weight, data.y)
+        return weights if data.sample_weight is None else weights * data.sample_weight
+
+    def _hold_out(
+        self, rows: Array, y: Array, generator: torch.Generator
+    ) -> tuple[Array, Array]:
+        check_can_be_split(len(rows))
+        train, test = train_test_split(
+            rows,
+            test_size=self.validation_fraction,
+            stratify=y[rows],
+            random_state=generator.initial_seed() % 2**32,
+        )
+        return np.sort(train), np.sort(test)
+
+
+@documented
+@dataclass(repr=False, eq=False, kw_only=True)
+class FineTunedRegressor(RegressorMixin, BaseFineTuned):
+    r"""Regressor that starts at an encoder's weights and is fine-tuned on values.
+
+    A multi-layer perceptron whose hidden layers are those of the encoder, with a fresh
+    linear output layer, all of it trained to minimise the weighted mean of the squared
+    error. Values of a large scale are better standardised first, as by
+    `sklearn.compose.TransformedTargetRegressor`.
+
+    Parameters
+    ----------
+    encoder : estimator
+        Where the hidden layers come from: an autoencoder of skcae, a `StackedCAE`,
+        scikit-learn's `BernoulliRBM`, or a `Pipeline` that ends with some of them. It
+        is cloned and fitted, unless it is in scikit-learn's `FrozenEstimator`. The
+        pipeline's steps before the first encoder, such as scalers, are fixed
+        preprocessing.
+
+    %(solver)s
+
+    %(stopping of fine-tuning)s
+
+    %(running)s
+
+    Attributes
+    ----------
+    encoder_ : estimator
+        The encoder before fine-tuning.
+
+    coefs_ : list of ndarray of shape (n_inputs, n_outputs)
+        The weights of each layer, from the input up, the output layer last.
+
+    intercepts_ : list of ndarray of shape (n_outputs,)
+        The biases of each layer.
+
+    loss_curve_ : ndarray of shape (n_iter_,)
+        The mean loss of each epoch of fine-tuning, as its steps saw it.
+
+    validation_error_curve_ : ndarray of shape (n_iter_,)
+        The mean squared error of the held-out data after each epoch. Only with
+        `early_stopping=True`.
+
+    n_iter_ : int
+        Number of epochs of fine-tuning.
+
+    n_features_in_ : int
+        Number of features seen during fit.
+
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features, if X had any.
+
+    See Also
+    --------
+    FineTunedClassifier : The same for labels.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from skcae import ContractiveAutoencoder, FineTunedRegressor
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> encoder = make_pipeline(
+    ...     StandardScaler(),
+    ...     ContractiveAutoencoder(32, max_iter=40, tol=0.1, random_state=0),
+    ... )
+    >>> regressor = FineTunedRegressor(encoder, max_iter=30, tol=0.1, random_state=0)
+    >>> regressor.fit(X, y / 100).score(X, y / 100) > 0.4
+    True
+    """
+
+    learning_rate: float = 0.002
+    max_iter: int = 100
+
+    # The encoder is to be validated when it is fitted.
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        X_unlabeled: Any = None,
+        X_val: Any = None,
+        y_val: Any = None,
+    ) -> Self:
+        """Fit the encoder, and fine-tune the network.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Labelled data.
+
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Values.
+
+        sample_weight : array-like of shape (n_samples,), default=None
+            Non-negative weights, rescaled to mean 1. They count in fine-tuning, and in
+            pre-training for those steps of the encoder whose `fit` takes them.
+
+        X_unlabeled : {array-like, sparse matrix} of shape (n_unlabeled, n_features), \
+                default=None
+            Further data of the same kind as X, for pre-training only, each row with
+            weight 1.
+
+        X_val : {array-like, sparse matrix} of shape (n_val, n_features), default=None
+            Held-out data for `early_stopping`, in place of `validation_fraction`.
+
+        y_val : array-like like y, default=None
+            Values of the held-out data.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+
+        Raises
+        ------
+        TypeError
+            If the encoder is none, or is followed by something else.
+        ValueError
+            If a parameter or the data is not usable, or the training diverges. The
+            estimator is then what it was before.
+        KeyboardInterrupt
+            If the fit is interrupted. The estimator is then the network of the last
+            complete epoch of fine-tuning, or with `early_stopping` of the best; before
+            the first it is what it was before.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If `max_iter` ends fine-tuning while its objective was still falling.
+        """
+        return self._fit(X, y, sample_weight, X_unlabeled, X_val, y_val)
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Predict the value of each sample.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Data.
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+            The network's outputs.
+        """
+        Z = self._outputs(X)
+        return Z[:, 0] if Z.shape[1] == 1 else Z
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
+
+    # ---- what the outputs mean --------------------------------------------------
+
+    def _loss(self, n_outputs: int) -> Loss:
+        return LOSSES["squared_error"]
+
+    def _error(self, targets: Tensor, outputs: Tensor) -> Tensor:
+        return LOSSES["squared_error"].value(targets, outputs)
+
+    def _targets(self, scratch: Any, y: Any) -> tuple[Array, Array]:
+        y = check_values(scratch, y)
+        return y, y.reshape(len(y), -1)
+
+    def _held_out_targets(self, scratch: Any, y: Any) -> tuple[Array, Array]:
+        return self._targets(scratch, y)
+
+
+def indicators(y: Array, classes: Array) -> Array:
+    """Return 1 for each row's class and 0 for others; one column for two classes."""
+    is_class: Array = (y[:, None] == classes).astype(np.float32)
+    return is_class if len(classes) > 2 else is_class[:, 1:]

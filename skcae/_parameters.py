@@ -1,0 +1,76 @@
+"""The parameters that several estimators share, with what they may be.
+
+`dataclass` writes the constructors: each takes the annotated parameters of its class
+and of those above it, and does nothing but keep them.
+"""
+
+from dataclasses import dataclass
+from numbers import Integral, Real
+from typing import Any, ClassVar
+
+import torch
+from sklearn.utils._param_validation import Interval, StrOptions
+
+from skcae.activations import ACTIVATIONS
+from skcae.losses import LOSSES
+
+# What the strength of a penalty may be.
+STRENGTH = Interval(Real, 0, None, closed="left")
+
+
+@dataclass(repr=False, eq=False, kw_only=True)
+class TrainingParameters:
+    """The parameters of a training in epochs."""
+
+    solver: str = "adam"
+    learning_rate: float = 0.02
+    learning_rate_schedule: str = "linear"
+    momentum: float = 0.9
+    batch_size: int | str = "auto"
+    max_iter: int = 200
+    tol: float = 1e-3
+    early_stopping: bool = False
+    validation_fraction: float = 0.1
+    n_iter_no_change: int = 5
+    shuffle: bool = True
+    device: Any = "cpu"
+    random_state: Any = None
+    verbose: int = 0
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "solver": [StrOptions({"adam", "sgd"})],
+        "learning_rate": [Interval(Real, 0, None, closed="neither")],
+        "learning_rate_schedule": [StrOptions({"linear", "constant"})],
+        "momentum": [Interval(Real, 0, 1, closed="left")],
+        "batch_size": [
+            Interval(Integral, 1, None, closed="left"),
+            StrOptions({"auto"}),
+        ],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "shuffle": ["boolean"],
+        "device": [str, torch.device],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+
+@dataclass(repr=False, eq=False, kw_only=True)
+class LayerParameters(TrainingParameters):
+    """The parameters of autoencoding layers."""
+
+    activation: str = "sigmoid"
+    loss: str = "squared_error"
+    tied_weights: bool = True
+    warm_start: bool = False
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **TrainingParameters._parameter_constraints,
+        "activation": [StrOptions(set(ACTIVATIONS))],
+        "loss": [StrOptions(set(LOSSES))],
+        "tied_weights": ["boolean"],
+        "warm_start": ["boolean"],
+    }

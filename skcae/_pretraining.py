@@ -1,0 +1,78 @@
+"""Fitting an encoder, whatever it is, as the first part of another fit."""
+
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+from sklearn.callback._callback_context import CallbackContext
+from sklearn.frozen import FrozenEstimator
+from sklearn.pipeline import Pipeline
+from sklearn.utils._metadata_requests import _routing_enabled
+from sklearn.utils.metadata_routing import process_routing
+from sklearn.utils.validation import _num_samples, has_fit_parameter
+
+
+def fit_encoder(
+    owner: Any,
+    encoder: Any,
+    X: Any,
+    y: Any,
+    sample_weight: Any,
+    context: CallbackContext,
+) -> None:
+    """Fit the encoder that belongs to another estimator, with weights and callbacks."""
+    if isinstance(encoder, FrozenEstimator):
+        return
+    task = context.subcontext(task_name="pre-training")
+    with _propagated(task, encoder):
+        task.call_on_fit_task_begin(estimator=owner, X=X, y=y)
+        encoder.fit(X, y, **_weights_for(owner, encoder, sample_weight))
+        task.call_on_fit_task_end(estimator=owner, X=X, y=y)
+
+
+def _weights_for(owner: Any, encoder: Any, sample_weight: Any) -> dict[str, Any]:
+    """Return the fit arguments that hand weights to what takes them."""
+    if sample_weight is None:
+        return {}
+    if _routing_enabled():
+        routed = process_routing(owner, "fit", sample_weight=sample_weight)
+        return dict(routed["encoder"]["fit"])
+    if isinstance(encoder, Pipeline):
+        return {
+            f"{name}__{weights}": sample_weight
+            for name, step in encoder.steps
+            for weights in _weights_for(owner, step, sample_weight)
+        }
+    takes_them = has_fit_parameter(encoder, "sample_weight")
+    return {"sample_weight": sample_weight} if takes_them else {}
+
+
+@contextmanager
+def _propagated(task: CallbackContext, encoder: Any) -> Iterator[None]:
+    """Let callbacks reach the encoder; one that has none is no cause for a warning."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The estimator .* does not support callbacks")
+        with task.propagate_callback_context(encoder):
+            yield
+
+
+def join_rows(X: Any, X_unlabeled: Any) -> Any:
+    """Put the rows of two matrices or frames of one kind under each other."""
+    if sparse.issparse(X) or sparse.issparse(X_unlabeled):
+        return sparse.vstack([X, X_unlabeled], format="csr")
+    if hasattr(X, "iloc"):
+        return sys.modules["pandas"].concat([X, X_unlabeled], ignore_index=True)
+    if hasattr(X, "vstack"):  # polars
+        return X.vstack(X_unlabeled)
+    return np.concatenate([X, X_unlabeled])
+
+
+def join_weights(sample_weight: Any, X_unlabeled: Any) -> Any:
+    """Give rows without labels, which have no weight of their own, a weight of 1."""
+    if sample_weight is None or X_unlabeled is None:
+        return sample_weight
+    return np.concatenate([sample_weight, np.ones(_num_samples(X_unlabeled))])
