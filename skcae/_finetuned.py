@@ -101,7 +101,7 @@ class FineTunedClassifier(ClassifierMixin, BaseFineTuned):
     >>> X, y = load_digits(return_X_y=True)
     >>> encoder = ContractiveAutoencoder(64, max_iter=20, tol=0.1, random_state=0)
     >>> classifier = FineTunedClassifier(
-    ...     encoder, max_iter=30, tol=0.01, random_state=0
+    ...     encoder, max_iter=30, tol=0.1, random_state=0
     ... )
     >>> classifier.fit(X[:1200] / 16, y[:1200]).score(X[1200:] / 16, y[1200:]) > 0.9
     True

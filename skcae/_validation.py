@@ -272,14 +272,14 @@ def labels_of(estimator: Any, y: Any) -> Array:
 
 def known_labels(estimator: Any, y: Any, classes: Array) -> Array:
     """Validate held-out labels, which must be among the classes."""
-    y = labels_of(estimator, y)
-    unknown = np.setdiff1d(y, classes)
+    labels = labels_of(estimator, y)
+    unknown = np.setdiff1d(labels, classes)
     if len(unknown):
         raise ValueError(
             f"y_val has the labels {unknown.tolist()}, which are not in y: the classes "
             f"are {classes.tolist()}."
         )
-    return y
+    return labels
 
 
 def check_values(estimator: Any, y: Any) -> Array:
