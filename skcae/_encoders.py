@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.frozen import FrozenEstimator
 from sklearn.neural_network import BernoulliRBM
 from sklearn.pipeline import Pipeline
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_array, check_is_fitted
 
 from skcae._base import BaseAutoencoder
 from skcae._stacked import StackedCAE
@@ -88,8 +88,8 @@ def _layers(encoder: Any) -> list[EncodingLayer]:
     return [EncodingLayer(components, intercept, activation)]
 
 
-def preprocess(steps: Sequence[Any], X: Any) -> Any:
-    """Apply the fixed preprocessing."""
+def features_of(steps: Sequence[Any], X: Any) -> Any:
+    """Apply the fixed preprocessing, and return an array or a CSR matrix."""
     for step in steps:
         X = step.transform(X)
-    return X
+    return check_array(X, accept_sparse="csr", dtype=(np.float64, np.float32))

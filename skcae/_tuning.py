@@ -10,7 +10,7 @@ from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
 from sklearn.utils import get_tags
 from sklearn.utils._param_validation import HasMethods
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
-from sklearn.utils.validation import check_array, check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
 from skcae._core.arrays import (
@@ -27,7 +27,7 @@ from skcae._core.layers import Parameters
 from skcae._core.network import Network, NetworkLearner, initial_output, widest
 from skcae._core.threads import fitting_threads
 from skcae._core.training import Training
-from skcae._encoders import EncodingLayer, encoding_layers, preprocess, split_steps
+from skcae._encoders import EncodingLayer, encoding_layers, features_of, split_steps
 from skcae._epochs import EpochFitMixin, draw_seed, present_rows
 from skcae._parameters import TrainingParameters
 from skcae._pretraining import fit_encoder, join_rows, join_weights
@@ -217,14 +217,14 @@ class BaseFineTuned(
             if name in known
         }
         model = PretrainedModel({**attributes, "encoder_": encoder}, layers)
-        X = fixed_features(steps, data.X)
+        X = features_of(steps, data.X) if steps else data.X
         check_n_features(X, layers[0].weights.shape[1])
         generator = make_generator(draw_seed(self.random_state))
         weights = self._fine_tuning_weights(data)
         train, validation = present_rows(weights), None
         device = resolve_device(self.device, working_dtype(X.dtype))
         if held_out is not None:
-            X_val = fixed_features(steps, held_out.X)
+            X_val = features_of(steps, held_out.X) if steps else held_out.X
             validation = rows_and_targets(X_val, held_out.targets, None, device)
         elif self.early_stopping:
             train, test = self._hold_out(
@@ -305,7 +305,8 @@ class BaseFineTuned(
         """Return the network's linear outputs, (n, n_outputs)."""
         check_is_fitted(self)
         X = self._check_rows(self, X)
-        X = fixed_features(split_steps(self.encoder_)[0], X)
+        steps, _ = split_steps(self.encoder_)
+        X = features_of(steps, X) if steps else X
         dtype = working_dtype(X.dtype)
         device = resolve_device_or_cpu(self.device, dtype)
         parameters = network_parameters(
@@ -339,15 +340,6 @@ class BaseFineTuned(
         tags.input_tags.sparse = encoder_tags.sparse
         tags.input_tags.allow_nan = encoder_tags.allow_nan
         return tags
-
-
-def fixed_features(steps: list[Any], X: Any) -> Any:
-    """Apply the preprocessing, if there is any, and return an array or CSR matrix."""
-    if not steps:
-        return X
-    return check_array(
-        preprocess(steps, X), accept_sparse="csr", dtype=(np.float64, np.float32)
-    )
 
 
 def rows_and_targets(

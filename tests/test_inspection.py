@@ -5,7 +5,15 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
+from sklearn.frozen import FrozenEstimator
+from sklearn.neural_network import BernoulliRBM
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from torch.func import jacrev, vmap
 
+from skcae import Autoencoder, ContractiveAutoencoder, StackedCAE
+from skcae._core import jacobian
+from skcae._core.jacobian import row_space
 from skcae.activations import ACTIVATIONS
 from skcae.inspection import jacobian_norm, saturation
 from tests import oracles
@@ -60,9 +68,129 @@ def test_measures_take_what_transform_takes(measure, small, unit_data, monkeypat
 
 @pytest.mark.parametrize("measure", [jacobian_norm, saturation])
 def test_wrong_arguments(measure, small, unit_data):
-    with pytest.raises(TypeError, match="it is of type PCA"):
+    with pytest.raises(TypeError, match="is made of PCA"):
         measure(PCA().fit(unit_data), unit_data)
+    wrong = make_pipeline(small().fit(unit_data), PCA())
+    with pytest.raises(TypeError, match="PCA follows an encoder"):
+        measure(wrong, unit_data)
     with pytest.raises(NotFittedError, match="not fitted"):
         measure(small(), unit_data)
     with pytest.raises(ValueError, match="expecting 8 features"):
         measure(small().fit(unit_data), unit_data[:, :3])
+
+
+def stack(sizes, activation="sigmoid"):
+    return StackedCAE(
+        sizes, activation=activation, max_iter=12, tol=0.5, random_state=0
+    )
+
+
+def dense_jacobians(layers, activations, X):
+    """J of each row by automatic differentiation of the whole encoder."""
+
+    def encode(x):
+        for (W, b), activation in zip(layers, activations, strict=True):
+            x = oracles.ACTIVATIONS[activation](torch.from_numpy(W) @ x + b)
+        return x
+
+    layers = [(W, torch.from_numpy(b)) for W, b in layers]
+    return vmap(jacrev(encode))(torch.from_numpy(X))
+
+
+def layers_of(*models):
+    return [(model.components_, model.intercept_hidden_) for model in models]
+
+
+@pytest.mark.parametrize("sizes", [(6,), (6, 5), (12, 5), (5, 12, 4), (9, 3, 7, 2)])
+@pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
+def test_jacobian_norm_of_a_stack_equals_the_dense_jacobian(
+    activation, sizes, unit_data, monkeypatch
+):
+    model = stack(sizes, activation).fit(unit_data)
+    dense = dense_jacobians(
+        layers_of(*model.estimators_), [activation] * len(sizes), unit_data
+    )
+    expected = dense.square().sum((1, 2))
+    assert_allclose(jacobian_norm(model, unit_data) ** 2, expected, rtol=1e-10)
+    assert_allclose(
+        jacobian_norm(model, unit_data, mean_square=True),
+        dense.square().mean((1, 2)),
+        rtol=1e-10,
+    )
+    monkeypatch.setattr("skcae._core.arrays.CHUNK_ELEMENTS", 100)
+    assert_allclose(jacobian_norm(model, unit_data) ** 2, expected, rtol=1e-10)
+
+
+def test_a_stack_and_the_pipeline_of_its_layers_measure_the_same(unit_data):
+    model = stack((6, 5)).fit(unit_data)
+    pipeline = make_pipeline(*model.estimators_)
+    nested = make_pipeline(make_pipeline(model.estimators_[0]), model.estimators_[1])
+    for measure in (jacobian_norm, saturation):
+        expected = measure(model, unit_data)
+        assert_array_equal(measure(pipeline, unit_data), expected)
+        assert_array_equal(measure(nested, unit_data), expected)
+        assert_array_equal(measure(FrozenEstimator(pipeline), unit_data), expected)
+
+
+def test_what_precedes_the_encoder_is_not_differentiated(unit_data):
+    X = 7 * unit_data - 3
+    pipeline = make_pipeline(
+        StandardScaler(), PCA(5), Autoencoder(4, max_iter=12, tol=0.5, random_state=0)
+    ).fit(X)
+    features = pipeline[:2].transform(X)
+    for measure in (jacobian_norm, saturation):
+        assert_array_equal(measure(pipeline, X), measure(pipeline[2], features))
+
+
+def test_rbms_are_measured_as_sigmoid_layers(unit_data):
+    first = BernoulliRBM(6, n_iter=3, random_state=0)
+    second = ContractiveAutoencoder(
+        4, activation="tanh", max_iter=12, tol=0.5, random_state=0
+    )
+    pipeline = make_pipeline(first, second).fit(unit_data)
+    dense = dense_jacobians(layers_of(first, second), ["sigmoid", "tanh"], unit_data)
+    assert_allclose(
+        jacobian_norm(pipeline, unit_data), dense.square().sum((1, 2)).sqrt()
+    )
+    h = first.transform(unit_data)
+    assert_array_equal(saturation(first, unit_data), ((h < 0.05) | (h > 0.95)).mean(1))
+
+
+def test_saturation_of_a_stack_is_that_of_its_code(unit_data):
+    model = stack((6, 5)).fit(unit_data)
+    X = 50 * unit_data - 25
+    h = model.transform(X)
+    assert_array_equal(saturation(model, X), ((h < 0.05) | (h > 0.95)).mean(1))
+
+
+@pytest.mark.parametrize("shape", [(4, 9), (9, 4), (5, 5), (1, 3)])
+def test_the_row_space_has_the_gram_matrix(shape):
+    W = torch.randn(shape, dtype=torch.float64)
+    basis = row_space(W)
+    assert basis.shape == (shape[0], min(shape))
+    torch.testing.assert_close(basis @ basis.mT, W @ W.mT)
+
+
+def test_products_are_built_for_a_few_samples_at_a_time(unit_data, monkeypatch):
+    """However many rows there are, as many numbers as a chunk holds."""
+    model = stack((30, 20)).fit(unit_data)
+    X = np.repeat(unit_data, 20, axis=0)
+    largest = []
+
+    def spy(basis, weights, slopes, norms=jacobian._norms_of_products):
+        largest.append(len(slopes[0]) * basis.numel())
+        return norms(basis, weights, slopes)
+
+    monkeypatch.setattr(jacobian, "_norms_of_products", spy)
+    monkeypatch.setattr("skcae._core.arrays.CHUNK_ELEMENTS", 3000)
+    assert jacobian_norm(model, X).shape == (800,)
+    assert max(largest) <= 3000
+
+
+def test_an_encoder_of_other_features_is_refused(unit_data):
+    model = stack((6, 5)).fit(unit_data)
+    with pytest.raises(ValueError, match="expecting 8 features"):
+        jacobian_norm(model, unit_data[:, :5])
+    pipeline = make_pipeline(PCA(3).fit(unit_data), model.estimators_[0])
+    with pytest.raises(ValueError, match="fitted on 8 features, but it is given 3"):
+        jacobian_norm(pipeline, unit_data)

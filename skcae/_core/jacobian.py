@@ -98,3 +98,54 @@ def add_through_activations(
     if weights is not None:
         product.mul_(weights)
     gradient.addcmul_(product, factors[:, None], value=2)
+
+
+def row_space(W: Tensor) -> Tensor:
+    """Return a matrix with the Gram matrix W Wᵀ and as few columns as possible."""
+    h, d = W.shape
+    return torch.linalg.qr(W.mT, mode="r").R.mT if d > h else W
+
+
+def composed_squared_norm(
+    weights: Sequence[Tensor], slopes: Sequence[Tensor], budget: int
+) -> Tensor:
+    """Return ‖J_f(x)‖²_F for each sample of layers one after the other, shape (n,).
+
+    The Jacobian is the product D_K W_K ⋯ D_1 W_1, with D_k the slopes of layer k on
+    the diagonal. For one layer it is not built. For more it is multiplied up for a few
+    samples at a time, in the row space of W_1 only, and up to the last D_K.
+
+    Parameters
+    ----------
+    weights : sequence of tensors of shape (h_k, h_{k-1})
+        W_1, …, W_K.
+    slopes : sequence of tensors of shape (n, h_k)
+        φ'(a) of each layer.
+    budget : int
+        How many numbers the products of some samples may hold.
+    """
+    first, *others = weights
+    if not others:
+        return squared_norm(slopes, first.square().sum(1), 1)
+    basis = row_space(first)
+    widest = max(W.shape[0] for W in weights)
+    step = max(1, budget // (widest * basis.shape[1]))
+    parts = [
+        _norms_of_products(basis, others, [s[start : start + step] for s in slopes])
+        for start in range(0, len(slopes[0]), step)
+    ]
+    return torch.cat(parts)
+
+
+def _norms_of_products(
+    basis: Tensor, weights: Sequence[Tensor], slopes: Sequence[Tensor]
+) -> Tensor:
+    n, r = len(slopes[0]), basis.shape[1]
+    # (h, n, r): each product with W is then one for all samples.
+    product = slopes[0].mT[:, :, None] * basis[:, None, :]
+    for W, slope in zip(weights[:-1], slopes[1:-1], strict=True):
+        product = (W @ product.flatten(1)).view(-1, n, r)
+        product.mul_(slope.mT[:, :, None])
+    last = (weights[-1] @ product.flatten(1)).view(-1, n, r)
+    squared_rows = last.square_().sum(2)
+    return (slopes[-1].mT.square() * squared_rows).sum(0)

@@ -3,41 +3,48 @@
 from typing import Any
 
 import numpy as np
-import torch
-from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from skcae._base import BaseAutoencoder
-from skcae._core.jacobian import squared_norm
-from skcae._core.layers import Parameters, pre_activations, squared_row_norms
-from skcae._validation import check_X
-from skcae.activations import ACTIVATIONS
+from skcae._core import arrays
+from skcae._core.jacobian import composed_squared_norm
+from skcae.inspection._encoder import Layers, measure_rows
 
 # The slope of a sigmoid at 0.05 and at 0.95, as a part of its largest slope of 1/4.
 SATURATED_SLOPE = 0.05 * 0.95 / 0.25
 
 
-def jacobian_norm(encoder: BaseAutoencoder, X: Any) -> np.ndarray:
+def jacobian_norm(encoder: Any, X: Any, *, mean_square: bool = False) -> np.ndarray:
     """Compute the Frobenius norm of the encoder's Jacobian at each sample.
+
+    Of layers one after the other it is the norm of the product of their Jacobians,
+    with respect to the input of the first. What a pipeline does before that, such as
+    scaling, is not differentiated.
 
     Parameters
     ----------
-    encoder : fitted autoencoder
-        A `ContractiveAutoencoder`.
+    encoder : fitted estimator
+        An autoencoder of skcae, a `StackedCAE`, scikit-learn's `BernoulliRBM`, or a
+        `Pipeline` that ends with some of them.
 
     X : {array-like, sparse matrix} of shape (n_samples, n_features)
         Where to measure.
 
+    mean_square : bool, default=False
+        Whether to give the mean squared entry of the Jacobian instead, which is what
+        the paper's tables average over the validation data.
+
     Returns
     -------
     norm : ndarray of shape (n_samples,)
-        ‖J_f(x)‖_F, in units of the code per unit of the input. The paper's tables give
-        the mean of ‖J_f(x)‖²_F / (n_features · n_components) instead.
+        ‖J_f(x)‖_F, in units of the code per unit of the input; or with `mean_square`
+        ‖J_f(x)‖²_F / (n_features · n_components).
 
     Raises
     ------
     TypeError
-        If the encoder is not one of skcae's.
+        If the encoder is none of these.
+    NotFittedError
+        If it is not fitted.
     ValueError
         If X is not usable or has another number of features.
 
@@ -59,18 +66,22 @@ def jacobian_norm(encoder: BaseAutoencoder, X: Any) -> np.ndarray:
     >>> np.allclose(norms, np.linalg.norm(encoder.components_))
     True
     """
-    check_encoder(encoder)
 
-    def norms(parameters: Parameters, rows: Tensor, out: Tensor) -> None:
-        slopes = _slopes(encoder, parameters, rows)
-        squared = squared_norm([slopes], squared_row_norms(parameters), 1)
-        torch.sqrt(squared, out=out)
+    def norms(layers: Layers, rows: Tensor) -> Tensor:
+        squared = composed_squared_norm(
+            layers.weights, layers.slopes(rows), arrays.CHUNK_ELEMENTS
+        )
+        if mean_square:
+            return squared / (layers.n_features * layers.n_components)
+        return squared.sqrt()
 
-    return encoder._map_rows(check_X(encoder, X), norms)
+    return measure_rows(encoder, X, norms)
 
 
-def saturation(encoder: BaseAutoencoder, X: Any) -> np.ndarray:
+def saturation(encoder: Any, X: Any) -> np.ndarray:
     """Compute the fraction of hidden units that are saturated at each sample.
+
+    Of layers one after the other it is that of the last, whose outputs are the code.
 
     A unit is saturated where its slope is below 19 % of the activation's largest. For
     the sigmoid that is the paper's criterion, an output below 0.05 or above 0.95; for
@@ -79,8 +90,9 @@ def saturation(encoder: BaseAutoencoder, X: Any) -> np.ndarray:
 
     Parameters
     ----------
-    encoder : fitted autoencoder
-        A `ContractiveAutoencoder`.
+    encoder : fitted estimator
+        An autoencoder of skcae, a `StackedCAE`, scikit-learn's `BernoulliRBM`, or a
+        `Pipeline` that ends with some of them.
 
     X : {array-like, sparse matrix} of shape (n_samples, n_features)
         Where to measure.
@@ -93,7 +105,9 @@ def saturation(encoder: BaseAutoencoder, X: Any) -> np.ndarray:
     Raises
     ------
     TypeError
-        If the encoder is not one of skcae's.
+        If the encoder is none of these.
+    NotFittedError
+        If it is not fitted.
     ValueError
         If X is not usable or has another number of features.
 
@@ -112,29 +126,10 @@ def saturation(encoder: BaseAutoencoder, X: Any) -> np.ndarray:
     >>> float(saturation(encoder.fit(X), X).mean())
     0.0
     """
-    check_encoder(encoder)
-    threshold = SATURATED_SLOPE * ACTIVATIONS[encoder._fitted_activation].largest_slope
 
-    def fractions(parameters: Parameters, rows: Tensor, out: Tensor) -> None:
-        slopes = _slopes(encoder, parameters, rows)
-        torch.mean((slopes < threshold).to(slopes.dtype), 1, out=out)
+    def fractions(layers: Layers, rows: Tensor) -> Tensor:
+        threshold = SATURATED_SLOPE * layers.activations[-1].largest_slope
+        is_saturated = layers.slopes(rows)[-1] < threshold
+        return is_saturated.to(rows.dtype).mean(1)
 
-    return encoder._map_rows(check_X(encoder, X), fractions)
-
-
-def check_encoder(encoder: Any) -> None:
-    """Refuse what is not a fitted autoencoder of this library."""
-    if not isinstance(encoder, BaseAutoencoder):
-        raise TypeError(
-            "encoder must be a fitted autoencoder of skcae, such as "
-            f"ContractiveAutoencoder, but it is of type {type(encoder).__name__}. "
-            "Take it out of its pipeline, and transform X by the steps before it."
-        )
-    check_is_fitted(encoder)
-
-
-def _slopes(encoder: BaseAutoencoder, parameters: Parameters, rows: Tensor) -> Tensor:
-    """Return φ'(a) for each row and hidden unit, (n, h)."""
-    activation = ACTIVATIONS[encoder._fitted_activation]
-    codes = activation.in_place(pre_activations(parameters, rows))
-    return activation.derivatives(codes, 1)[0]
+    return measure_rows(encoder, X, fractions)
