@@ -1,0 +1,1 @@
+"""The tables of Rifai et al. (ICML 2011), run again."""

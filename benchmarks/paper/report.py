@@ -1,0 +1,255 @@
+"""The tables in Markdown and CSV: the paper's number, ours, and what to think of it."""
+
+import csv
+import json
+import math
+import platform
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import sklearn
+import torch
+
+# Table 1: test error in %, mean ‖J‖²_F / (d·h), saturation in %.
+PAPER_1 = {
+    "mnist": {
+        "CAE": (1.14, 0.73e-4, 86.36),
+        "DAE-g": (1.18, 0.86e-4, 17.77),
+        "RBM": (1.30, 2.50e-4, 78.59),
+        "DAE-b": (1.57, 7.87e-4, 68.19),
+        "AE+wd": (1.68, 5.00e-4, 12.97),
+        "AE": (1.78, 17.5e-4, 49.90),
+    },
+    "cifar-bw": {
+        "CAE": (47.86, 2.40e-5, 85.65),
+        "DAE-b": (49.03, 4.85e-5, 80.66),
+        "DAE-g": (54.81, 4.94e-5, 19.90),
+        "AE+wd": (55.03, 34.9e-5, 23.04),
+        "AE": (55.47, 44.9e-5, 22.57),
+    },
+}
+# Table 2: test error in %.
+TABLE_2_COLUMNS = ["SVM_rbf", "SAE-3", "RBM-3", "DAE-b-3", "CAE-1", "CAE-2"]
+PAPER_2 = {
+    "basic": [3.03, 3.46, 3.11, 2.84, 2.83, 2.48],
+    "rot": [11.11, 10.30, 10.30, 9.53, 11.59, 9.66],
+    "bg-rand": [14.58, 11.28, 6.73, 10.30, 13.57, 10.90],
+    "bg-img": [22.61, 23.00, 16.31, 16.68, 16.70, 15.50],
+    "bg-img-rot": [55.18, 51.93, 47.39, 43.76, 48.10, 45.23],
+    "rect": [2.15, 2.41, 2.60, 1.99, 1.48, 1.21],
+    "rect-img": [24.04, 24.05, 22.50, 21.59, 21.86, 21.54],
+}
+
+
+def half_width(error, n_test):
+    """Return half of the binomial 95 % interval of an error in %, as the paper has."""
+    p = error / 100
+    return 100 * 1.96 * math.sqrt(p * (1 - p) / n_test)
+
+
+def verdict(paper, ours, n_test):
+    """Compare two errors in % by the interval of ours."""
+    if paper is None:
+        return "not in the paper"
+    if abs(paper - ours) <= half_width(ours, n_test):
+        return "agrees"
+    return "better" if ours < paper else "worse"
+
+
+def markdown(header, rows):
+    """Lay out a table."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
+
+
+def table_1(data, finals, n_test):
+    """Put each model beside the paper's row, the best of ours first."""
+    paper = PAPER_1.get(data, {})
+    rows = []
+    for model, runs in by_model(finals).items():
+        printed = paper.get(model, (None, None, None))
+        error = mean(runs, "test_error")
+        rows.append(
+            [
+                error,
+                model,
+                shown(printed[0], ".2f"),
+                f"{100 * error:.2f} ± {half_width(100 * error, n_test):.2f}",
+                verdict(printed[0], 100 * error, n_test),
+                " ".join(f"{100 * run['test_error']:.2f}" for run in runs),
+                f"{100 * np.mean([run['svm']['test_error'] for run in runs]):.2f}",
+                shown(printed[1], ".2e"),
+                f"{mean(runs, 'mean_square'):.2e}",
+                f"{mean(runs, 'norm_rms'):.2f}",
+                f"{mean(runs, 'norm'):.2f}",
+                shown(printed[2], ".1f"),
+                f"{100 * mean(runs, 'saturation'):.1f}",
+            ]
+        )
+    header = [
+        "model",
+        "paper: error, %",
+        "ours, %",
+        "verdict",
+        "each seed, %",
+        "linear SVM, %",
+        "paper: mean ‖J‖²/(d·h)",
+        "ours",
+        "root mean square of ‖J‖",
+        "mean ‖J‖",
+        "paper: saturation, %",
+        "ours, %",
+    ]
+    return markdown(header, [row[1:] for row in sorted(rows)])
+
+
+def table_2(by_data, n_test):
+    """Put each cell beside the paper's."""
+    rows = []
+    for data, finals in by_data.items():
+        row = [data]
+        runs = by_model(finals)
+        for model, printed in zip(TABLE_2_COLUMNS, PAPER_2[data], strict=True):
+            if model not in runs:
+                row.append(f"{printed:.2f} / not run")
+                continue
+            error = 100 * mean(runs[model], "test_error")
+            row.append(
+                f"{printed:.2f} / {error:.2f} ± {half_width(error, n_test):.2f} "
+                f"({verdict(printed, error, n_test)})"
+            )
+        rows.append(row)
+    return markdown(["set", *TABLE_2_COLUMNS], rows)
+
+
+def chosen(finals):
+    """List the setting and the time of each model."""
+    rows = [
+        [
+            model,
+            setting_text(runs[0]["setting"]),
+            " + ".join(map(str, runs[0]["n_epochs"])),
+            f"{100 * mean(runs, 'valid_error'):.2f}",
+            " ".join(str(run.get("best_epoch", "–")) for run in runs),
+            f"{mean(runs, 'seconds') / 60:.1f}",
+        ]
+        for model, runs in by_model(finals).items()
+    ]
+    header = [
+        "model",
+        "setting",
+        "epochs",
+        "validation error, %",
+        "best epoch of fine-tuning",
+        "minutes",
+    ]
+    return markdown(header, rows)
+
+
+def trials(records):
+    """List every trial of the search, the best of each model first."""
+    rows = [
+        [
+            r["data"],
+            r["model"],
+            setting_text(r["setting"]),
+            " + ".join(map(str, r["n_epochs"])),
+            f"{100 * r['valid_error']:.2f}",
+            shown(r.get("norm_rms"), ".2f"),
+            f"{r['seconds']:.0f}",
+        ]
+        for r in sorted(
+            records,
+            key=lambda r: (
+                r["data"],
+                r["model"],
+                -sum(r["n_epochs"]),
+                r["valid_error"],
+            ),
+        )
+    ]
+    header = [
+        "set",
+        "model",
+        "setting",
+        "epochs",
+        "validation error, %",
+        "root mean square of ‖J‖",
+        "seconds",
+    ]
+    return markdown(header, rows)
+
+
+def setting_text(setting):
+    """Show a setting in a cell."""
+    return ", ".join(f"{name} {value}" for name, value in setting.items())
+
+
+def shown(value, form):
+    """Format a number that may be missing."""
+    return "–" if value is None else format(value, form)
+
+
+def by_model(records):
+    """Group records by model."""
+    models = list(dict.fromkeys(record["model"] for record in records))
+    return {m: [record for record in records if record["model"] == m] for m in models}
+
+
+def mean(runs, name):
+    """Average one measurement over runs."""
+    return float(np.mean([run[name] for run in runs]))
+
+
+def search_text(n_trials, ladder):
+    """Say how settings were chosen, from (trials, epochs) of each rung."""
+    steps = ", ".join(f"{n} with {a} + {b} epochs" for n, (a, b) in ladder)
+    return f"""By validation error after fine-tuning, among {n_trials} trials for each
+model, in rungs of {steps} (pre-training of each layer + fine-tuning).
+The runs above have new seeds, and they alone have read the test rows."""
+
+
+def versions():
+    """Name what the numbers depend on."""
+    out = subprocess.run(
+        ["git", "describe", "--always", "--dirty"],
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parent,
+        check=False,
+    )
+    return (
+        f"commit {out.stdout.strip() or 'unknown'}, "
+        f"Python {platform.python_version()}, torch {torch.__version__}, "
+        f"scikit-learn {sklearn.__version__}, NumPy {np.__version__}"
+    )
+
+
+def write(folder, name, text, finals):
+    """Write the report, and one line of CSV for each final run."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{name}.md").write_text(text, encoding="utf-8")
+    columns = [
+        "data",
+        "model",
+        "seed",
+        "test_error",
+        "valid_error",
+        "norm",
+        "norm_rms",
+        "mean_square",
+        "saturation",
+        "svm_test_error",
+        "seconds",
+        "setting",
+    ]
+    with (folder / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns, extrasaction="ignore")
+        writer.writeheader()
+        for run in finals:
+            svm = run.get("svm", {}).get("test_error")
+            setting = json.dumps(run["setting"])
+            writer.writerow({**run, "svm_test_error": svm, "setting": setting})
+    print(text)

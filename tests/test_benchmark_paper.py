@@ -1,0 +1,150 @@
+"""The tables of the paper: the whole command on digits, and what it promises."""
+
+import csv
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).parents[1] / "benchmarks" / "paper"
+MODULES = ["command", "data", "models", "report", "runs", "search", "table1", "table2"]
+SMALL = ["--n-components=16", "--epochs", "2", "2", "--trials=2", "--seeds=1"]
+SMALL += ["--jobs=1"]
+
+
+@pytest.fixture
+def paper(monkeypatch):
+    """Import a script of the folder by name."""
+    monkeypatch.syspath_prepend(str(FOLDER))
+    for name in MODULES:
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    yield __import__
+    for name in MODULES:
+        sys.modules.pop(name, None)
+
+
+def test_the_whole_table_on_digits(paper, tmp_path, capsys):
+    """Each model has its row, the linear SVM too; a second call runs nothing."""
+    table1 = paper("table1")
+    command = ["--data", "digits", *SMALL, "--results", str(tmp_path)]
+    table1.main(command)
+    assert "validation error" in capsys.readouterr().out
+    text = (tmp_path / "table1_digits.md").read_text(encoding="utf-8")
+    with (tmp_path / "table1_digits.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["model"] for row in rows} == set(paper("models").TABLE_1)
+    for row in rows:
+        assert f"| {row['model']} |" in text
+        assert 0 < float(row["test_error"]) < 1
+        assert 0 < float(row["svm_test_error"]) < 0.8
+        assert float(row["norm_rms"]) >= float(row["norm"]) > 0
+    kept = (tmp_path / "table1_digits.jsonl").read_text(encoding="utf-8")
+    assert len(kept.splitlines()) == 6 * 3
+
+    table1.main(command)
+    assert (tmp_path / "table1_digits.jsonl").read_text(encoding="utf-8") == kept
+    assert "[1/" not in capsys.readouterr().out
+
+
+def test_the_second_table_on_rectangles(paper, tmp_path, monkeypatch):
+    monkeypatch.setenv("SCIKIT_LEARN_DATA", str(tmp_path / "data"))
+    table2 = paper("table2")
+    arguments = ["--sets", "rect", "--sizes", "60", "30", "40", *SMALL]
+    models = ["SVM_rbf", "SAE-3", "RBM-3", "DAE-b-3", "CAE-1", "CAE-2"]
+    table2.main([*arguments, "--results", str(tmp_path), "--models", *models])
+    text = (tmp_path / "table2.md").read_text(encoding="utf-8")
+    assert "| rect | 2.15 / " in text
+    assert "not run" not in text
+
+
+@pytest.fixture
+def task(paper):
+    return paper("runs").Task(
+        data="digits",
+        local_file=None,
+        sizes=None,
+        model="CAE",
+        setting={"jacobian_penalty": 0.1, "learning_rate": 0.01, "tuning": "adam 1e-3"},
+        n_components=8,
+        n_epochs=(1, 1),
+        seed=0,
+        stage="search",
+    )
+
+
+def test_a_finished_run_is_kept_when_the_next_is_interrupted(
+    paper, task, tmp_path, monkeypatch
+):
+    runs = paper("runs")
+    path = tmp_path / "results.jsonl"
+    other = runs.Task(**{**vars(task), "seed": 1})
+    run = runs.run
+
+    def interrupted(task):
+        if task.seed == 1:
+            raise KeyboardInterrupt
+        return run(task)
+
+    monkeypatch.setattr(runs, "run", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        runs.Results(path).run([task, other], n_jobs=1)
+    monkeypatch.setattr(runs, "run", run)
+    results = runs.Results(path)
+    assert set(results.by_key) == {task.key}
+    first, _ = results.run([task, other], n_jobs=1)
+    assert first["seed"] == 0
+    assert len(path.read_text(encoding="utf-8").splitlines()) == 2
+
+
+def test_a_line_that_was_cut_off_is_run_again(paper, task, tmp_path):
+    runs = paper("runs")
+    path = tmp_path / "results.jsonl"
+    runs.Results(path).run([task], n_jobs=1)
+    whole = path.read_text(encoding="utf-8")
+    path.write_text(whole + whole[:50], encoding="utf-8")
+    results = runs.Results(path)
+    assert set(results.by_key) == {task.key}
+    results.add({"key": "next"})
+    assert set(runs.Results(path).by_key) == {task.key, "next"}
+
+
+def test_the_same_task_gives_the_same_numbers(paper, task):
+    run = paper("runs").run
+    one, other = run(task), run(task)
+    for timed in ("seconds", "pre_training_seconds"):
+        one.pop(timed)
+        other.pop(timed)
+    assert one == other
+    assert json.loads(json.dumps(one))["valid_error"] == one["valid_error"]
+
+
+def test_only_final_runs_read_the_test_rows(paper, task):
+    runs = paper("runs")
+    assert "test_error" not in runs.run(task)
+    assert "test_error" in runs.run(runs.Task(**{**vars(task), "stage": "final"}))
+
+
+def test_every_model_has_as_many_trials_and_more_begin_with_the_same(paper):
+    models = paper("models")
+    for model in {*models.TABLE_1, *models.TABLE_2}:
+        few, more = models.draw_settings(model, 4), models.draw_settings(model, 10)
+        assert more[:4] == few
+        assert len({json.dumps(setting) for setting in more}) == 10
+
+
+def test_rungs_halve_the_trials_and_double_the_epochs(paper):
+    rungs = paper("search").rungs
+    assert rungs(8, (100, 40)) == [(8, (25, 10)), (4, (50, 20)), (2, (100, 40))]
+    assert rungs(2, (3, 3)) == [(2, (3, 3))]
+    assert [count for count, _ in rungs(6, (8, 8))] == [6, 3, 2]
+
+
+def test_the_interval_is_the_papers(paper):
+    report = paper("report")
+    # Table 2 of the paper: 2.48 ± 0.14 and 55.18 ± 0.44 of 50,000 rows.
+    assert round(report.half_width(2.48, 50_000), 2) == 0.14
+    assert round(report.half_width(55.18, 50_000), 2) == 0.44
+    assert report.verdict(1.14, 1.30, 10_000) == "agrees"
+    assert report.verdict(1.14, 1.50, 10_000) == "worse"
+    assert report.verdict(1.14, 0.90, 10_000) == "better"
