@@ -32,10 +32,57 @@ from skcae.activations import ACTIVATIONS
 from skcae.losses import LOSSES
 
 
+class EncoderMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
+    """What scikit-learn asks of anything that encodes rows and scores their codes."""
+
+    def score_samples(self, X: Any) -> np.ndarray:
+        """Compute minus the reconstruction loss of each sample."""
+        raise NotImplementedError
+
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
+        """Compute minus the mean reconstruction loss.
+
+        The penalties are left out, so that models of different penalties can be
+        compared. By this score alone the best penalty tends to 0: choose it by what
+        the features are for.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Data to reconstruct.
+
+        y : Ignored
+            Not used, present for consistency with scikit-learn.
+
+        sample_weight : array-like of shape (n_samples,), default=None
+            Non-negative weights of the mean.
+
+        Returns
+        -------
+        score : float
+            The weighted mean of `score_samples`.
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator is not fitted.
+        ValueError
+            If X is not usable or has another number of features.
+        """
+        scores = self.score_samples(X)
+        weights = check_weights(sample_weight, scores)
+        return float(np.average(scores, weights=weights))
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+
 @dataclass(repr=False, eq=False, kw_only=True)
 class BaseAutoencoder(
-    ClassNamePrefixFeaturesOutMixin,
-    TransformerMixin,
+    EncoderMixin,
     AutoencoderFitMixin,
     LayerParameters,
     BaseEstimator,
@@ -126,49 +173,9 @@ class BaseAutoencoder(
         check_is_fitted(self)
         return self._map_rows(check_X(self, X), self._negative_loss)
 
-    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
-        """Compute minus the mean reconstruction loss.
-
-        The penalties are left out, so that models of different penalties can be
-        compared. By this score alone the best penalty tends to 0: choose it by what
-        the features are for.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Data to reconstruct.
-
-        y : Ignored
-            Not used, present for consistency with scikit-learn.
-
-        sample_weight : array-like of shape (n_samples,), default=None
-            Non-negative weights of the mean.
-
-        Returns
-        -------
-        score : float
-            The weighted mean of `score_samples`.
-
-        Raises
-        ------
-        NotFittedError
-            If the estimator is not fitted.
-        ValueError
-            If X is not usable or has another number of features.
-        """
-        scores = self.score_samples(X)
-        weights = check_weights(sample_weight, scores)
-        return float(np.average(scores, weights=weights))
-
     @property
     def _n_features_out(self) -> int:
         return int(self.components_.shape[0])
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
-        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
-        return tags
 
     # ---- passes over rows -------------------------------------------------------
 

@@ -1,12 +1,12 @@
 """Networks that start at an encoder's weights and are fine-tuned."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from scipy.special import expit, softmax
-from sklearn.base import ClassifierMixin, RegressorMixin, _fit_context
+from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.model_selection import train_test_split
 from sklearn.utils import compute_sample_weight
 from sklearn.utils._param_validation import StrOptions
@@ -115,67 +115,6 @@ class FineTunedClassifier(ClassifierMixin, BaseFineTuned):
         **BaseFineTuned._parameter_constraints,
         "class_weight": [dict, StrOptions({"balanced"}), None],
     }
-
-    # The encoder is to be validated when it is fitted.
-    @_fit_context(prefer_skip_nested_validation=False)
-    def fit(
-        self,
-        X: Any,
-        y: Any,
-        sample_weight: Any = None,
-        *,
-        X_unlabeled: Any = None,
-        X_val: Any = None,
-        y_val: Any = None,
-    ) -> Self:
-        """Fit the encoder, and fine-tune the network.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Labelled data.
-
-        y : array-like of shape (n_samples,)
-            Labels, of any kind.
-
-        sample_weight : array-like of shape (n_samples,), default=None
-            Non-negative weights, rescaled to mean 1. They count in fine-tuning, and in
-            pre-training for those steps of the encoder whose `fit` takes them.
-
-        X_unlabeled : {array-like, sparse matrix} of shape (n_unlabeled, n_features), \
-                default=None
-            Further data of the same kind as X, for pre-training only, each row with
-            weight 1.
-
-        X_val : {array-like, sparse matrix} of shape (n_val, n_features), default=None
-            Held-out data for `early_stopping`, in place of `validation_fraction`.
-
-        y_val : array-like of shape (n_val,), default=None
-            Labels of the held-out data.
-
-        Returns
-        -------
-        self : object
-            The fitted estimator.
-
-        Raises
-        ------
-        TypeError
-            If the encoder is none, or is followed by something else.
-        ValueError
-            If a parameter or the data is not usable, or the training diverges. The
-            estimator is then what it was before.
-        KeyboardInterrupt
-            If the fit is interrupted. The estimator is then the network of the last
-            complete epoch of fine-tuning, or with `early_stopping` of the best; before
-            the first it is what it was before.
-
-        Warns
-        -----
-        ConvergenceWarning
-            If `max_iter` ends fine-tuning while its objective was still falling.
-        """
-        return self._fit(X, y, sample_weight, X_unlabeled, X_val, y_val)
 
     def decision_function(self, X: Any) -> np.ndarray:
         """Compute the network's outputs before the softmax or sigmoid.
@@ -343,67 +282,6 @@ class FineTunedRegressor(RegressorMixin, BaseFineTuned):
 
     learning_rate: float = 0.002
     max_iter: int = 100
-
-    # The encoder is to be validated when it is fitted.
-    @_fit_context(prefer_skip_nested_validation=False)
-    def fit(
-        self,
-        X: Any,
-        y: Any,
-        sample_weight: Any = None,
-        *,
-        X_unlabeled: Any = None,
-        X_val: Any = None,
-        y_val: Any = None,
-    ) -> Self:
-        """Fit the encoder, and fine-tune the network.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Labelled data.
-
-        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            Values.
-
-        sample_weight : array-like of shape (n_samples,), default=None
-            Non-negative weights, rescaled to mean 1. They count in fine-tuning, and in
-            pre-training for those steps of the encoder whose `fit` takes them.
-
-        X_unlabeled : {array-like, sparse matrix} of shape (n_unlabeled, n_features), \
-                default=None
-            Further data of the same kind as X, for pre-training only, each row with
-            weight 1.
-
-        X_val : {array-like, sparse matrix} of shape (n_val, n_features), default=None
-            Held-out data for `early_stopping`, in place of `validation_fraction`.
-
-        y_val : array-like like y, default=None
-            Values of the held-out data.
-
-        Returns
-        -------
-        self : object
-            The fitted estimator.
-
-        Raises
-        ------
-        TypeError
-            If the encoder is none, or is followed by something else.
-        ValueError
-            If a parameter or the data is not usable, or the training diverges. The
-            estimator is then what it was before.
-        KeyboardInterrupt
-            If the fit is interrupted. The estimator is then the network of the last
-            complete epoch of fine-tuning, or with `early_stopping` of the best; before
-            the first it is what it was before.
-
-        Warns
-        -----
-        ConvergenceWarning
-            If `max_iter` ends fine-tuning while its objective was still falling.
-        """
-        return self._fit(X, y, sample_weight, X_unlabeled, X_val, y_val)
 
     def predict(self, X: Any) -> np.ndarray:
         """Predict the value of each sample.

@@ -9,17 +9,13 @@ from numbers import Integral
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from sklearn.base import (
-    BaseEstimator,
-    ClassNamePrefixFeaturesOutMixin,
-    TransformerMixin,
-    _fit_context,
-)
+from sklearn.base import BaseEstimator, _fit_context
 from sklearn.callback import CallbackSupportMixin
 from sklearn.callback._callback_context import CallbackContext
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from skcae._base import EncoderMixin
 from skcae._contractive import ContractiveAutoencoder
 from skcae._core.arrays import row_slices
 from skcae._documentation import documented
@@ -33,7 +29,6 @@ from skcae._validation import (
     check_held_out_arguments,
     check_held_out_data,
     check_stack,
-    check_weights,
     check_X,
 )
 
@@ -41,8 +36,7 @@ from skcae._validation import (
 @documented
 @dataclass(repr=False, eq=False, kw_only=True)
 class StackedCAE(
-    ClassNamePrefixFeaturesOutMixin,
-    TransformerMixin,
+    EncoderMixin,
     LayerParameters,
     CallbackSupportMixin,
     BaseEstimator,
@@ -276,45 +270,9 @@ class StackedCAE(
             parts.append(first._score_codes(X[part], codes))
         return np.concatenate(parts)
 
-    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
-        """Compute minus the mean reconstruction loss.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Data to encode and decode by all layers.
-
-        y : Ignored
-            Not used, present for consistency with scikit-learn.
-
-        sample_weight : array-like of shape (n_samples,), default=None
-            Non-negative weights of the mean.
-
-        Returns
-        -------
-        score : float
-            The weighted mean of `score_samples`.
-
-        Raises
-        ------
-        NotFittedError
-            If the estimator is not fitted.
-        ValueError
-            If X is not usable or has another number of features.
-        """
-        scores = self.score_samples(X)
-        weights = check_weights(sample_weight, scores)
-        return float(np.average(scores, weights=weights))
-
     @property
     def _n_features_out(self) -> int:
         return int(self.estimators_[-1]._n_features_out)
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
-        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
-        return tags
 
     # ---- fitting ----------------------------------------------------------------
 

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
+from sklearn.base import BaseEstimator, MetaEstimatorMixin, _fit_context, clone
 from sklearn.utils import get_tags
 from sklearn.utils._param_validation import HasMethods
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
@@ -135,15 +135,66 @@ class BaseFineTuned(
 
     # ---- fitting ----------------------------------------------------------------
 
-    def _fit(
+    # The encoder is to be validated when it is fitted.
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit(
         self,
         X: Any,
         y: Any,
-        sample_weight: Any,
-        X_unlabeled: Any,
-        X_val: Any,
-        y_val: Any,
+        sample_weight: Any = None,
+        *,
+        X_unlabeled: Any = None,
+        X_val: Any = None,
+        y_val: Any = None,
     ) -> Self:
+        """Fit the encoder, and fine-tune the network.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Labelled data.
+
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            For a classifier the labels, one for each row, of any kind; for a regressor
+            the values.
+
+        sample_weight : array-like of shape (n_samples,), default=None
+            Non-negative weights, rescaled to mean 1. They count in fine-tuning, and in
+            pre-training for those steps of the encoder whose `fit` takes them.
+
+        X_unlabeled : {array-like, sparse matrix} of shape (n_unlabeled, n_features), \
+                default=None
+            Further data of the same kind as X, for pre-training only, each row with
+            weight 1.
+
+        X_val : {array-like, sparse matrix} of shape (n_val, n_features), default=None
+            Held-out data for `early_stopping`, in place of `validation_fraction`.
+
+        y_val : array-like like y, default=None
+            The same of the held-out data.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+
+        Raises
+        ------
+        TypeError
+            If the encoder is none, or is followed by something else.
+        ValueError
+            If a parameter or the data is not usable, or the training diverges. The
+            estimator is then what it was before.
+        KeyboardInterrupt
+            If the fit is interrupted. The estimator is then the network of the last
+            complete epoch of fine-tuning, or with `early_stopping` of the best; before
+            the first it is what it was before.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If `max_iter` ends fine-tuning while its objective was still falling.
+        """
         scratch = copy.copy(self)
         data = self._check_labelled(scratch, X, y, sample_weight)
         everything = X

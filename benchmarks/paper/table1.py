@@ -34,9 +34,9 @@ def main(arguments=None):
 
 {n_train:,} rows for training, {n_test:,} for testing, {args.n_components} units.
 The error is that of the network after fine-tuning, mean over {args.seeds} seeds with
-the binomial 95 % interval of the test rows; Jacobian and saturation are of the encoder on
-the validation rows before fine-tuning. The linear SVM is trained on the same encoders'
-codes.
+the binomial 95 % interval of the test rows; Jacobian and saturation are of the encoder
+on the validation rows before fine-tuning. The linear SVM is trained on the same
+encoders' codes.
 
 {report.table_1(args.data, tested, n_test)}
 
