@@ -120,8 +120,7 @@ class BaseAutoencoder(
         ValueError
             If X is not usable or has another number of features.
         """
-        check_is_fitted(self)
-        return self._map_rows(check_X(self, X), self._encode, self._n_features_out)
+        return self._codes(X)
 
     def inverse_transform(self, X: Any) -> np.ndarray:
         """Decode codes.
@@ -176,6 +175,11 @@ class BaseAutoencoder(
     @property
     def _n_features_out(self) -> int:
         return int(self.components_.shape[0])
+
+    def _codes(self, X: Any) -> np.ndarray:
+        """Encode X; an array whatever `set_output` says."""
+        check_is_fitted(self)
+        return self._map_rows(check_X(self, X), self._encode, self._n_features_out)
 
     # ---- passes over rows -------------------------------------------------------
 

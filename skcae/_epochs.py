@@ -4,6 +4,7 @@ Autoencoders and fine-tuned networks share it.
 """
 
 import math
+import sys
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -165,7 +166,9 @@ class EpochFitMixin(TrainingParameters, CallbackSupportMixin):
             if stop or training.should_end():
                 return
         if training.stalled_at is None:
-            warnings.warn(self._unsettled(), ConvergenceWarning, stacklevel=6)
+            warnings.warn(
+                self._unsettled(), ConvergenceWarning, stacklevel=level_of_caller()
+            )
 
     def _unsettled(self) -> str:
         if self.max_iter <= self.n_iter_no_change:
@@ -188,6 +191,21 @@ class EpochFitMixin(TrainingParameters, CallbackSupportMixin):
                 f"{training.value:g}. Try a smaller learning_rate, or put a "
                 "StandardScaler or MinMaxScaler before the autoencoder."
             )
+
+
+def level_of_caller() -> int:
+    """Return the `stacklevel` of the line that called into skcae or scikit-learn."""
+    frame: Any = sys._getframe(1)
+    level = 1
+    while frame.f_back is not None and frame.f_globals["__name__"].partition(".")[
+        0
+    ] in {
+        "skcae",
+        "sklearn",
+        "joblib",
+    }:
+        frame, level = frame.f_back, level + 1
+    return level
 
 
 def present_rows(weights: Array | None) -> slice | Array:

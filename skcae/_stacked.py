@@ -1,7 +1,7 @@
 """Contractive autoencoders trained one on top of the other."""
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import reduce
 from itertools import repeat
@@ -22,12 +22,14 @@ from skcae._documentation import documented
 from skcae._epochs import draw_seed
 from skcae._parameters import STRENGTH, LayerParameters
 from skcae._progress import epoch_progress
+from skcae._state import adopt
 from skcae._validation import (
     CheckedData,
     check_codes_can_be_reconstructed,
     check_data,
     check_held_out_arguments,
     check_held_out_data,
+    check_same_stack,
     check_stack,
     check_X,
 )
@@ -174,8 +176,8 @@ class StackedCAE(
             If `max_iter` ends the training of a layer whose objective was still
             falling.
         """
-        layers = self._layers()
         goes_on = self.warm_start and hasattr(self, "estimators_")
+        layers = self._layers(goes_on)
         data = check_data(self, X, sample_weight, loss=self.loss, goes_on=goes_on)
         check_held_out_arguments(self.early_stopping, X_val, sample_weight_val)
         held_out = None
@@ -184,10 +186,10 @@ class StackedCAE(
         call = {"estimator": self, "X": X, "y": y}
         if sample_weight is not None:
             call["metadata"] = {"sample_weight": sample_weight}
-        with epoch_progress(self):
+        with epoch_progress(self) as log:
             context = self._init_callback_context(max_subtasks=len(layers))
             context.call_on_fit_task_begin(**call)
-            self._fit_layers(layers, data, held_out, call, context)
+            self._fit_layers(layers, data, held_out, call, context, log)
             context.call_on_fit_task_end(**call, reconstruction_attributes={})
         return self
 
@@ -276,23 +278,39 @@ class StackedCAE(
 
     # ---- fitting ----------------------------------------------------------------
 
-    def _layers(self) -> list[ContractiveAutoencoder]:
-        """Make the layers with their parameters, and refuse those that cannot be."""
+    def _layers(self, goes_on: bool) -> list[ContractiveAutoencoder]:
+        """Make the layers to be fitted, and refuse what cannot be before any is."""
+        per_layer = check_stack(
+            self.hidden_layer_sizes,
+            jacobian_penalty=self.jacobian_penalty,
+            hessian_penalty=self.hessian_penalty,
+        )
+        check_codes_can_be_reconstructed(len(per_layer), self.activation, self.loss)
         shared: dict[str, Any] = {
             f.name: getattr(self, f.name) for f in fields(LayerParameters)
         }
         layers = [
             ContractiveAutoencoder(size, **strengths, **shared)
-            for size, strengths in check_stack(
-                self.hidden_layer_sizes,
-                jacobian_penalty=self.jacobian_penalty,
-                hessian_penalty=self.hessian_penalty,
-            )
+            for size, strengths in per_layer
         ]
-        check_codes_can_be_reconstructed(len(layers), self.activation, self.loss)
         for layer in layers:
             layer._objective()
-        return layers
+        return self._going_on(layers) if goes_on else layers
+
+    def _going_on(
+        self, fresh: list[ContractiveAutoencoder]
+    ) -> list[ContractiveAutoencoder]:
+        """Return copies of the fitted layers, with the present parameters.
+
+        After an interrupt there are fewer of them; those that are missing stay fresh.
+        """
+        fitted = [layer.components_.shape[0] for layer in self.estimators_]
+        check_same_stack(fitted, [layer.n_components for layer in fresh])
+        copies = copy.deepcopy(self.estimators_)
+        for layer, now in zip(copies, fresh, strict=False):
+            layer.set_params(**now.get_params())
+            layer._check_goes_on()
+        return [*copies, *fresh[len(copies) :]]
 
     def _seeds(self) -> Iterator[Any]:
         """Give each layer's `random_state`, to be asked for when its turn comes.
@@ -315,66 +333,71 @@ class StackedCAE(
         held_out: CheckedData | None,
         call: dict[str, Any],
         context: CallbackContext,
+        log: Callable[..., None],
     ) -> None:
         """Fit each layer on the codes of those below it, and become the stack."""
+        columns = data.columns
         fitted: list[ContractiveAutoencoder] = []
-        for fresh, seed in zip(layers, self._seeds(), strict=False):
-            layer = self._prepared(fresh, len(fitted), data.goes_on)
-            layer.set_params(random_state=seed)
-            task = context.subcontext(task_name="layer")
-            try:
-                self._fit_layer(layer, data, held_out, {**call, "X": data.X}, task)
-            except KeyboardInterrupt:
-                if hasattr(layer, "components_"):
-                    fitted.append(layer)
+        try:
+            for layer, seed in zip(layers, self._seeds(), strict=False):
                 if fitted:
-                    self.__dict__.update(stack_attributes(fitted, data))
-                raise
-            fitted.append(layer)
-            if task.call_on_fit_task_end(
-                **{**call, "X": data.X},
-                reconstruction_attributes=stack_attributes(fitted, data),
-            ):
-                break
-            if len(fitted) < len(layers):
-                # What comes next sees the codes alone: those below them can go.
-                data = replace(data, X=layer.transform(data.X))
-                if held_out is not None:
-                    held_out = replace(held_out, X=layer.transform(held_out.X))
-        self.__dict__.update(stack_attributes(fitted, data))
+                    # The codes below those of the last layer are needed no more.
+                    data, held_out = encoded(fitted[-1], data, held_out)
+                n_before = getattr(layer, "n_iter_", 0)
+                layer.set_params(random_state=seed)
+                log("layer %d/%d", len(fitted) + 1, len(layers))
+                task = context.subcontext(task_name="layer")
+                with task.propagate_callback_context(layer):
+                    task.call_on_fit_task_begin(**call)
+                    try:
+                        fit_layer(layer, data, held_out, call["y"])
+                    finally:
+                        if getattr(layer, "n_iter_", 0) > n_before:
+                            fitted.append(layer)
+                if task.call_on_fit_task_end(
+                    **call,
+                    reconstruction_attributes=lambda: stack_attributes(
+                        copy.deepcopy(fitted), columns
+                    ),
+                ):
+                    break
+        except KeyboardInterrupt:
+            if fitted:
+                adopt(self, stack_attributes(fitted, columns))
+            raise
+        adopt(self, stack_attributes(fitted, columns))
 
-    def _prepared(
-        self, fresh: ContractiveAutoencoder, number: int, goes_on: bool
-    ) -> ContractiveAutoencoder:
-        """Return a layer to be fitted: fresh, or a copy of the fitted one."""
-        if not goes_on or number >= len(self.estimators_):
-            return fresh
-        layer: ContractiveAutoencoder = copy.deepcopy(self.estimators_[number])
-        layer.set_params(**fresh.get_params())
-        return layer
 
-    def _fit_layer(
-        self,
-        layer: ContractiveAutoencoder,
-        data: CheckedData,
-        held_out: CheckedData | None,
-        call: dict[str, Any],
-        task: CallbackContext,
-    ) -> None:
-        how: dict[str, Any] = {}
-        if held_out is not None:
-            how = {"X_val": held_out.X, "sample_weight_val": held_out.sample_weight}
-        with task.propagate_callback_context(layer):
-            task.call_on_fit_task_begin(**call)
-            layer.fit(data.X, call["y"], data.sample_weight, **how)
+def fit_layer(
+    layer: ContractiveAutoencoder,
+    data: CheckedData,
+    held_out: CheckedData | None,
+    y: Any,
+) -> None:
+    """Fit one layer on the codes of those below it."""
+    how: dict[str, Any] = {}
+    if held_out is not None:
+        how = {"X_val": held_out.X, "sample_weight_val": held_out.sample_weight}
+    layer.fit(data.X, y, data.sample_weight, **how)
+
+
+def encoded(
+    layer: ContractiveAutoencoder, data: CheckedData, held_out: CheckedData | None
+) -> tuple[CheckedData, CheckedData | None]:
+    """Return the codes that a layer gives to the data, and to the held-out data."""
+    codes = replace(data, X=layer._codes(data.X))
+    if held_out is None:
+        return codes, None
+    return codes, replace(held_out, X=layer._codes(held_out.X))
 
 
 def stack_attributes(
-    layers: list[ContractiveAutoencoder], data: CheckedData
+    layers: list[ContractiveAutoencoder], columns: dict[str, Any]
 ) -> dict[str, Any]:
     """Return the fitted attributes of a stack of these layers."""
     return {
-        **data.columns,
+        "feature_names_in_": None,
+        **columns,
         "estimators_": list(layers),
         "n_iter_": sum(layer.n_iter_ for layer in layers),
     }
@@ -382,7 +405,7 @@ def stack_attributes(
 
 def encode(layers: Sequence[ContractiveAutoencoder], X: Any) -> Any:
     """Encode by all layers, from the input up."""
-    return reduce(lambda codes, layer: layer.transform(codes), layers, X)
+    return reduce(lambda codes, layer: layer._codes(codes), layers, X)
 
 
 def decode(layers: Sequence[ContractiveAutoencoder], H: Any) -> Any:

@@ -20,6 +20,14 @@ OPTIONAL_ATTRIBUTES = (
 )
 
 
+def adopt(estimator: Any, attributes: dict[str, Any]) -> None:
+    """Set fitted attributes; None stands for one that the model does not have."""
+    kept = {name: value for name, value in attributes.items() if value is not None}
+    estimator.__dict__.update(kept)
+    for name in attributes.keys() - kept.keys():
+        estimator.__dict__.pop(name, None)
+
+
 class FittedStateMixin(EpochFitMixin):
     """The fitted attributes: how they come from a training and go into the next."""
 
@@ -96,10 +104,7 @@ class FittedStateMixin(EpochFitMixin):
             "solver_state": {name: to_array(tensor) for name, tensor in state.items()},
             "generator": to_array(training.completed_generator),
         }
-        self.__dict__.update(attributes)
-        for name in OPTIONAL_ATTRIBUTES:
-            if attributes[name] is None:
-                del self.__dict__[name]
+        adopt(self, attributes)
 
     @property
     def _decoder_components(self) -> np.ndarray | None:

@@ -32,6 +32,7 @@ from skcae._epochs import EpochFitMixin, draw_seed, present_rows
 from skcae._parameters import TrainingParameters
 from skcae._pretraining import fit_encoder, join_rows, join_weights
 from skcae._progress import epoch_progress
+from skcae._state import adopt
 from skcae._validation import (
     COLUMN_ATTRIBUTES,
     check_held_out_labels,
@@ -346,11 +347,7 @@ class BaseFineTuned(
         in_step: bool = True,
     ) -> None:
         """Become the fitted model: the only place where fitted attributes change."""
-        for name, value in self._fitted_attributes(training, data, parameters).items():
-            if value is None:
-                self.__dict__.pop(name, None)
-            else:
-                self.__dict__[name] = value
+        adopt(self, self._fitted_attributes(training, data, parameters))
 
     def _outputs(self, X: Any) -> Array:
         """Return the network's linear outputs, (n, n_outputs)."""

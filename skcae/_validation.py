@@ -207,7 +207,7 @@ def check_stack(
     sizes: Sequence[int], **strengths: Any
 ) -> list[tuple[int, dict[str, Any]]]:
     """Return the size of each layer of a stack, and its strengths by name."""
-    layers = list(sizes)
+    layers = [] if np.ndim(sizes) == 0 else list(sizes)
     are_counts = all(isinstance(n, Integral) and n > 0 for n in layers)
     if not layers or not are_counts:
         raise ValueError(
@@ -226,7 +226,7 @@ def check_stack(
 
 def spread_over_layers(name: str, value: Any, n_layers: int) -> list[float]:
     """Return one number for each layer."""
-    values = [value] * n_layers if isinstance(value, Real) else list(value)
+    values = [value] * n_layers if np.ndim(value) == 0 else list(value)
     are_strengths = all(
         isinstance(v, Real) and 0 <= float(v) < math.inf for v in values
     )
@@ -236,6 +236,16 @@ def spread_over_layers(name: str, value: Any, n_layers: int) -> list[float]:
             f"{n_layers} layers, but it is {value!r}."
         )
     return [float(v) for v in values]
+
+
+def check_same_stack(fitted: list[int], sizes: list[int]) -> None:
+    """Refuse to go on from layers of other sizes."""
+    if sizes[: len(fitted)] != fitted:
+        raise ValueError(
+            f"The fitted model has hidden_layer_sizes={tuple(fitted)}, but the "
+            f"parameter is now {tuple(sizes)}: training cannot go on from it. Set it "
+            "back, or fit anew with warm_start=False."
+        )
 
 
 def check_codes_can_be_reconstructed(n_layers: int, activation: str, loss: str) -> None:
