@@ -274,20 +274,22 @@ class BaseFineTuned(
         generator = make_generator(draw_seed(self.random_state))
         weights = self._fine_tuning_weights(data)
         train, validation = present_rows(weights), None
-        device = resolve_device(self.device, working_dtype(X.dtype))
+        dtype = working_dtype(X.dtype)
+        device = resolve_device(self.device, dtype)
+
+        def selected(X: Any, targets: Array, *subset: Any) -> tuple[Rows, Tensor]:
+            of_subset = normalized(weights, *subset) if subset else None
+            return rows_and_targets(X, targets, of_subset, dtype, device, *subset)
+
         if held_out is not None:
             X_val = features_of(steps, held_out.X) if steps else held_out.X
-            validation = rows_and_targets(X_val, held_out.targets, None, device)
+            validation = selected(X_val, held_out.targets)
         elif self.early_stopping:
             train, test = self._hold_out(
                 np.arange(len(data.y))[train], data.y, generator
             )
-            validation = rows_and_targets(
-                X, data.targets, normalized(weights, test), device, test
-            )
-        rows, targets = rows_and_targets(
-            X, data.targets, normalized(weights, train), device, train
-        )
+            validation = selected(X, data.targets, test)
+        rows, targets = selected(X, data.targets, train)
         learner = self._learner(layers, rows, targets, validation, generator)
         rate = self._schedule(len(rows))
         return model, self._training(learner, rate, generator)
@@ -394,11 +396,11 @@ def rows_and_targets(
     X: Any,
     targets: Array,
     weights: Array | None,
+    dtype: np.dtype[Any],
     device: torch.device,
     subset: Array | slice = slice(None),
 ) -> tuple[Rows, Tensor]:
-    """Return some of the rows and their targets, in X's precision."""
-    dtype = working_dtype(X.dtype)
+    """Return some of the rows and their targets, in this precision."""
     rows = Rows(X, weights, dtype=dtype, device=device, subset=subset)
     return rows, to_tensor(targets[subset], dtype, device)
 

@@ -276,7 +276,8 @@ def check_labels(estimator: Any, y: Any) -> tuple[Array, Array]:
 
 def labels_of(estimator: Any, y: Any) -> Array:
     """Validate one label, or value, for each row."""
-    labels: Array = column_or_1d(validate_data(estimator, y=y), warn=True)
+    # A copy, since scikit-learn would forget the names of the columns.
+    labels: Array = column_or_1d(validate_data(copy.copy(estimator), y=y), warn=True)
     return labels
 
 
@@ -294,7 +295,9 @@ def known_labels(estimator: Any, y: Any, classes: Array) -> Array:
 
 def check_values(estimator: Any, y: Any) -> Array:
     """Validate the values of a regressor."""
-    values: Array = validate_data(estimator, y=y, multi_output=True, y_numeric=True)
+    values: Array = validate_data(
+        copy.copy(estimator), y=y, multi_output=True, y_numeric=True
+    )
     if values.ndim == 2 and values.shape[1] == 1:
         return labels_of(estimator, values)
     return values

@@ -31,7 +31,7 @@ def settle(args):
     """Make the options of a quick run those of a small subset."""
     if args.quick:
         args.sizes, args.n_components = (2000, 1000, 1000), 100
-        args.epochs, args.trials, args.seeds = (8, 8), 4, 2
+        args.epochs, args.trials, args.seeds = (20, 20), 4, 2
         args.results = args.results / "quick"
     args.sizes = None if args.sizes is None else tuple(args.sizes)
     args.epochs = tuple(args.epochs)

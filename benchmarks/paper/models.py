@@ -20,15 +20,15 @@ from skcae import (
 # The protocol of the paper: cross-entropy, sigmoid units, tied weights.
 PROTOCOL = {"loss": "cross_entropy", "tol": 0.0, "learning_rate_schedule": "linear"}
 
-PRE_TRAINING = {"learning_rate": [0.003, 0.01, 0.03]}
-FINE_TUNING = {
-    "tuning": ["adam 1e-4", "adam 3e-4", "adam 1e-3", "sgd 0.01", "sgd 0.05"]
-}
+# Solver and learning rate: Adam in batches of 100 rows, plain descent in batches of 20.
+PRE_TRAINING = {"training": ["adam 0.003", "adam 0.01", "sgd 0.1"]}
+# The same of fine-tuning: both in batches of 100 rows, descent with momentum 0.9.
+FINE_TUNING = {"tuning": ["adam 0.001", "adam 0.003", "sgd 0.3"]}
 
-LAMBDAS = [0.03, 0.1, 0.2, 0.3, 0.5, 1.0]
-DECAYS = [1e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2]
-DEVIATIONS = [0.1, 0.2, 0.3, 0.4, 0.5]
-FRACTIONS = [0.1, 0.25, 0.4, 0.55]
+LAMBDAS = [0.05, 0.1, 0.2, 0.3, 0.5]
+DECAYS = [1e-5, 1e-4, 3e-4, 1e-3, 3e-3]
+DEVIATIONS = [0.2, 0.3, 0.4, 0.5, 0.6]
+FRACTIONS = [0.1, 0.25, 0.4, 0.5, 0.6]
 
 GRIDS = {
     "AE": PRE_TRAINING,
@@ -64,12 +64,13 @@ CLASSES = {
 def encoder(name, setting, n_components, n_epochs, seed):
     """Build the encoder of a model with this setting, not yet fitted."""
     kind, n_layers = (name[:-2], 3) if name.endswith("-3") else (name, 1)
-    ours = {**PROTOCOL, **setting, "max_iter": n_epochs, "random_state": seed}
-    if name.startswith("CAE-"):
-        return StackedCAE((n_components,) * int(name[-1]), **ours)
     if kind == "RBM":
         rbm = {**setting, "n_iter": n_epochs, "random_state": seed}
         return stack(lambda: BernoulliRBM(n_components, **rbm), n_layers)
+    ours = {**PROTOCOL, **setting, "max_iter": n_epochs, "random_state": seed}
+    ours |= training_parameters(ours.pop("training"))
+    if name.startswith("CAE-"):
+        return StackedCAE((n_components,) * int(name[-1]), **ours)
     if kind.startswith("DAE"):
         ours["corruption"] = {"DAE-g": "gaussian", "DAE-b": "masking"}[kind]
     return stack(lambda: CLASSES[kind](n_components, **ours), n_layers)
@@ -82,8 +83,16 @@ def stack(make, n_layers):
     return make_pipeline(*(make() for _ in range(n_layers)))
 
 
-def tuning_parameters(text):
-    """Read the solver and rate of fine-tuning, such as "adam 1e-3"."""
+def training_parameters(text):
+    """Read the solver and rate of pre-training, such as "adam 0.01"."""
+    solver = solver_parameters(text)
+    if solver["solver"] == "sgd":
+        solver |= {"momentum": 0.0, "batch_size": 20}
+    return solver
+
+
+def solver_parameters(text):
+    """Read a solver and its rate."""
     solver, rate = text.split()
     return {"solver": solver, "learning_rate": float(rate)}
 

@@ -10,7 +10,7 @@ import joblib
 import numpy as np
 import torch
 from data import load
-from models import encoder, tuning_parameters
+from models import encoder, solver_parameters
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.frozen import FrozenEstimator
 from sklearn.svm import SVC, LinearSVC
@@ -58,11 +58,16 @@ class Task:
     stage: str
 
     @property
-    def key(self):
+    def described(self):
         """What tells this task from others, wherever the data's file is."""
         described = asdict(self)
         del described["local_file"]
-        return json.dumps(described, sort_keys=True)
+        return described
+
+    @property
+    def key(self):
+        """The same as a string."""
+        return json.dumps(self.described, sort_keys=True)
 
 
 class Results:
@@ -130,7 +135,7 @@ def run(task):
         measured = {"valid_error": 1.0, "failure": str(error)}
     return {
         "key": task.key,
-        **asdict(task),
+        **task.described,
         **measured,
         "seconds": time.perf_counter() - started,
     }
@@ -139,7 +144,7 @@ def run(task):
 def measure_network(task, images):
     """Pre-train, measure the encoder, fine-tune, and measure the network."""
     setting = dict(task.setting)
-    tuning = tuning_parameters(setting.pop("tuning"))
+    tuning = solver_parameters(setting.pop("tuning"))
     n_pre_training, n_fine_tuning = task.n_epochs
     model = encoder(task.model, setting, task.n_components, n_pre_training, task.seed)
     started = time.perf_counter()
@@ -158,6 +163,7 @@ def measure_network(task, images):
     ).fit(images.X_train, images.y_train, X_val=images.X_valid, y_val=images.y_valid)
     errors = network.validation_error_curve_
     measured["valid_error"] = float(errors.min())
+    measured["last_valid_error"] = float(errors[-1])
     measured["best_epoch"] = int(errors.argmin()) + 1
     measured["training_loss"] = float(network.loss_curve_[-1])
     if task.stage == "final":
