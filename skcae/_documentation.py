@@ -152,6 +152,8 @@ _STOPPING_OF_FINE_TUNING = r"""
         Number of epochs that `tol` looks back.
 """
 
+_SOLVER_OF_FINE_TUNING = _SOLVER.replace("float, default=0.02", "float, default=0.002")
+
 PARTS = {
     "n_components": _N_COMPONENTS,
     "layer": _LAYER,
@@ -159,6 +161,7 @@ PARTS = {
     "stopping": _STOPPING,
     "warm start": _WARM_START,
     "running": _RUNNING,
+    "solver of fine-tuning": _SOLVER_OF_FINE_TUNING,
     "stopping of fine-tuning": _STOPPING_OF_FINE_TUNING,
     "attributes": _ATTRIBUTES,
 }

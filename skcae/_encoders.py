@@ -46,7 +46,7 @@ def split_steps(encoder: Any) -> tuple[list[Any], list[Any]]:
     steps = list(_steps(encoder))
     kinds = [isinstance(step, ENCODERS) for step in steps]
     if not any(kinds):
-        names = ", ".join(type(step).__name__ for step in steps) or "nothing"
+        names = ", ".join(map(_name, steps)) or "nothing"
         raise TypeError(
             f"encoder has no step that is an encoder: it is made of {names}. Pass an "
             "autoencoder of skcae, a BernoulliRBM, or a Pipeline that ends with some."
@@ -55,11 +55,18 @@ def split_steps(encoder: Any) -> tuple[list[Any], list[Any]]:
     if not all(kinds[first:]):
         wrong = steps[first + kinds[first:].index(False)]
         raise TypeError(
-            f"{type(wrong).__name__} follows an encoder in the pipeline, but has no "
+            f"{_name(wrong)} follows an encoder in the pipeline, but has no "
             "layer to be differentiated. Only what comes before the encoders may be of "
             "another kind."
         )
     return steps[:first], steps[first:]
+
+
+def _name(step: Any) -> str:
+    """Name an estimator, or a class that was passed in place of one."""
+    return (
+        f"the class {step.__name__}" if isinstance(step, type) else type(step).__name__
+    )
 
 
 def _steps(encoder: Any) -> Iterator[Any]:

@@ -188,7 +188,7 @@ class EpochFitMixin(TrainingParameters, CallbackSupportMixin):
             raise ValueError(
                 f"Training diverged in epoch {len(training.loss_curve)} with "
                 f"learning_rate={self.learning_rate:g}: the objective is "
-                f"{training.value:g}. Try a smaller learning_rate, or put a "
+                f"{training.loss_curve[-1]:g}. Try a smaller learning_rate, or put a "
                 "StandardScaler or MinMaxScaler before the autoencoder."
             )
 

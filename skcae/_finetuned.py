@@ -17,6 +17,7 @@ from skcae._documentation import documented
 from skcae._tuning import BaseFineTuned, LabelledData
 from skcae._validation import (
     check_can_be_split,
+    check_class_weights,
     check_labels,
     check_values,
     known_labels,
@@ -48,7 +49,7 @@ class FineTunedClassifier(ClassifierMixin, BaseFineTuned):
         multiplied. "balanced" makes them inversely proportional to the classes'
         frequencies.
 
-    %(solver)s
+    %(solver of fine-tuning)s
 
     %(stopping of fine-tuning)s
 
@@ -192,19 +193,25 @@ class FineTunedClassifier(ClassifierMixin, BaseFineTuned):
     def _fine_tuning_weights(self, data: LabelledData) -> Array | None:
         if self.class_weight is None:
             return data.sample_weight
-        weights: Array = compute_sample_weight(self.class_weight, data.y)
+        weights = check_class_weights(compute_sample_weight(self.class_weight, data.y))
         return weights if data.sample_weight is None else weights * data.sample_weight
 
     def _hold_out(
         self, rows: Array, y: Array, generator: torch.Generator
     ) -> tuple[Array, Array]:
         check_can_be_split(len(rows))
-        train, test = train_test_split(
-            rows,
-            test_size=self.validation_fraction,
-            stratify=y[rows],
-            random_state=generator.initial_seed() % 2**32,
-        )
+        try:
+            train, test = train_test_split(
+                rows,
+                test_size=self.validation_fraction,
+                stratify=y[rows],
+                random_state=generator.initial_seed() % 2**32,
+            )
+        except ValueError as error:
+            raise ValueError(
+                "early_stopping=True holds out a part of each class, which cannot be: "
+                f"{error}. Pass X_val and y_val, or set early_stopping=False."
+            ) from error
         return np.sort(train), np.sort(test)
 
 
@@ -227,7 +234,7 @@ class FineTunedRegressor(RegressorMixin, BaseFineTuned):
         pipeline's steps before the first encoder, such as scalers, are fixed
         preprocessing.
 
-    %(solver)s
+    %(solver of fine-tuning)s
 
     %(stopping of fine-tuning)s
 

@@ -15,6 +15,8 @@ from sklearn.utils._metadata_requests import _routing_enabled
 from sklearn.utils.metadata_routing import process_routing
 from sklearn.utils.validation import _num_samples, has_fit_parameter
 
+from skcae._validation import check_same_kind
+
 
 def fit_encoder(
     owner: Any,
@@ -61,7 +63,8 @@ def _propagated(task: CallbackContext, encoder: Any) -> Iterator[None]:
 
 
 def join_rows(X: Any, X_unlabeled: Any) -> Any:
-    """Put the rows of two matrices or frames of one kind under each other."""
+    """Put the rows of two matrices, or of two frames, under each other."""
+    check_same_kind(X, X_unlabeled)
     if sparse.issparse(X) or sparse.issparse(X_unlabeled):
         return sparse.vstack([X, X_unlabeled], format="csr")
     if hasattr(X, "iloc"):

@@ -7,10 +7,15 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, _fit_context, clone
+from sklearn.frozen import FrozenEstimator
 from sklearn.utils import get_tags
 from sklearn.utils._param_validation import HasMethods
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import (
+    check_consistent_length,
+    check_is_fitted,
+    validate_data,
+)
 from torch import Tensor
 
 from skcae._core.arrays import (
@@ -35,11 +40,14 @@ from skcae._progress import epoch_progress
 from skcae._state import adopt
 from skcae._validation import (
     COLUMN_ATTRIBUTES,
+    check_columns,
     check_held_out_labels,
     check_n_features,
     check_n_labels,
+    check_n_outputs,
     check_weights,
     check_X,
+    naming,
     normalized,
 )
 from skcae.activations import ACTIVATIONS
@@ -200,9 +208,12 @@ class BaseFineTuned(
         data = self._check_labelled(scratch, X, y, sample_weight)
         everything = X
         if X_unlabeled is not None:
-            self._check_rows(scratch, X_unlabeled)
+            with naming("X_unlabeled"):
+                self._check_rows(scratch, X_unlabeled)
             everything = join_rows(X, X_unlabeled)
         held_out = self._check_held_out(scratch, X_val, y_val)
+        if held_out is not None:
+            check_n_outputs(data.targets, held_out.targets)
         call = {"estimator": self, "X": X, "y": y}
         if sample_weight is not None:
             call["metadata"] = {"sample_weight": sample_weight}
@@ -228,9 +239,11 @@ class BaseFineTuned(
 
     def _check_rows(self, scratch: Any, X: Any, *, reset: bool = False) -> Any:
         """Validate X as far as the preprocessing, if there is any, does not do it."""
-        steps, _ = split_steps(self.encoder)
+        steps, encoders = split_steps(self.encoder)
         if steps:
             return validate_data(scratch, X, reset=reset, skip_check_array=True)
+        if reset and isinstance(self.encoder, FrozenEstimator):
+            check_columns(encoders[0], X)
         return check_X(scratch, X, reset=reset)
 
     def _check_labelled(
@@ -247,9 +260,10 @@ class BaseFineTuned(
         check_held_out_labels(self.early_stopping, X_val, y_val)
         if X_val is None:
             return None
-        X_val = self._check_rows(scratch, X_val)
-        y_val, targets = self._held_out_targets(scratch, y_val)
-        check_n_labels(X_val, y_val)
+        with naming("X_val or y_val"):
+            X_val = self._check_rows(scratch, X_val)
+            y_val, targets = self._held_out_targets(scratch, y_val)
+            check_consistent_length(X_val, y_val)
         return LabelledData(X_val, y_val, targets)
 
     def _start(
@@ -354,9 +368,8 @@ class BaseFineTuned(
     def _outputs(self, X: Any) -> Array:
         """Return the network's linear outputs, (n, n_outputs)."""
         check_is_fitted(self)
-        X = self._check_rows(self, X)
         steps, _ = split_steps(self.encoder_)
-        X = features_of(steps, X) if steps else X
+        X = features_of(steps, X) if steps else check_X(self, X)
         dtype = working_dtype(X.dtype)
         device = resolve_device_or_cpu(self.device, dtype)
         parameters = network_parameters(

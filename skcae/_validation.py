@@ -2,7 +2,8 @@
 
 import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from numbers import Integral, Real
 from typing import Any
@@ -72,6 +73,15 @@ def check_X(estimator: Any, X: Any, *, reset: bool = False) -> Any:
     return X
 
 
+@contextmanager
+def naming(arguments: str) -> Iterator[None]:
+    """Say in what a check raises which arguments were checked."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{arguments} cannot be used: {error}") from error
+
+
 def check_weights(
     sample_weight: Any, X: Any, *, name: str = "sample_weight", all_zero: bool = False
 ) -> Array | None:
@@ -118,13 +128,9 @@ def check_held_out_data(
     """Validate held-out data against the columns of the training data."""
     scratch = copy.copy(estimator)
     scratch.__dict__.update(data.columns)
-    try:
+    with naming("X_val or sample_weight_val"):
         X_val = check_X(scratch, X_val)
         weights = check_weights(sample_weight_val, X_val, name="sample_weight_val")
-    except ValueError as error:
-        raise ValueError(
-            f"X_val or sample_weight_val cannot be used: {error}"
-        ) from error
     return replace(data, X=X_val, sample_weight=weights)
 
 
@@ -266,6 +272,8 @@ def check_labels(estimator: Any, y: Any) -> tuple[Array, Array]:
     y = labels_of(estimator, y)
     check_classification_targets(y)
     classes: Array = np.unique(y)
+    if len(classes) == 0:
+        raise ValueError("y has no labels, but a classifier needs some to learn from.")
     if len(classes) < 2:
         raise ValueError(
             f"y has only one class, {classes.tolist()[0]!r}, but a classifier needs at "
@@ -287,14 +295,16 @@ def known_labels(estimator: Any, y: Any, classes: Array) -> Array:
     unknown = np.setdiff1d(labels, classes)
     if len(unknown):
         raise ValueError(
-            f"y_val has the labels {unknown.tolist()}, which are not in y: the classes "
-            f"are {classes.tolist()}."
+            f"{unknown.tolist()} are no labels of y: the classes are "
+            f"{classes.tolist()}."
         )
     return labels
 
 
 def check_values(estimator: Any, y: Any) -> Array:
     """Validate the values of a regressor."""
+    if sparse.issparse(y):
+        raise TypeError("y must be an array of values, but it is a sparse matrix.")
     values: Array = validate_data(
         copy.copy(estimator), y=y, multi_output=True, y_numeric=True
     )
@@ -306,11 +316,13 @@ def check_values(estimator: Any, y: Any) -> Array:
 def check_n_labels(X: Any, y: Array) -> None:
     """Refuse rows without labels."""
     n_rows = _num_samples(X)
-    if len(y) != n_rows:
-        raise ValueError(
-            f"X has {n_rows} rows, but y has {len(y)} labels. Pass the rows without a "
-            "label as X_unlabeled: they join X in pre-training."
-        )
+    if len(y) == n_rows:
+        return
+    hint = " Pass the rows without one as X_unlabeled: they join X in pre-training."
+    raise ValueError(
+        f"X has {n_rows} rows, but y has {len(y)} labels or values."
+        f"{hint if len(y) < n_rows else ''}"
+    )
 
 
 def check_held_out_labels(early_stopping: bool, X_val: Any, y_val: Any) -> None:
@@ -321,10 +333,45 @@ def check_held_out_labels(early_stopping: bool, X_val: Any, y_val: Any) -> None:
     check_held_out_arguments(early_stopping, X_val, None)
 
 
+def check_columns(encoder: Any, X: Any) -> None:
+    """Refuse rows with other columns than a fitted encoder knows."""
+    with naming("The frozen encoder"):
+        validate_data(copy.copy(encoder), X, reset=False, skip_check_array=True)
+
+
 def check_n_features(X: Any, n_features: int) -> None:
     """Refuse data that the encoder's first layer cannot take."""
     if X.shape[1] != n_features:
         raise ValueError(
             f"The encoder was fitted on {n_features} features, but it is given "
             f"{X.shape[1]}."
+        )
+
+
+def check_class_weights(weights: Array) -> Array:
+    """Refuse class weights that leave nothing, or less, to learn from."""
+    if weights.min() < 0 or not weights.any():
+        raise ValueError(
+            "class_weight must not be negative, nor 0 for all classes in y, but the "
+            f"weights of the rows range from {weights.min():g} to {weights.max():g}."
+        )
+    return weights
+
+
+def check_n_outputs(targets: Array, held_out: Array) -> None:
+    """Refuse held-out values of another kind than those to be learnt."""
+    if held_out.shape[1] != targets.shape[1]:
+        raise ValueError(
+            f"y has {targets.shape[1]} values for each row, but y_val has "
+            f"{held_out.shape[1]}."
+        )
+
+
+def check_same_kind(X: Any, X_unlabeled: Any) -> None:
+    """Refuse to join the rows of a frame with those of anything else."""
+    kinds = [type(X), type(X_unlabeled)]
+    if kinds[0] is not kinds[1] and any(hasattr(kind, "columns") for kind in kinds):
+        raise TypeError(
+            "X_unlabeled must be of the same kind as X, but X is a "
+            f"{kinds[0].__name__} and X_unlabeled a {kinds[1].__name__}."
         )

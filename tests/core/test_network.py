@@ -1,0 +1,489 @@
+"""The network under the fine-tuned estimators: its formulas, steps and epochs."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from scipy import sparse
+from torch.nn import functional
+
+from skcae._core import arrays
+from skcae._core.arrays import Rows
+from skcae._core.network import Network, NetworkLearner, initial_output, widest
+from skcae._core.solvers import Adam, Sgd
+from skcae._core.training import Training, constant_rate
+from skcae.activations import ACTIVATIONS
+from skcae.losses import LOG_SOFTMAX, LOSSES
+from tests import oracles
+
+CPU = torch.device("cpu")
+N_FEATURES = 5
+HIDDEN = (4, 6, 3)
+
+# The losses, each with torch's own form of it and a number of outputs to it.
+NETWORK_LOSSES = {
+    "log_softmax": (
+        LOG_SOFTMAX,
+        lambda T, Z: functional.cross_entropy(Z, T.argmax(1), reduction="none"),
+        3,
+    ),
+    "cross_entropy": (
+        LOSSES["cross_entropy"],
+        lambda T, Z: functional.binary_cross_entropy_with_logits(
+            Z, T, reduction="none"
+        ).sum(1),
+        1,
+    ),
+    "squared_error": (
+        LOSSES["squared_error"],
+        lambda T, Z: ((Z - T) ** 2).sum(1),
+        2,
+    ),
+}
+SOLVERS = {
+    "adam": lambda parameters: Adam(parameters),
+    "sgd": lambda parameters: Sgd(parameters, momentum=0.0),
+    "momentum": lambda parameters: Sgd(parameters, momentum=0.9),
+}
+OPTIMIZERS = {
+    "adam": lambda tensors: torch.optim.Adam(tensors, lr=0.01),
+    "sgd": lambda tensors: torch.optim.SGD(tensors, lr=0.01),
+    "momentum": lambda tensors: torch.optim.SGD(tensors, lr=0.01, momentum=0.9),
+}
+
+
+def network_of(activation, depth):
+    """A network with another activation in its second layer."""
+    names = [activation, "tanh", activation][:depth]
+    return Network(tuple(ACTIVATIONS[name] for name in names)), names
+
+
+def draw_parameters(depth, n_outputs, seed=0, scale=1.0):
+    rng = np.random.default_rng(seed)
+    sizes = [N_FEATURES, *HIDDEN[:depth], n_outputs]
+    parameters = {}
+    for k, (n_in, n_out) in enumerate(pairwise(sizes)):
+        parameters[f"coefs.{k}"] = torch.from_numpy(
+            scale * rng.normal(size=(n_out, n_in))
+        )
+        parameters[f"intercepts.{k}"] = torch.from_numpy(rng.normal(size=n_out))
+    return parameters
+
+
+def draw_targets(loss, n, seed=1):
+    rng = np.random.default_rng(seed)
+    if loss == "log_softmax":
+        return torch.eye(3, dtype=torch.float64)[rng.integers(3, size=n)]
+    if loss == "cross_entropy":
+        return torch.from_numpy(rng.integers(2, size=(n, 1)).astype(float))
+    return torch.from_numpy(rng.normal(size=(n, 2)))
+
+
+def draw_rows(n, seed=2):
+    return np.random.default_rng(seed).normal(size=(n, N_FEATURES))
+
+
+def draw_weights(n, seed=3):
+    return np.random.default_rng(seed).uniform(0.5, 1.5, n)
+
+
+def naive_outputs(parameters, X, names):
+    """The formula for one row after the other."""
+    outputs = []
+    for x in X:
+        h = x
+        for k, name in enumerate(names):
+            a = parameters[f"coefs.{k}"] @ h + parameters[f"intercepts.{k}"]
+            h = oracles.ACTIVATIONS[name](a)
+        k = len(names)
+        outputs.append(parameters[f"coefs.{k}"] @ h + parameters[f"intercepts.{k}"])
+    return torch.stack(outputs)
+
+
+def dense(gradient, parameters):
+    """Give every part of a gradient as a tensor."""
+    result = {name: torch.zeros_like(p) for name, p in parameters.items()}
+    for name, tensor in result.items():
+        gradient.add_to(tensor, name, parameters)
+    return result
+
+
+def value_and_gradient(network, loss, parameters, X, T, weights=None):
+    """Return the objective of a batch and its gradient, as a step computes them."""
+    weights = torch.ones(len(X), dtype=X.dtype) if weights is None else weights
+    outputs = network.forward(parameters, X)
+    Z = outputs.pop().mT
+    value = (weights @ loss.value(T, Z)) / len(X)
+    loss.gradient_in_place(T, Z)
+    gradient = network.backward(parameters, outputs, (weights[:, None] * Z).mT)
+    return value, dense(gradient, parameters)
+
+
+def rows_of(X, weights=None, **how):
+    dtype = np.dtype(how.pop("dtype", X.dtype))
+    return Rows(X, weights, dtype=dtype, device=CPU, **how)
+
+
+def learner_of(loss, rows, targets, **changes):
+    """A learner with two hidden layers."""
+    function, _, n_outputs = NETWORK_LOSSES[loss]
+    how = {
+        "parameters": draw_parameters(2, n_outputs, scale=0.3),
+        "solver": "adam",
+        "batch_size": 4,
+        "validation": None,
+        "activation": "sigmoid",
+        **changes,
+    }
+    return NetworkLearner(
+        network_of(how["activation"], 2)[0],
+        function,
+        how["parameters"],
+        SOLVERS[how["solver"]](how["parameters"]),
+        rows,
+        targets,
+        batch_size=how["batch_size"],
+        validation=how["validation"],
+        error=function.value,
+    )
+
+
+def training_of(learner, batch_size=4, seed=7):
+    return Training(
+        learner,
+        batch_size=batch_size,
+        rate=constant_rate(0.01),
+        n_iter_no_change=10,
+        tol=0.0,
+        n_exempt=0,
+        anneals=False,
+        shuffle=True,
+        generator=torch.Generator().manual_seed(seed),
+    )
+
+
+# ---- outputs and gradient -------------------------------------------------------
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3])
+@pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
+def test_the_outputs_are_the_formulas(activation, depth):
+    network, names = network_of(activation, depth)
+    parameters, X = draw_parameters(depth, 2), torch.from_numpy(draw_rows(7))
+    before = {name: p.clone() for name, p in parameters.items()}
+    rows = X.clone()
+    outputs = network.forward(parameters, X)
+    assert [len(H) for H in outputs] == [N_FEATURES, *HIDDEN[:depth], 2]
+    torch.testing.assert_close(outputs[-1].mT, naive_outputs(parameters, X, names))
+    # Neither the rows nor the parameters are written to.
+    assert torch.equal(X, rows)
+    assert all(torch.equal(parameters[name], before[name]) for name in before)
+
+
+@pytest.mark.parametrize("weighted", [True, False])
+@pytest.mark.parametrize("loss", sorted(NETWORK_LOSSES))
+@pytest.mark.parametrize("depth", [1, 2, 3])
+@pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
+def test_the_gradient_equals_autograd(activation, depth, loss, weighted):
+    network, names = network_of(activation, depth)
+    function, naive, n_outputs = NETWORK_LOSSES[loss]
+    parameters = draw_parameters(depth, n_outputs)
+    X, T = torch.from_numpy(draw_rows(7)), draw_targets(loss, 7)
+    weights = torch.from_numpy(draw_weights(7)) if weighted else None
+    value, gradient = value_and_gradient(network, function, parameters, X, T, weights)
+
+    tracked = {name: p.clone().requires_grad_() for name, p in parameters.items()}
+    losses = naive(T, naive_outputs(tracked, X, names))
+    expected = (losses if weights is None else weights * losses).sum() / 7
+    expected.backward()
+    torch.testing.assert_close(value, expected.detach(), rtol=1e-12, atol=1e-12)
+    assert gradient.keys() == parameters.keys()
+    for name, tensor in gradient.items():
+        torch.testing.assert_close(
+            tensor, tracked[name].grad, rtol=1e-10, atol=1e-12, msg=name
+        )
+
+
+@pytest.mark.parametrize("loss", sorted(NETWORK_LOSSES))
+@pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
+def test_gradcheck(activation, loss):
+    """The gradient against finite differences of our own value."""
+    network, _ = network_of(activation, 3)
+    function, _, n_outputs = NETWORK_LOSSES[loss]
+    start = draw_parameters(3, n_outputs, scale=0.7)
+    X, T = torch.from_numpy(draw_rows(4)), draw_targets(loss, 4)
+    weights = torch.from_numpy(draw_weights(4))
+
+    class Ours(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, *tensors):
+            parameters = dict(zip(start, (t.detach() for t in tensors), strict=True))
+            value, gradient = value_and_gradient(
+                network, function, parameters, X, T, weights
+            )
+            ctx.gradient = [gradient[name] for name in start]
+            return value
+
+        @staticmethod
+        def backward(ctx, outer):
+            return tuple(outer * tensor for tensor in ctx.gradient)
+
+    tracked = [p.clone().requires_grad_() for p in start.values()]
+    assert torch.autograd.gradcheck(Ours.apply, tracked)
+
+
+@pytest.mark.parametrize("loss", sorted(NETWORK_LOSSES))
+def test_weights_are_repetitions(loss):
+    network, _ = network_of("sigmoid", 2)
+    function, _, n_outputs = NETWORK_LOSSES[loss]
+    parameters = draw_parameters(2, n_outputs)
+    X, T = torch.from_numpy(draw_rows(6)), draw_targets(loss, 6)
+    counts = torch.tensor([0, 1, 2, 3, 1, 2])
+    weights = counts * 6 / counts.sum()  # of mean 1
+    weighted = value_and_gradient(network, function, parameters, X, T, weights.double())
+    repeated = value_and_gradient(
+        network,
+        function,
+        parameters,
+        X.repeat_interleave(counts, 0),
+        T.repeat_interleave(counts, 0),
+    )
+    torch.testing.assert_close(weighted, repeated, rtol=1e-6, atol=1e-8)
+
+
+def test_widest_is_the_largest_number_of_columns():
+    assert widest(draw_parameters(2, 2)) == 6
+    assert widest(draw_parameters(1, 9)) == 9
+
+
+def test_the_fresh_output_layer_is_uniform_and_the_seeds():
+    def draw(seed):
+        return initial_output(30, 70, torch.Generator().manual_seed(seed))
+
+    layer, again, other = draw(1), draw(1), draw(2)
+    bound = (6 / 100) ** 0.5
+    assert layer["coefs"].shape == (30, 70)
+    assert 0.99 * bound < layer["coefs"].abs().max() <= bound
+    assert float(layer["coefs"].std()) == pytest.approx(bound / 3**0.5, rel=0.03)
+    assert torch.equal(layer["intercepts"], torch.zeros(30, dtype=torch.float64))
+    assert torch.equal(layer["coefs"], again["coefs"])
+    assert not torch.equal(layer["coefs"], other["coefs"])
+
+
+# ---- the softmax loss -----------------------------------------------------------
+
+
+def test_log_softmax_is_torchs_cross_entropy():
+    Z = torch.from_numpy(np.random.default_rng(0).normal(size=(9, 4))).requires_grad_()
+    y = torch.arange(9) % 4
+    T = torch.eye(4, dtype=torch.float64)[y]
+    expected = functional.cross_entropy(Z, y, reduction="none")
+    torch.testing.assert_close(LOG_SOFTMAX.value(T, Z), expected)
+    (slope,) = torch.autograd.grad(expected.sum(), Z)
+    # Written over Z where it stands, a transposed view in the training step.
+    columns = Z.detach().mT.contiguous()
+    result = LOG_SOFTMAX.gradient_in_place(T, columns.mT)
+    assert result.data_ptr() == columns.data_ptr()
+    torch.testing.assert_close(columns.mT, slope)
+    torch.testing.assert_close(
+        LOG_SOFTMAX.output(Z.detach()), functional.softmax(Z.detach(), 1)
+    )
+
+
+@pytest.mark.parametrize(
+    ("dtype", "size"),
+    [
+        (torch.float32, 1e3),
+        (torch.float32, 1e30),
+        (torch.float64, 1e3),
+        (torch.float64, 1e300),
+    ],
+)
+def test_huge_logits_do_not_overflow(dtype, size):
+    Z = size * torch.tensor([[1, 0, -1], [0, 1, -1], [1, 1, 1]], dtype=dtype)
+    T = torch.eye(3, dtype=dtype)[[0, 2, 1]]
+    values = LOG_SOFTMAX.value(T, Z)
+    expected = functional.cross_entropy(Z, T.argmax(1), reduction="none")
+    assert values.isfinite().all()
+    torch.testing.assert_close(values, expected)
+    torch.testing.assert_close(values[0], torch.zeros((), dtype=dtype))
+    torch.testing.assert_close(values[1], torch.tensor(2 * size, dtype=dtype))
+    torch.testing.assert_close(LOG_SOFTMAX.output(Z).sum(1), torch.ones(3, dtype=dtype))
+    slopes = LOG_SOFTMAX.gradient_in_place(T, Z)
+    torch.testing.assert_close(
+        slopes,
+        torch.tensor([[0, 0, 0], [0, 1, -1], [1, -2, 1]], dtype=dtype).div_(
+            torch.tensor([[1], [1], [3]], dtype=dtype)
+        ),
+    )
+
+
+# ---- steps and epochs -----------------------------------------------------------
+
+
+@pytest.mark.parametrize("weighted", [True, False])
+@pytest.mark.parametrize("loss", sorted(NETWORK_LOSSES))
+@pytest.mark.parametrize("solver", sorted(SOLVERS))
+@pytest.mark.parametrize("activation", ["sigmoid", "softplus", "relu"])
+def test_fifty_steps_equal_autograd_and_torchs_optimizers(
+    activation, solver, loss, weighted
+):
+    """The same trajectory, to rounding, as a graph and torch.optim give."""
+    _, naive, n_outputs = NETWORK_LOSSES[loss]
+    _, names = network_of(activation, 2)
+    X, T = draw_rows(18), draw_targets(loss, 18)
+    weights = draw_weights(18) if weighted else None
+    start = draw_parameters(2, n_outputs, scale=0.3)
+    learner = learner_of(
+        loss,
+        rows_of(X, weights),
+        T,
+        parameters={name: p.clone() for name, p in start.items()},
+        solver=solver,
+        activation=activation,
+    )
+    training = training_of(learner)
+    for _ in range(10):
+        training.run_epoch()
+    assert training.step == 50
+
+    tracked = {name: p.clone().requires_grad_() for name, p in start.items()}
+    optimizer = OPTIMIZERS[solver](list(tracked.values()))
+    generator = torch.Generator().manual_seed(7)
+    rows = torch.from_numpy(X)
+    every_weight = torch.ones(18) if weights is None else torch.from_numpy(weights)
+    for _ in range(10):
+        total = 0.0
+        for index in torch.randperm(18, generator=generator).split(4):
+            optimizer.zero_grad()
+            H = rows[index]
+            for k, name in enumerate(names):
+                a = H @ tracked[f"coefs.{k}"].T + tracked[f"intercepts.{k}"]
+                H = oracles.ACTIVATIONS[name](a)
+            Z = H @ tracked["coefs.2"].T + tracked["intercepts.2"]
+            value = (every_weight[index] * naive(T[index], Z)).sum() / len(index)
+            value.backward()
+            total += float(value.detach()) * len(index) / 18
+            optimizer.step()
+    assert training.loss_curve[-1] == pytest.approx(total, rel=1e-9)
+    for name, parameter in learner.parameters.items():
+        torch.testing.assert_close(
+            parameter, tracked[name].detach(), rtol=1e-8, atol=1e-10, msg=name
+        )
+
+
+def test_sparse_rows_and_a_part_of_the_rows_take_the_same_steps():
+    X, T = draw_rows(12), draw_targets("log_softmax", 12)
+    X[X < 0.3] = 0.0
+    part = np.array([1, 2, 4, 7, 9, 10, 11])
+    weights = draw_weights(12)
+    ways = [
+        (rows_of(X[part], weights[part]), T[part]),
+        (rows_of(X, weights, subset=part), T[part]),
+        (rows_of(sparse.csr_array(X), weights, subset=part), T[part]),
+    ]
+    ends = []
+    for rows, targets in ways:
+        learner = learner_of("log_softmax", rows, targets)
+        training = training_of(learner)
+        for _ in range(3):
+            training.run_epoch()
+        ends.append(learner.parameters)
+    for other in ends[1:]:
+        for name, parameter in ends[0].items():
+            torch.testing.assert_close(other[name], parameter, rtol=1e-12, atol=0)
+
+
+def test_single_precision_follows_double():
+    X, T = draw_rows(12), draw_targets("squared_error", 12)
+    ends = []
+    for dtype in (torch.float64, torch.float32):
+        numpy_dtype = "f8" if dtype == torch.float64 else "f4"
+        learner = learner_of(
+            "squared_error",
+            rows_of(X, dtype=numpy_dtype),
+            T.to(dtype),
+            parameters={name: p.to(dtype) for name, p in draw_parameters(2, 2).items()},
+        )
+        training = training_of(learner)
+        for _ in range(5):
+            training.run_epoch()
+        ends.append(learner.parameters)
+    for name, parameter in ends[1].items():
+        assert parameter.dtype == torch.float32
+        torch.testing.assert_close(
+            parameter.double(), ends[0][name], rtol=1e-4, atol=1e-5
+        )
+
+
+@pytest.mark.parametrize("weighted", [True, False])
+def test_held_out_error_is_the_weighted_mean_whatever_the_chunks(weighted, monkeypatch):
+    X, T = draw_rows(11), draw_targets("squared_error", 11)
+    weights = draw_weights(11) if weighted else None
+    subset = np.array([0, 3, 4, 5, 8, 9, 10])
+    validation = rows_of(X, weights, subset=subset), T[subset]
+    learner = learner_of(
+        "squared_error", rows_of(X), T, validation=validation, activation="relu"
+    )
+    Z = naive_outputs(learner.parameters, torch.from_numpy(X), ["relu", "tanh"])
+    errors = ((Z - T) ** 2).sum(1).numpy()[subset]
+    expected = np.average(errors, weights=None if weights is None else weights[subset])
+    assert learner.held_out() == pytest.approx(expected, rel=1e-12)
+    # The widest matrix has six columns: three rows at a time.
+    monkeypatch.setattr(arrays, "CHUNK_ELEMENTS", 18)
+    assert [len(part) for _, part in validation[0].chunks(6)] == [3, 3, 1]
+    assert learner.held_out() == pytest.approx(expected, rel=1e-12)
+    assert learner_of("squared_error", rows_of(X), T).held_out() is None
+
+
+def test_the_best_epoch_on_held_out_data_is_kept():
+    X, T = draw_rows(30), draw_targets("log_softmax", 30)
+    validation = rows_of(X[20:]), T[20:]
+    learner = learner_of("log_softmax", rows_of(X[:20]), T[:20], validation=validation)
+    training = training_of(learner)
+    seen = []
+    for _ in range(40):
+        training.run_epoch()
+        seen.append({name: p.clone() for name, p in learner.parameters.items()})
+    best = int(np.argmin(training.validation_curve))
+    assert best < 39
+    assert training.kept_epoch == best + 1
+    for name, parameter in training.kept.items():
+        assert torch.equal(parameter, seen[best][name])
+
+
+def test_an_interrupt_keeps_the_last_epoch():
+    X, T = draw_rows(18), draw_targets("cross_entropy", 18)
+    learner = learner_of("cross_entropy", rows_of(X), T)
+    training = training_of(learner)
+    for _ in range(3):
+        training.run_epoch()
+    whole = {name: p.clone() for name, p in learner.parameters.items()}
+    update, steps = learner.solver.update, []
+
+    def interrupted(gradient, rate):
+        steps.append(1)
+        if len(steps) == 3:
+            raise KeyboardInterrupt
+        update(gradient, rate)
+
+    learner.solver.update = interrupted
+    with pytest.raises(KeyboardInterrupt):
+        training.run_epoch()
+    assert training.kept_epoch == len(training.loss_curve) == 3
+    for name, parameter in training.kept.items():
+        assert torch.equal(parameter, whole[name])
+    assert not torch.equal(learner.parameters["coefs.0"], whole["coefs.0"])
+
+
+def test_a_training_that_leaves_the_finite_numbers_says_so():
+    X, T = draw_rows(18), draw_targets("squared_error", 18)
+    learner = learner_of(
+        "squared_error", rows_of(X), T, activation="identity", solver="sgd"
+    )
+    training = training_of(learner)
+    training.rate = constant_rate(1e200)
+    training.run_epoch()
+    assert not training.is_finite
+    assert training.kept == {}
