@@ -1432,8 +1432,7 @@ def test_unfitted(make, X):
 @pytest.mark.parametrize("kind", ["contractive", "preprocessed", "frozen"])
 def test_another_number_of_features_is_refused(kind, make, X):
     model = make(ENCODERS[kind](X)).fit(X, np.arange(40) % 2)
-    name = type(model).__name__
-    with pytest.raises(ValueError, match=rf"7 features, but .* is expecting 8"):
+    with pytest.raises(ValueError, match=r"7 features, but .* is expecting 8"):
         model.predict(X[:, :7])
 
 
