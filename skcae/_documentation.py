@@ -152,7 +152,7 @@ _STOPPING_OF_FINE_TUNING = r"""
         Number of epochs that `tol` looks back.
 """
 
-_SOLVER_OF_FINE_TUNING = _SOLVER.replace("float, default=0.02", "float, default=0.002")
+_SOLVER_OF_FINE_TUNING = _SOLVER.replace("float, default=0.02", "float, default=0.005")
 
 PARTS = {
     "n_components": _N_COMPONENTS,

@@ -98,18 +98,20 @@ class FineTunedClassifier(ClassifierMixin, BaseFineTuned):
     Examples
     --------
     >>> from sklearn.datasets import load_digits
+    >>> from sklearn.model_selection import train_test_split
     >>> from skcae import ContractiveAutoencoder, FineTunedClassifier
     >>> X, y = load_digits(return_X_y=True)
+    >>> X_train, X_test, y_train, y_test = train_test_split(X / 16, y, random_state=0)
     >>> encoder = ContractiveAutoencoder(64, max_iter=20, tol=0.1, random_state=0)
     >>> classifier = FineTunedClassifier(
-    ...     encoder, max_iter=30, tol=0.1, random_state=0
+    ...     encoder, max_iter=40, tol=0.1, random_state=0
     ... )
-    >>> classifier.fit(X[:1200] / 16, y[:1200]).score(X[1200:] / 16, y[1200:]) > 0.9
+    >>> classifier.fit(X_train, y_train).score(X_test, y_test) > 0.9
     True
     """
 
     class_weight: Any = None
-    learning_rate: float = 0.002
+    learning_rate: float = 0.005
     max_iter: int = 100
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
@@ -287,7 +289,7 @@ class FineTunedRegressor(RegressorMixin, BaseFineTuned):
     True
     """
 
-    learning_rate: float = 0.002
+    learning_rate: float = 0.005
     max_iter: int = 100
 
     def predict(self, X: Any) -> np.ndarray:
