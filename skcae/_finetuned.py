@@ -14,7 +14,7 @@ from torch import Tensor
 
 from skcae._core.arrays import Array
 from skcae._documentation import documented
-from skcae._tuning import BaseFineTuned, LabelledData
+from skcae._tuning import BaseFineTuned
 from skcae._validation import (
     check_can_be_split,
     check_class_weights,
@@ -192,11 +192,13 @@ class FineTunedClassifier(ClassifierMixin, BaseFineTuned):
         y = known_labels(scratch, y, scratch.classes_)
         return y, indicators(y, scratch.classes_)
 
-    def _fine_tuning_weights(self, data: LabelledData) -> Array | None:
+    def _fine_tuning_weights(
+        self, y: Array, sample_weight: Array | None
+    ) -> Array | None:
         if self.class_weight is None:
-            return data.sample_weight
-        weights = check_class_weights(compute_sample_weight(self.class_weight, data.y))
-        return weights if data.sample_weight is None else weights * data.sample_weight
+            return sample_weight
+        weights = check_class_weights(compute_sample_weight(self.class_weight, y))
+        return weights if sample_weight is None else weights * sample_weight
 
     def _hold_out(
         self, rows: Array, y: Array, generator: torch.Generator

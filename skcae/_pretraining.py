@@ -15,8 +15,6 @@ from sklearn.utils._metadata_requests import _routing_enabled
 from sklearn.utils.metadata_routing import process_routing
 from sklearn.utils.validation import _num_samples, has_fit_parameter
 
-from skcae._validation import check_same_kind
-
 
 def fit_encoder(
     owner: Any,
@@ -62,9 +60,23 @@ def _propagated(task: CallbackContext, encoder: Any) -> Iterator[None]:
             yield
 
 
-def join_rows(X: Any, X_unlabeled: Any) -> Any:
+def rows_of_pretraining(
+    X: Any, y: Any, sample_weight: Any, X_unlabeled: Any
+) -> tuple[Any, Any, Any]:
+    """Return X, y and weights with the rows that have no label.
+
+    Those have no weight of their own and get 1. Where they are, there is no y.
+    """
+    if X_unlabeled is None:
+        return X, y, sample_weight
+    if sample_weight is not None:
+        ones = np.ones(_num_samples(X_unlabeled))
+        sample_weight = np.concatenate([sample_weight, ones])
+    return joined(X, X_unlabeled), None, sample_weight
+
+
+def joined(X: Any, X_unlabeled: Any) -> Any:
     """Put the rows of two matrices, or of two frames, under each other."""
-    check_same_kind(X, X_unlabeled)
     if sparse.issparse(X) or sparse.issparse(X_unlabeled):
         return sparse.vstack([X, X_unlabeled], format="csr")
     if hasattr(X, "iloc"):
@@ -72,10 +84,3 @@ def join_rows(X: Any, X_unlabeled: Any) -> Any:
     if hasattr(X, "vstack"):  # polars
         return X.vstack(X_unlabeled)
     return np.concatenate([X, X_unlabeled])
-
-
-def join_weights(sample_weight: Any, X_unlabeled: Any) -> Any:
-    """Give rows without labels, which have no weight of their own, a weight of 1."""
-    if sample_weight is None or X_unlabeled is None:
-        return sample_weight
-    return np.concatenate([sample_weight, np.ones(_num_samples(X_unlabeled))])

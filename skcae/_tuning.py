@@ -1,12 +1,14 @@
 """Fine-tuning: from an encoder's weights and labelled data to a trained network."""
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, _fit_context, clone
+from sklearn.callback._callback_context import CallbackContext
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils import get_tags
 from sklearn.utils._param_validation import HasMethods
@@ -29,13 +31,13 @@ from skcae._core.arrays import (
     working_dtype,
 )
 from skcae._core.layers import Parameters
-from skcae._core.network import Network, NetworkLearner, initial_output, widest
-from skcae._core.threads import fitting_threads
+from skcae._core.network import NetworkLearner
 from skcae._core.training import Training
 from skcae._encoders import EncodingLayer, encoding_layers, features_of, split_steps
 from skcae._epochs import EpochFitMixin, draw_seed, present_rows
+from skcae._networks import initial_network, network_of, outputs_of
 from skcae._parameters import TrainingParameters
-from skcae._pretraining import fit_encoder, join_rows, join_weights
+from skcae._pretraining import fit_encoder, rows_of_pretraining
 from skcae._progress import epoch_progress
 from skcae._state import adopt
 from skcae._validation import (
@@ -45,12 +47,12 @@ from skcae._validation import (
     check_n_features,
     check_n_labels,
     check_n_outputs,
+    check_same_kind,
     check_weights,
     check_X,
     naming,
     normalized,
 )
-from skcae.activations import ACTIVATIONS
 from skcae.losses import Loss
 
 
@@ -66,14 +68,42 @@ class LabelledData:
         The labels or values, as they were passed.
     targets : ndarray of shape (n_samples, n_outputs)
         What the outputs are compared with.
-    sample_weight : ndarray of shape (n_samples,) or None
-        The user's weights.
     """
 
     X: Any
     y: Array
     targets: Array
-    sample_weight: Array | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a fit is going to do, settled before anything is fitted.
+
+    Parameters
+    ----------
+    attributes : dict
+        The fitted attributes that are known already.
+    data : LabelledData
+        The labelled rows.
+    weights : ndarray of shape (n_samples,) or None
+        Their weights in fine-tuning.
+    train : ndarray of int or slice
+        Which of them to fine-tune on.
+    held_out : LabelledData or None
+        The user's held-out data.
+    test : ndarray of int or None
+        Or which of the labelled rows are held out.
+    generator : torch.Generator
+        The only source of randomness of fine-tuning.
+    """
+
+    attributes: dict[str, Any]
+    data: LabelledData
+    weights: Array | None
+    train: Array | slice
+    held_out: LabelledData | None
+    test: Array | None
+    generator: torch.Generator
 
 
 @dataclass(frozen=True)
@@ -132,9 +162,11 @@ class BaseFineTuned(
         """Validate held-out y, and return it with the targets."""
         raise NotImplementedError
 
-    def _fine_tuning_weights(self, data: LabelledData) -> Array | None:
-        """Return the weights of fine-tuning."""
-        return data.sample_weight
+    def _fine_tuning_weights(
+        self, y: Array, sample_weight: Array | None
+    ) -> Array | None:
+        """Return the weights of the rows in fine-tuning."""
+        return sample_weight
 
     def _hold_out(
         self, rows: Array, y: Array, generator: torch.Generator
@@ -204,16 +236,7 @@ class BaseFineTuned(
         ConvergenceWarning
             If `max_iter` ends fine-tuning while its objective was still falling.
         """
-        scratch = copy.copy(self)
-        data = self._check_labelled(scratch, X, y, sample_weight)
-        everything = X
-        if X_unlabeled is not None:
-            with naming("X_unlabeled"):
-                self._check_rows(scratch, X_unlabeled)
-            everything = join_rows(X, X_unlabeled)
-        held_out = self._check_held_out(scratch, X_val, y_val)
-        if held_out is not None:
-            check_n_outputs(data.targets, held_out.targets)
+        plan = self._plan(X, y, sample_weight, X_unlabeled, X_val, y_val)
         call = {"estimator": self, "X": X, "y": y}
         if sample_weight is not None:
             call["metadata"] = {"sample_weight": sample_weight}
@@ -221,21 +244,44 @@ class BaseFineTuned(
             context = self._init_callback_context(max_subtasks=2)
             context.call_on_fit_task_begin(**call)
             encoder = clone(self.encoder)
-            fit_encoder(
-                self,
-                encoder,
-                everything,
-                y if X_unlabeled is None else None,
-                join_weights(data.sample_weight, X_unlabeled),
-                context,
-            )
-            model, training = self._start(scratch, encoder, data, held_out)
-            task = context.subcontext("fine-tuning", max_subtasks=self.max_iter)
-            task.call_on_fit_task_begin(**call)
-            self._train(training, model, call, task, log)
-            task.call_on_fit_task_end(**call, reconstruction_attributes={})
+            rows = rows_of_pretraining(X, y, sample_weight, X_unlabeled)
+            fit_encoder(self, encoder, *rows, context)
+            self._fine_tune(plan, encoder, call, context, log)
             context.call_on_fit_task_end(**call, reconstruction_attributes={})
         return self
+
+    def _plan(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        X_unlabeled: Any,
+        X_val: Any,
+        y_val: Any,
+    ) -> Plan:
+        """Validate everything, and settle which rows are for what."""
+        scratch = copy.copy(self)
+        data = self._check_labelled(scratch, X, y)
+        weights = self._fine_tuning_weights(
+            data.y, check_weights(sample_weight, data.X)
+        )
+        if X_unlabeled is not None:
+            with naming("X_unlabeled"):
+                self._check_rows(scratch, X_unlabeled)
+            check_same_kind(X, X_unlabeled)
+        held_out = self._check_held_out(scratch, data, X_val, y_val)
+        generator = make_generator(draw_seed(self.random_state))
+        train, test = present_rows(weights), None
+        if self.early_stopping and held_out is None:
+            rows = np.arange(len(data.y))[train]
+            train, test = self._hold_out(rows, data.y, generator)
+        known = vars(scratch)
+        attributes = {
+            name: known[name]
+            for name in (*COLUMN_ATTRIBUTES, "classes_")
+            if name in known
+        }
+        return Plan(attributes, data, weights, train, held_out, test, generator)
 
     def _check_rows(self, scratch: Any, X: Any, *, reset: bool = False) -> Any:
         """Validate X as far as the preprocessing, if there is any, does not do it."""
@@ -246,16 +292,14 @@ class BaseFineTuned(
             check_columns(encoders[0], X)
         return check_X(scratch, X, reset=reset)
 
-    def _check_labelled(
-        self, scratch: Any, X: Any, y: Any, sample_weight: Any
-    ) -> LabelledData:
+    def _check_labelled(self, scratch: Any, X: Any, y: Any) -> LabelledData:
         X = self._check_rows(scratch, X, reset=True)
         y, targets = self._targets(scratch, y)
         check_n_labels(X, y)
-        return LabelledData(X, y, targets, check_weights(sample_weight, X))
+        return LabelledData(X, y, targets)
 
     def _check_held_out(
-        self, scratch: Any, X_val: Any, y_val: Any
+        self, scratch: Any, data: LabelledData, X_val: Any, y_val: Any
     ) -> LabelledData | None:
         check_held_out_labels(self.early_stopping, X_val, y_val)
         if X_val is None:
@@ -264,62 +308,54 @@ class BaseFineTuned(
             X_val = self._check_rows(scratch, X_val)
             y_val, targets = self._held_out_targets(scratch, y_val)
             check_consistent_length(X_val, y_val)
+        check_n_outputs(data.targets, targets)
         return LabelledData(X_val, y_val, targets)
 
-    def _start(
+    # ---- fine-tuning ------------------------------------------------------------
+
+    def _fine_tune(
         self,
-        scratch: Any,
+        plan: Plan,
         encoder: Any,
-        data: LabelledData,
-        held_out: LabelledData | None,
-    ) -> tuple[PretrainedModel, Training]:
-        """Set up fine-tuning from the fitted encoder."""
+        call: dict[str, Any],
+        context: CallbackContext,
+        log: Callable[..., None],
+    ) -> None:
+        """Train the network that starts at the fitted encoder, and become it."""
         steps, encoders = split_steps(encoder)
         layers = encoding_layers(encoders)
-        known = vars(scratch)
-        attributes = {
-            name: known[name]
-            for name in (*COLUMN_ATTRIBUTES, "classes_")
-            if name in known
-        }
-        model = PretrainedModel({**attributes, "encoder_": encoder}, layers)
+        model = PretrainedModel({**plan.attributes, "encoder_": encoder}, layers)
+        learner = self._learner(plan, steps, layers)
+        rate = self._schedule(len(learner.rows))
+        training = self._training(learner, rate, plan.generator)
+        task = context.subcontext("fine-tuning", max_subtasks=self.max_iter)
+        task.call_on_fit_task_begin(**call)
+        self._train(training, model, call, task, log)
+        task.call_on_fit_task_end(**call, reconstruction_attributes={})
+
+    def _learner(
+        self, plan: Plan, steps: list[Any], layers: list[EncodingLayer]
+    ) -> NetworkLearner:
+        """Set up what learns, from the rows as the first layer takes them."""
+        data, held_out = plan.data, plan.held_out
         X = features_of(steps, data.X) if steps else data.X
         check_n_features(X, layers[0].weights.shape[1])
-        generator = make_generator(draw_seed(self.random_state))
-        weights = self._fine_tuning_weights(data)
-        train, validation = present_rows(weights), None
         dtype = working_dtype(X.dtype)
         device = resolve_device(self.device, dtype)
 
-        def selected(X: Any, targets: Array, *subset: Any) -> tuple[Rows, Tensor]:
-            of_subset = normalized(weights, *subset) if subset else None
-            return rows_and_targets(X, targets, of_subset, dtype, device, *subset)
+        def selected(subset: Array | slice) -> tuple[Rows, Tensor]:
+            weights = normalized(plan.weights, subset)
+            rows = Rows(X, weights, dtype=dtype, device=device, subset=subset)
+            return rows, to_tensor(data.targets[subset], dtype, device)
 
+        validation = None if plan.test is None else selected(plan.test)
         if held_out is not None:
             X_val = features_of(steps, held_out.X) if steps else held_out.X
-            validation = selected(X_val, held_out.targets)
-        elif self.early_stopping:
-            train, test = self._hold_out(
-                np.arange(len(data.y))[train], data.y, generator
-            )
-            validation = selected(X, data.targets, test)
-        rows, targets = selected(X, data.targets, train)
-        learner = self._learner(layers, rows, targets, validation, generator)
-        rate = self._schedule(len(rows))
-        return model, self._training(learner, rate, generator)
-
-    def _learner(
-        self,
-        layers: list[EncodingLayer],
-        rows: Rows,
-        targets: Tensor,
-        validation: tuple[Rows, Tensor] | None,
-        generator: torch.Generator,
-    ) -> NetworkLearner:
+            rows_val = Rows(X_val, dtype=dtype, device=device)
+            validation = rows_val, to_tensor(held_out.targets, dtype, device)
+        rows, targets = selected(plan.train)
         n_outputs = targets.shape[1]
-        parameters = initial_network(
-            layers, n_outputs, generator, rows.dtype, rows.device
-        )
+        parameters = initial_network(layers, n_outputs, plan.generator, dtype, device)
         return NetworkLearner(
             network_of([layer.activation for layer in layers]),
             self._loss(n_outputs),
@@ -370,20 +406,10 @@ class BaseFineTuned(
         check_is_fitted(self)
         steps, _ = split_steps(self.encoder_)
         X = features_of(steps, X) if steps else check_X(self, X)
-        dtype = working_dtype(X.dtype)
-        device = resolve_device_or_cpu(self.device, dtype)
-        parameters = network_parameters(
-            [W.T for W in self.coefs_], self.intercepts_, dtype, device
+        device = resolve_device_or_cpu(self.device, working_dtype(X.dtype))
+        return outputs_of(
+            self._fitted_activations, self.coefs_, self.intercepts_, X, device
         )
-        network = network_of(self._fitted_activations)
-        n_multiplications = max(W.size for W in self.coefs_)
-        result = np.empty((X.shape[0], self.coefs_[-1].shape[1]), dtype)
-        for part, rows in Rows(X, dtype=dtype, device=device).chunks(
-            widest(parameters)
-        ):
-            with fitting_threads(len(rows) * n_multiplications):
-                result[part] = to_array(network.forward(parameters, rows)[-1]).T
-        return result
 
     def get_metadata_routing(self) -> MetadataRouter:
         """Say which metadata goes where.
@@ -403,55 +429,3 @@ class BaseFineTuned(
         tags.input_tags.sparse = encoder_tags.sparse
         tags.input_tags.allow_nan = encoder_tags.allow_nan
         return tags
-
-
-def rows_and_targets(
-    X: Any,
-    targets: Array,
-    weights: Array | None,
-    dtype: np.dtype[Any],
-    device: torch.device,
-    subset: Array | slice = slice(None),
-) -> tuple[Rows, Tensor]:
-    """Return some of the rows and their targets, in this precision."""
-    rows = Rows(X, weights, dtype=dtype, device=device, subset=subset)
-    return rows, to_tensor(targets[subset], dtype, device)
-
-
-def network_of(activations: list[str]) -> Network:
-    """Return a network with these hidden layers."""
-    return Network(tuple(ACTIVATIONS[name] for name in activations))
-
-
-def network_parameters(
-    weights: list[Array],
-    intercepts: list[Array],
-    dtype: np.dtype[Any],
-    device: torch.device,
-) -> Parameters:
-    """Return the parameters of a network as tensors, to be read only."""
-    return {
-        **{f"coefs.{k}": to_tensor(W, dtype, device) for k, W in enumerate(weights)},
-        **{
-            f"intercepts.{k}": to_tensor(b, dtype, device)
-            for k, b in enumerate(intercepts)
-        },
-    }
-
-
-def initial_network(
-    layers: list[EncodingLayer],
-    n_outputs: int,
-    generator: torch.Generator,
-    dtype: np.dtype[Any],
-    device: torch.device,
-) -> Parameters:
-    """Copy the encoder's layers and draw a fresh output layer."""
-    n_inputs = layers[-1].weights.shape[0]
-    output = initial_output(n_outputs, n_inputs, generator)
-    weights = [layer.weights for layer in layers] + [to_array(output["coefs"])]
-    intercepts = [layer.intercept for layer in layers] + [
-        to_array(output["intercepts"])
-    ]
-    shared = network_parameters(weights, intercepts, dtype, device)
-    return {name: tensor.clone() for name, tensor in shared.items()}

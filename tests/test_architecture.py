@@ -32,6 +32,7 @@ FLOORS = [
     ["skcae._autoencoder", "skcae._contractive", "skcae._denoising"],
     ["skcae._stacked"],
     ["skcae._encoders", "skcae._pretraining"],
+    ["skcae._networks"],
     ["skcae._tuning"],
     ["skcae._finetuned"],
     ["skcae.inspection"],

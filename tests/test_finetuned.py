@@ -509,9 +509,10 @@ def test_memory_mapped_data_gives_the_same_model_uncopied(
     matrices = []
     make = BaseFineTuned._learner
 
-    def spy(self, layers, rows, *others):
-        matrices.append(rows.matrix)
-        return make(self, layers, rows, *others)
+    def spy(self, *how):
+        learner = make(self, *how)
+        matrices.append(learner.rows.matrix)
+        return learner
 
     monkeypatch.setattr(BaseFineTuned, "_learner", spy)
     for how in ({}, {"early_stopping": True}):
@@ -951,9 +952,10 @@ def test_early_stopping_holds_out_a_fraction(weighted, make, X, weights, monkeyp
     seen = []
     inner = BaseFineTuned._learner
 
-    def spy(self, layers, rows, targets, validation, *others):
-        seen.append((rows.subset, validation[0].subset))
-        return inner(self, layers, rows, targets, validation, *others)
+    def spy(self, *how):
+        learner = inner(self, *how)
+        seen.append((learner.rows.subset, learner.validation[0].subset))
+        return learner
 
     monkeypatch.setattr(BaseFineTuned, "_learner", spy)
     target = np.repeat([0, 1, 2, 3], [16, 12, 8, 4])
@@ -1771,3 +1773,18 @@ def test_every_parameter_is_documented(cls):
             shown = repr(parameter.default).replace("'", '"').replace("0.001", "1e-3")
             assert line.endswith(f"default={shown}"), line
     assert "%(" not in cls.__doc__
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"class_weight": {"no": -1, "yes": 1}},
+        {"early_stopping": True, "validation_fraction": 0.001},
+    ],
+    ids=str,
+)
+def test_what_fine_tuning_cannot_do_is_refused_before_pre_training(wrong, X, two):
+    recorder = Recorder()
+    with pytest.raises(ValueError, match=r"class_weight|early_stopping"):
+        classifier(**wrong).set_callbacks(recorder).fit(X, two)
+    assert recorder.begun == []

@@ -1,0 +1,74 @@
+"""A network between an encoder's layers, torch's parameters and NumPy attributes."""
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from skcae._core.arrays import Array, Rows, to_array, to_tensor, working_dtype
+from skcae._core.layers import Parameters
+from skcae._core.network import Network, initial_output, widest
+from skcae._core.threads import fitting_threads
+from skcae._encoders import EncodingLayer
+from skcae.activations import ACTIVATIONS
+
+
+def network_of(activations: list[str]) -> Network:
+    """Return a network with these hidden layers."""
+    return Network(tuple(ACTIVATIONS[name] for name in activations))
+
+
+def network_parameters(
+    weights: list[Array],
+    intercepts: list[Array],
+    dtype: np.dtype[Any],
+    device: torch.device,
+) -> Parameters:
+    """Return the parameters of a network as tensors, to be read only."""
+    return {
+        **{f"coefs.{k}": to_tensor(W, dtype, device) for k, W in enumerate(weights)},
+        **{
+            f"intercepts.{k}": to_tensor(b, dtype, device)
+            for k, b in enumerate(intercepts)
+        },
+    }
+
+
+def initial_network(
+    layers: list[EncodingLayer],
+    n_outputs: int,
+    generator: torch.Generator,
+    dtype: np.dtype[Any],
+    device: torch.device,
+) -> Parameters:
+    """Copy the encoder's layers and draw a fresh output layer."""
+    n_inputs = layers[-1].weights.shape[0]
+    output = initial_output(n_outputs, n_inputs, generator)
+    weights = [layer.weights for layer in layers] + [to_array(output["coefs"])]
+    intercepts = [layer.intercept for layer in layers] + [
+        to_array(output["intercepts"])
+    ]
+    shared = network_parameters(weights, intercepts, dtype, device)
+    return {name: tensor.clone() for name, tensor in shared.items()}
+
+
+def outputs_of(
+    activations: list[str],
+    coefs: list[Array],
+    intercepts: list[Array],
+    X: Any,
+    device: torch.device,
+) -> Array:
+    """Return a fitted network's linear outputs for each row, (n, n_outputs).
+
+    `coefs` are of shape (inputs, outputs), as scikit-learn's networks have them.
+    """
+    dtype = working_dtype(X.dtype)
+    network = network_of(activations)
+    parameters = network_parameters([W.T for W in coefs], intercepts, dtype, device)
+    n_multiplications = max(W.size for W in coefs)
+    result = np.empty((X.shape[0], coefs[-1].shape[1]), dtype)
+    for part, rows in Rows(X, dtype=dtype, device=device).chunks(widest(parameters)):
+        with fitting_threads(len(rows) * n_multiplications):
+            result[part] = to_array(network.forward(parameters, rows)[-1]).T
+    return result
