@@ -13,7 +13,7 @@ from sklearn.base import (
     TransformerMixin,
 )
 from sklearn.utils._param_validation import Interval
-from sklearn.utils.validation import check_array, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from skcae._core.arrays import (
@@ -27,7 +27,7 @@ from skcae._core.layers import Parameters, pre_activations, pre_outputs
 from skcae._core.threads import fitting_threads
 from skcae._fitting import AutoencoderFitMixin
 from skcae._parameters import LayerParameters
-from skcae._validation import check_weights, check_X
+from skcae._validation import check_codes, check_weights, check_X
 from skcae.activations import ACTIVATIONS
 from skcae.losses import LOSSES
 
@@ -141,12 +141,7 @@ class BaseAutoencoder(
             If X has another number of columns than `n_components`.
         """
         check_is_fitted(self)
-        H = check_array(X, dtype=(np.float64, np.float32))
-        if H.shape[1] != self._n_features_out:
-            raise ValueError(
-                f"X has {H.shape[1]} columns, but the codes of this "
-                f"{type(self).__name__} have {self._n_features_out}."
-            )
+        H = check_codes(self, X)
         return self._map_rows(H, self._decode, self.n_features_in_)
 
     def score_samples(self, X: Any) -> np.ndarray:

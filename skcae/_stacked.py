@@ -25,6 +25,7 @@ from skcae._progress import epoch_progress
 from skcae._state import adopt
 from skcae._validation import (
     CheckedData,
+    check_codes,
     check_codes_can_be_reconstructed,
     check_data,
     check_held_out_arguments,
@@ -95,7 +96,10 @@ class StackedCAE(
     The first layer draws from `random_state` what a single estimator would draw, and
     the others go on from there.
 
-    The codes of one layer at a time are kept in memory.
+    `max_iter` and `tol` are for each layer by itself. With `warm_start` every layer
+    goes on; sizes added at the end of `hidden_layer_sizes` make new layers on top.
+
+    In memory are the codes that a layer is trained on, not those below them.
 
     References
     ----------
@@ -168,7 +172,9 @@ class StackedCAE(
             estimator is then what it was before.
         KeyboardInterrupt
             If the fit is interrupted. The estimator is then the stack of the layers
-            trained so far, the last of them as `ContractiveAutoencoder` leaves it.
+            trained so far, the last of them as `ContractiveAutoencoder` leaves it, and
+            with `warm_start` the earlier ones above them; before the first epoch it is
+            what it was before.
 
         Warns
         -----
@@ -236,7 +242,7 @@ class StackedCAE(
             If X has another number of columns than the last layer has units.
         """
         check_is_fitted(self)
-        X_original: np.ndarray = decode(self.estimators_, X)
+        X_original: np.ndarray = decode(self.estimators_, check_codes(self, X))
         return X_original
 
     def score_samples(self, X: Any) -> np.ndarray:
@@ -351,6 +357,9 @@ class StackedCAE(
                     task.call_on_fit_task_begin(**call)
                     try:
                         fit_layer(layer, data, held_out, call["y"])
+                    except ValueError as error:
+                        number = f"Layer {len(fitted) + 1} of {len(layers)}"
+                        raise ValueError(f"{number}: {error}") from error
                     finally:
                         if getattr(layer, "n_iter_", 0) > n_before:
                             fitted.append(layer)
@@ -363,7 +372,8 @@ class StackedCAE(
                     break
         except KeyboardInterrupt:
             if fitted:
-                adopt(self, stack_attributes(fitted, columns))
+                above = self.estimators_[len(fitted) :] if data.goes_on else []
+                adopt(self, stack_attributes([*fitted, *above], columns))
             raise
         adopt(self, stack_attributes(fitted, columns))
 

@@ -15,6 +15,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import (
     _check_sample_weight,
     _num_samples,
+    check_array,
     column_or_1d,
     validate_data,
 )
@@ -71,6 +72,17 @@ def check_X(estimator: Any, X: Any, *, reset: bool = False) -> Any:
         X = X.copy()
         X.sum_duplicates()
     return X
+
+
+def check_codes(estimator: Any, X: Any) -> Array:
+    """Validate codes to be decoded: as many columns as the estimator gives."""
+    H: Array = check_array(X, dtype=(np.float64, np.float32))
+    if H.shape[1] != estimator._n_features_out:
+        raise ValueError(
+            f"X has {H.shape[1]} columns, but the codes of this "
+            f"{type(estimator).__name__} have {estimator._n_features_out}."
+        )
+    return H
 
 
 @contextmanager
@@ -213,7 +225,7 @@ def check_stack(
     sizes: Sequence[int], **strengths: Any
 ) -> list[tuple[int, dict[str, Any]]]:
     """Return the size of each layer of a stack, and its strengths by name."""
-    layers = [] if np.ndim(sizes) == 0 else list(sizes)
+    layers = list(sizes) if np.iterable(sizes) else []
     are_counts = all(isinstance(n, Integral) and n > 0 for n in layers)
     if not layers or not are_counts:
         raise ValueError(
@@ -232,7 +244,7 @@ def check_stack(
 
 def spread_over_layers(name: str, value: Any, n_layers: int) -> list[float]:
     """Return one number for each layer."""
-    values = [value] * n_layers if np.ndim(value) == 0 else list(value)
+    values = list(value) if np.iterable(value) else [value] * n_layers
     are_strengths = all(
         isinstance(v, Real) and 0 <= float(v) < math.inf for v in values
     )

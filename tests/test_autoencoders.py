@@ -11,7 +11,7 @@ import pandas as pd
 import polars as pl
 import pytest
 import torch
-from numpy.testing import assert_allclose, assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal, assert_equal
 from scipy import sparse
 from scipy.linalg import subspace_angles
 from sklearn.base import clone
@@ -858,10 +858,10 @@ def test_a_device_may_be_a_torch_device(small, unit_data):
 
 def test_global_random_states_are_left_alone(small, unit_data):
     for seed in (0, None):
-        np_state = np.random.get_state()[1].copy()  # noqa: NPY002
+        np_state = np.random.get_state(legacy=False)  # noqa: NPY002
         torch_state = torch.get_rng_state()
         small(random_state=seed, early_stopping=True).fit(unit_data)
-        assert_array_equal(np.random.get_state()[1], np_state)  # noqa: NPY002
+        assert_equal(np.random.get_state(legacy=False), np_state)  # noqa: NPY002
         assert torch.equal(torch.get_rng_state(), torch_state)
 
 

@@ -13,7 +13,7 @@ import pandas as pd
 import polars as pl
 import pytest
 import torch
-from numpy.testing import assert_allclose, assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal, assert_equal
 from scipy import sparse
 from sklearn import config_context
 from sklearn.base import clone, is_classifier, is_regressor
@@ -31,7 +31,12 @@ from sklearn.impute import SimpleImputer
 from sklearn.model_selection import GridSearchCV
 from sklearn.neural_network import BernoulliRBM
 from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import MaxAbsScaler, OneHotEncoder, StandardScaler
+from sklearn.preprocessing import (
+    FunctionTransformer,
+    MaxAbsScaler,
+    OneHotEncoder,
+    StandardScaler,
+)
 from sklearn.svm import LinearSVC
 from sklearn.utils import compute_sample_weight, estimator_checks
 from sklearn.utils.estimator_checks import parametrize_with_checks
@@ -753,6 +758,12 @@ def test_bad_class_weights_are_refused(class_weight, X, two):
         classifier(class_weight=class_weight).fit(X, two)
 
 
+def test_weights_that_together_leave_no_row_are_refused(X, two):
+    model = classifier(class_weight={"no": 0, "yes": 1})
+    with pytest.raises(ValueError, match="class_weight"):
+        model.fit(X, two, sample_weight=(two == "no").astype(float))
+
+
 # ---- metadata routing -----------------------------------------------------------
 
 
@@ -1373,11 +1384,11 @@ def test_seeds(make, X, two, values):
 @pytest.mark.parametrize("seed", [0, None])
 def test_global_random_states_are_left_alone(seed, make, X, two, values):
     target = two if make is classifier else values
-    np_state = np.random.get_state()[1].copy()  # noqa: NPY002
+    np_state = np.random.get_state(legacy=False)  # noqa: NPY002
     torch_state = torch.get_rng_state()
     encoder = contractive(random_state=seed)
     make(encoder, random_state=seed, early_stopping=True).fit(X, target)
-    assert_array_equal(np.random.get_state()[1], np_state)  # noqa: NPY002
+    assert_equal(np.random.get_state(legacy=False), np_state)  # noqa: NPY002
     assert torch.equal(torch.get_rng_state(), torch_state)
 
 
@@ -1435,6 +1446,15 @@ def test_unfitted(make, X):
 def test_another_number_of_features_is_refused(kind, make, X):
     model = make(ENCODERS[kind](X)).fit(X, np.arange(40) % 2)
     with pytest.raises(ValueError, match=r"7 features, but .* is expecting 8"):
+        model.predict(X[:, :7])
+
+
+@both
+def test_another_number_of_features_is_refused_whatever_comes_first(make, X):
+    """A first step that looks at nothing, too."""
+    model = make(make_pipeline(FunctionTransformer(), contractive()))
+    model.fit(X, np.arange(40) % 2)
+    with pytest.raises(ValueError, match=r"7 features|given 7"):
         model.predict(X[:, :7])
 
 
@@ -1722,11 +1742,22 @@ small_encoder = partial(ContractiveAutoencoder, 8, max_iter=10, random_state=0)
 ESTIMATORS = [
     FineTunedClassifier(small_encoder(), max_iter=30, learning_rate=0.02),
     FineTunedRegressor(small_encoder(), max_iter=30, learning_rate=0.05),
-    FineTunedClassifier(
-        make_pipeline(StandardScaler(), small_encoder()),
-        max_iter=30,
-        learning_rate=0.02,
-    ),
+]
+
+# Checks of what preprocessing, and not the estimator itself, validates.
+INPUT_CHECKS = [
+    estimator_checks.check_complex_data,
+    estimator_checks.check_dataframe_column_names_consistency,
+    estimator_checks.check_dtype_object,
+    estimator_checks.check_estimators_empty_data_messages,
+    estimator_checks.check_estimators_nan_inf,
+    estimator_checks.check_fit1d,
+    estimator_checks.check_fit2d_predict1d,
+    estimator_checks.check_n_features_in,
+    estimator_checks.check_n_features_in_after_fitting,
+    estimator_checks.check_requires_y_none,
+    estimator_checks.check_supervised_y_2d,
+    estimator_checks.check_supervised_y_no_nan,
 ]
 
 # Checks that scikit-learn runs on its own estimators but does not hand to others.
@@ -1753,10 +1784,18 @@ def test_check_estimator(estimator, check):
 
 
 @ignore_the_checks_own
-@pytest.mark.parametrize("estimator", ESTIMATORS[:2], ids=str)
+@pytest.mark.parametrize("estimator", ESTIMATORS, ids=str)
 @pytest.mark.parametrize("check", FURTHER_CHECKS, ids=lambda check: check.__name__)
 def test_further_checks(estimator, check):
     check(type(estimator).__name__, estimator)
+
+
+@ignore_the_checks_own
+@pytest.mark.parametrize("cls", [FineTunedClassifier, FineTunedRegressor])
+@pytest.mark.parametrize("check", INPUT_CHECKS, ids=lambda check: check.__name__)
+def test_checks_of_input_behind_preprocessing(check, cls):
+    encoder = make_pipeline(StandardScaler(), small_encoder())
+    check(cls.__name__, cls(encoder, max_iter=30, learning_rate=0.02))
 
 
 @pytest.mark.parametrize("cls", [FineTunedClassifier, FineTunedRegressor])

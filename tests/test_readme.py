@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+from sklearn.base import clone
 
 README = Path(__file__).parents[1] / "README.md"
 BLOCKS = re.findall(
@@ -15,6 +16,15 @@ def test_there_is_code_to_run():
     assert len(BLOCKS) >= 2
 
 
+def shortened(encoder):
+    """The parameters that make each of a model's trainings two epochs."""
+    return {
+        name: 2
+        for name in encoder.get_params()
+        if name.rpartition("__")[2] in ("max_iter", "n_iter")
+    }
+
+
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_the_code_runs_from_top_to_bottom():
     names = {}
@@ -22,6 +32,11 @@ def test_the_code_runs_from_top_to_bottom():
         exec(compile(block, "README.md", "exec"), names)
     assert names["model"].score(names["X_test"], names["y_test"]) > 0.95
     assert names["search"].best_params_["code__jacobian_penalty"] > 0
+    assert names["network"].score(names["X_test"] / 16, names["y_test"]) > 0.95
+    for encoder in names["models"].values():
+        few = clone(encoder).set_params(**shortened(encoder)).fit(names["X_train"] / 16)
+        assert few.transform(names["X_test"] / 16).shape[1] in (32, 64)
+        assert names["jacobian_norm"](few, names["X_test"][:5] / 16).min() > 0
 
 
 def test_the_commands_are_targets_of_the_makefile():

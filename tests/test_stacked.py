@@ -1538,3 +1538,30 @@ def test_check_estimator(estimator, check):
 @pytest.mark.parametrize("check", FURTHER_CHECKS, ids=lambda check: check.__name__)
 def test_further_checks(check):
     check("StackedCAE", CHECKED[0])
+
+
+def test_an_interrupted_warm_start_keeps_the_layers_above(unit_data, monkeypatch):
+    stack = small_stack(warm_start=True).fit(unit_data)
+    above = pickle.loads(pickle.dumps(stack.estimators_[1]))
+    steps, update = [], Adam.update
+
+    def interrupted(self, gradient, rate):
+        steps.append(rate)
+        if len(steps) == 3:
+            raise KeyboardInterrupt
+        update(self, gradient, rate)
+
+    monkeypatch.setattr(Adam, "update", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        stack.fit(unit_data)
+    assert [layer.n_iter_ for layer in stack.estimators_] == [
+        above.n_iter_ + 2,
+        above.n_iter_,
+    ]
+    assert_same_layer(stack.estimators_[1], above)
+    assert stack.transform(unit_data).shape == (40, 4)
+
+
+def test_divergence_names_the_layer(unit_data):
+    with pytest.raises(ValueError, match="Layer 1 of 2: Training diverged in epoch"):
+        small_stack(solver="sgd", learning_rate=1e30).fit(unit_data)
