@@ -141,7 +141,7 @@ _STOPPING_OF_FINE_TUNING = r"""
 
     early_stopping : bool, default=False
         Whether `tol` watches the error of held-out data instead, and the network of
-        the epoch that was best on it is kept. To stop in the first half of `max_iter`,
+        the epoch that was best on it, the last of several, is kept. To stop in the first half of `max_iter`,
         take the constant schedule.
 
     validation_fraction : float, default=0.1

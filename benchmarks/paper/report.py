@@ -210,8 +210,8 @@ model, in rungs of {steps} (pre-training of each layer + fine-tuning).
 The runs above have new seeds, and they alone have read the test rows."""
 
 
-def versions():
-    """Name what the numbers depend on."""
+def commit():
+    """Name the commit that runs."""
     out = subprocess.run(
         ["git", "describe", "--always", "--dirty"],
         capture_output=True,
@@ -219,8 +219,13 @@ def versions():
         cwd=Path(__file__).parent,
         check=False,
     )
+    return out.stdout.strip() or "unknown"
+
+
+def versions():
+    """Name what the numbers depend on."""
     return (
-        f"commit {out.stdout.strip() or 'unknown'}, "
+        f"commit {commit()}, "
         f"Python {platform.python_version()}, torch {torch.__version__}, "
         f"scikit-learn {sklearn.__version__}, NumPy {np.__version__}"
     )

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from data import load
 from models import encoder, solver_parameters
+from report import commit
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.frozen import FrozenEstimator
 from sklearn.svm import SVC, LinearSVC
@@ -100,6 +101,7 @@ class Results:
 
     def add(self, record):
         """Append a record at once, so that an interrupt loses none."""
+        record = {**record, "commit": commit()}
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(record, sort_keys=True) + "\n")
         self.by_key[record["key"]] = record

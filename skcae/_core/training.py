@@ -210,7 +210,8 @@ class Training:
             self.is_finite = self.is_finite and math.isfinite(held_out)
         self.loss_curve.append(value)
         self.completed_generator = order
-        is_best = held_out is None or held_out < best
+        # Of epochs with the same error the last: its rate is the lowest.
+        is_best = held_out is None or held_out <= best
         if self.keeps_epochs and self.is_finite and is_best:
             self._keep()
 
