@@ -141,8 +141,8 @@ _STOPPING_OF_FINE_TUNING = r"""
 
     early_stopping : bool, default=False
         Whether `tol` watches the error of held-out data instead, and the network of
-        the epoch that was best on it, the last of several, is kept. To stop in the first half of `max_iter`,
-        take the constant schedule.
+        the epoch that was best on it, the last of several, is kept. To stop in the
+        first half of `max_iter`, take the constant schedule.
 
     validation_fraction : float, default=0.1
         Fraction of the labelled rows to hold out for early stopping when `fit` gets no
@@ -151,6 +151,12 @@ _STOPPING_OF_FINE_TUNING = r"""
     n_iter_no_change : int, default=5
         Number of epochs that `tol` looks back.
 """
+
+_RUNNING_OF_FINE_TUNING = _RUNNING.replace(
+    "Determines the initial weights, the order of the rows and the held-out ones.",
+    "Determines the output layer's initial weights, the order of the rows and the\n"
+    "        held-out ones. The encoder has its own `random_state`.",
+)
 
 _SOLVER_OF_FINE_TUNING = _SOLVER.replace("float, default=0.02", "float, default=0.005")
 
@@ -161,6 +167,7 @@ PARTS = {
     "stopping": _STOPPING,
     "warm start": _WARM_START,
     "running": _RUNNING,
+    "running of fine-tuning": _RUNNING_OF_FINE_TUNING,
     "solver of fine-tuning": _SOLVER_OF_FINE_TUNING,
     "stopping of fine-tuning": _STOPPING_OF_FINE_TUNING,
     "attributes": _ATTRIBUTES,

@@ -180,7 +180,7 @@ class EpochFitMixin(TrainingParameters, CallbackSupportMixin):
             f"Training stopped at max_iter={self.max_iter}, but the objective did not "
             f"settle: the last {self.n_iter_no_change} epochs lowered it by more than "
             f"tol={self.tol:g} times that of the first. Increase max_iter, or raise "
-            "tol if the features are good enough."
+            "tol if the model is good enough."
         )
 
     def _check_finite(self, training: Training) -> None:
@@ -188,8 +188,8 @@ class EpochFitMixin(TrainingParameters, CallbackSupportMixin):
             raise ValueError(
                 f"Training diverged in epoch {len(training.loss_curve)} with "
                 f"learning_rate={self.learning_rate:g}: the objective is "
-                f"{training.loss_curve[-1]:g}. Try a smaller learning_rate, or put a "
-                "StandardScaler or MinMaxScaler before the autoencoder."
+                f"{training.loss_curve[-1]:g}. Try a smaller learning_rate, or scale "
+                "the data, as by a StandardScaler or MinMaxScaler in a pipeline."
             )
 
 

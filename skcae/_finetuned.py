@@ -8,8 +8,8 @@ import torch
 from scipy.special import expit, softmax
 from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.model_selection import train_test_split
-from sklearn.utils import compute_sample_weight
 from sklearn.utils._param_validation import StrOptions
+from sklearn.utils.class_weight import compute_class_weight
 from torch import Tensor
 
 from skcae._core.arrays import Array
@@ -47,13 +47,13 @@ class FineTunedClassifier(ClassifierMixin, BaseFineTuned):
     class_weight : dict, "balanced" or None, default=None
         Weights of the classes in fine-tuning, by which those of the samples are
         multiplied. "balanced" makes them inversely proportional to the classes'
-        frequencies.
+        frequencies, weighted by the samples' weights.
 
     %(solver of fine-tuning)s
 
     %(stopping of fine-tuning)s
 
-    %(running)s
+    %(running of fine-tuning)s
 
     Attributes
     ----------
@@ -73,8 +73,8 @@ class FineTunedClassifier(ClassifierMixin, BaseFineTuned):
         The mean loss of each epoch of fine-tuning, as its steps saw it.
 
     validation_error_curve_ : ndarray of shape (n_iter_,)
-        The share of the held-out data that is misclassified after each epoch. Only
-        with `early_stopping=True`.
+        The share of the held-out data that is misclassified after each epoch; of rows
+        held out from X it is weighted as they are. Only with `early_stopping=True`.
 
     n_iter_ : int
         Number of epochs of fine-tuning.
@@ -197,8 +197,14 @@ class FineTunedClassifier(ClassifierMixin, BaseFineTuned):
     ) -> Array | None:
         if self.class_weight is None:
             return sample_weight
-        weights = check_class_weights(compute_sample_weight(self.class_weight, y))
-        return weights if sample_weight is None else weights * sample_weight
+        classes, positions = np.unique(y, return_inverse=True)
+        of_classes = compute_class_weight(
+            self.class_weight, classes=classes, y=y, sample_weight=sample_weight
+        )
+        weights: Array = of_classes[positions]
+        if sample_weight is not None:
+            weights = weights * sample_weight
+        return check_class_weights(weights)
 
     def _hold_out(
         self, rows: Array, y: Array, generator: torch.Generator
@@ -242,7 +248,7 @@ class FineTunedRegressor(RegressorMixin, BaseFineTuned):
 
     %(stopping of fine-tuning)s
 
-    %(running)s
+    %(running of fine-tuning)s
 
     Attributes
     ----------
@@ -259,8 +265,8 @@ class FineTunedRegressor(RegressorMixin, BaseFineTuned):
         The mean loss of each epoch of fine-tuning, as its steps saw it.
 
     validation_error_curve_ : ndarray of shape (n_iter_,)
-        The mean squared error of the held-out data after each epoch. Only with
-        `early_stopping=True`.
+        The mean squared error of the held-out data after each epoch; of rows held out
+        from X it is weighted as they are. Only with `early_stopping=True`.
 
     n_iter_ : int
         Number of epochs of fine-tuning.

@@ -85,8 +85,8 @@ class Plan:
         The fitted attributes that are known already.
     data : LabelledData
         The labelled rows.
-    weights : ndarray of shape (n_samples,) or None
-        Their weights in fine-tuning.
+    sample_weight, weights : ndarray of shape (n_samples,) or None
+        Their weights in pre-training, and in fine-tuning.
     train : ndarray of int or slice
         Which of them to fine-tune on.
     held_out : LabelledData or None
@@ -99,6 +99,7 @@ class Plan:
 
     attributes: dict[str, Any]
     data: LabelledData
+    sample_weight: Array | None
     weights: Array | None
     train: Array | slice
     held_out: LabelledData | None
@@ -244,7 +245,7 @@ class BaseFineTuned(
             context = self._init_callback_context(max_subtasks=2)
             context.call_on_fit_task_begin(**call)
             encoder = clone(self.encoder)
-            rows = rows_of_pretraining(X, y, sample_weight, X_unlabeled)
+            rows = rows_of_pretraining(X, y, plan.sample_weight, X_unlabeled)
             fit_encoder(self, encoder, *rows, context)
             self._fine_tune(plan, encoder, call, context, log)
             context.call_on_fit_task_end(**call, reconstruction_attributes={})
@@ -262,9 +263,8 @@ class BaseFineTuned(
         """Validate everything, and settle which rows are for what."""
         scratch = copy.copy(self)
         data = self._check_labelled(scratch, X, y)
-        weights = self._fine_tuning_weights(
-            data.y, check_weights(sample_weight, data.X)
-        )
+        sample_weight = check_weights(sample_weight, data.X)
+        weights = self._fine_tuning_weights(data.y, sample_weight)
         if X_unlabeled is not None:
             with naming("X_unlabeled"):
                 self._check_rows(scratch, X_unlabeled)
@@ -281,7 +281,9 @@ class BaseFineTuned(
             for name in (*COLUMN_ATTRIBUTES, "classes_")
             if name in known
         }
-        return Plan(attributes, data, weights, train, held_out, test, generator)
+        return Plan(
+            attributes, data, sample_weight, weights, train, held_out, test, generator
+        )
 
     def _check_rows(self, scratch: Any, X: Any, *, reset: bool = False) -> Any:
         """Validate X as far as the preprocessing, if there is any, does not do it."""
@@ -406,6 +408,7 @@ class BaseFineTuned(
         check_is_fitted(self)
         steps, _ = split_steps(self.encoder_)
         X = features_of(steps, X) if steps else check_X(self, X)
+        check_n_features(X, self.coefs_[0].shape[0])
         device = resolve_device_or_cpu(self.device, working_dtype(X.dtype))
         return outputs_of(
             self._fitted_activations, self.coefs_, self.intercepts_, X, device
@@ -425,7 +428,9 @@ class BaseFineTuned(
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        encoder_tags = get_tags(self.encoder).input_tags
-        tags.input_tags.sparse = encoder_tags.sparse
-        tags.input_tags.allow_nan = encoder_tags.allow_nan
+        # What is no estimator is refused by `fit`, not here.
+        if hasattr(self.encoder, "fit") and not isinstance(self.encoder, type):
+            encoder_tags = get_tags(self.encoder).input_tags
+            tags.input_tags.sparse = encoder_tags.sparse
+            tags.input_tags.allow_nan = encoder_tags.allow_nan
         return tags

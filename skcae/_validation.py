@@ -364,8 +364,8 @@ def check_class_weights(weights: Array) -> Array:
     """Refuse class weights that leave nothing, or less, to learn from."""
     if weights.min() < 0 or not weights.any():
         raise ValueError(
-            "class_weight must not be negative, nor 0 for all classes in y, but the "
-            f"weights of the rows range from {weights.min():g} to {weights.max():g}."
+            "class_weight, times sample_weight, must not be negative, nor 0 for all "
+            f"rows, but it ranges from {weights.min():g} to {weights.max():g}."
         )
     return weights
 
