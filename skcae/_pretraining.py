@@ -3,7 +3,7 @@
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import numpy as np
@@ -28,7 +28,7 @@ def fit_encoder(
     if isinstance(encoder, FrozenEstimator):
         return
     task = context.subcontext(task_name="pre-training")
-    with _propagated(task, encoder):
+    with _propagated(owner, task, encoder):
         task.call_on_fit_task_begin(estimator=owner, X=X, y=y)
         encoder.fit(X, y, **_weights_for(owner, encoder, sample_weight))
         task.call_on_fit_task_end(estimator=owner, X=X, y=y)
@@ -52,12 +52,15 @@ def _weights_for(owner: Any, encoder: Any, sample_weight: Any) -> dict[str, Any]
 
 
 @contextmanager
-def _propagated(task: CallbackContext, encoder: Any) -> Iterator[None]:
+def _propagated(owner: Any, task: CallbackContext, encoder: Any) -> Iterator[None]:
     """Let callbacks reach the encoder; one that has none is no cause for a warning."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "The estimator .* does not support callbacks")
-        with task.propagate_callback_context(encoder):
-            yield
+    with ExitStack() as stack:
+        # Filters are the whole process's: they are left alone where there is no need.
+        if getattr(owner, "_skl_callbacks", []):
+            stack.enter_context(warnings.catch_warnings())
+            warnings.filterwarnings("ignore", "The estimator .* does not support call")
+        stack.enter_context(task.propagate_callback_context(encoder))
+        yield
 
 
 def rows_of_pretraining(
