@@ -220,3 +220,13 @@ def draw_seed(random_state: Any) -> int:
     if random_state is None:
         return int(np.random.SeedSequence().generate_state(1)[0])
     return int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
+
+
+def described_call(
+    estimator: Any, X: Any, y: Any, sample_weight: Any
+) -> dict[str, Any]:
+    """Describe a call of `fit` as callbacks are told of it."""
+    call = {"estimator": estimator, "X": X, "y": y}
+    if sample_weight is not None:
+        call["metadata"] = {"sample_weight": sample_weight}
+    return call

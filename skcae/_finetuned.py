@@ -197,13 +197,13 @@ class FineTunedClassifier(ClassifierMixin, BaseFineTuned):
     ) -> Array | None:
         if self.class_weight is None:
             return sample_weight
-        classes, positions = np.unique(y, return_inverse=True)
-        of_classes = compute_class_weight(
-            self.class_weight, classes=classes, y=y, sample_weight=sample_weight
-        )
-        weights: Array = of_classes[positions]
-        if sample_weight is not None:
-            weights = weights * sample_weight
+        weights = np.ones(len(y)) if sample_weight is None else sample_weight.copy()
+        # A class of which no row counts has no frequency.
+        rows = weights > 0 if self.class_weight == "balanced" else slice(None)
+        classes, positions = np.unique(y[rows], return_inverse=True)
+        weights[rows] *= compute_class_weight(
+            self.class_weight, classes=classes, y=y[rows], sample_weight=weights[rows]
+        )[positions]
         return check_class_weights(weights)
 
     def _hold_out(

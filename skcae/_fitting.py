@@ -18,7 +18,7 @@ from skcae._core.layers import Parameters, initial_parameters
 from skcae._core.objective import Objective
 from skcae._core.reconstruction import Corruption, ReconstructionLearner
 from skcae._core.training import Training, constant_rate, copy_of
-from skcae._epochs import draw_seed, present_rows
+from skcae._epochs import described_call, draw_seed, present_rows
 from skcae._progress import epoch_progress
 from skcae._state import FittedStateMixin
 from skcae._validation import (
@@ -143,9 +143,7 @@ class AutoencoderFitMixin(FittedStateMixin):
         goes_on = self.warm_start and hasattr(self, "components_")
         data = check_data(self, X, sample_weight, loss=self.loss, goes_on=goes_on)
         training = self._start_fit(data, X_val, sample_weight_val)
-        call = {"estimator": self, "X": X, "y": y}
-        if sample_weight is not None:
-            call["metadata"] = {"sample_weight": sample_weight}
+        call = described_call(self, X, y, sample_weight)
         with epoch_progress(self) as log:
             context = self._init_callback_context(max_subtasks=self.max_iter)
             context.call_on_fit_task_begin(**call)

@@ -1,6 +1,7 @@
 """Contractive autoencoders trained one on top of the other."""
 
 import copy
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import reduce
@@ -19,7 +20,7 @@ from skcae._base import EncoderMixin
 from skcae._contractive import ContractiveAutoencoder
 from skcae._core.arrays import row_slices
 from skcae._documentation import documented
-from skcae._epochs import draw_seed
+from skcae._epochs import described_call, draw_seed
 from skcae._parameters import STRENGTH, LayerParameters
 from skcae._progress import epoch_progress
 from skcae._state import adopt
@@ -189,9 +190,7 @@ class StackedCAE(
         held_out = None
         if X_val is not None:
             held_out = check_held_out_data(self, data, X_val, sample_weight_val)
-        call = {"estimator": self, "X": X, "y": y}
-        if sample_weight is not None:
-            call["metadata"] = {"sample_weight": sample_weight}
+        call = described_call(self, X, y, sample_weight)
         with epoch_progress(self) as log:
             context = self._init_callback_context(max_subtasks=len(layers))
             context.call_on_fit_task_begin(**call)
@@ -342,7 +341,7 @@ class StackedCAE(
         log: Callable[..., None],
     ) -> None:
         """Fit each layer on the codes of those below it, and become the stack."""
-        columns = data.columns
+        columns, goes_on = data.columns, data.goes_on
         fitted: list[ContractiveAutoencoder] = []
         try:
             for layer, seed in zip(layers, self._seeds(), strict=False):
@@ -370,12 +369,12 @@ class StackedCAE(
                     ),
                 ):
                     break
-        except KeyboardInterrupt:
-            if fitted:
-                above = self.estimators_[len(fitted) :] if data.goes_on else []
+        finally:
+            # After an interrupt too, or where a callback ended the fit: those above
+            # are then still the layers of the fit that this one went on from.
+            if fitted and not isinstance(sys.exception(), Exception):
+                above = self.estimators_[len(fitted) :] if goes_on else []
                 adopt(self, stack_attributes([*fitted, *above], columns))
-            raise
-        adopt(self, stack_attributes(fitted, columns))
 
 
 def fit_layer(

@@ -34,7 +34,7 @@ from skcae._core.layers import Parameters
 from skcae._core.network import NetworkLearner
 from skcae._core.training import Training
 from skcae._encoders import EncodingLayer, encoding_layers, features_of, split_steps
-from skcae._epochs import EpochFitMixin, draw_seed, present_rows
+from skcae._epochs import EpochFitMixin, described_call, draw_seed, present_rows
 from skcae._networks import initial_network, network_of, outputs_of
 from skcae._parameters import TrainingParameters
 from skcae._pretraining import fit_encoder, rows_of_pretraining
@@ -238,9 +238,7 @@ class BaseFineTuned(
             If `max_iter` ends fine-tuning while its objective was still falling.
         """
         plan = self._plan(X, y, sample_weight, X_unlabeled, X_val, y_val)
-        call = {"estimator": self, "X": X, "y": y}
-        if sample_weight is not None:
-            call["metadata"] = {"sample_weight": sample_weight}
+        call = described_call(self, X, y, sample_weight)
         with epoch_progress(self) as log:
             context = self._init_callback_context(max_subtasks=2)
             context.call_on_fit_task_begin(**call)
@@ -270,6 +268,7 @@ class BaseFineTuned(
                 self._check_rows(scratch, X_unlabeled)
             check_same_kind(X, X_unlabeled)
         held_out = self._check_held_out(scratch, data, X_val, y_val)
+        resolve_device(self.device, np.dtype(np.float32))
         generator = make_generator(draw_seed(self.random_state))
         train, test = present_rows(weights), None
         if self.early_stopping and held_out is None:

@@ -9,7 +9,6 @@ from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import (
@@ -20,10 +19,9 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
+from skcae._core.arrays import Array
 from skcae.activations import ACTIVATIONS
 from skcae.losses import LOSSES
-
-Array = NDArray[Any]
 
 # How far data may leave a loss's bounds before it is refused: MinMaxScaler itself
 # overshoots by a unit in the last place.
@@ -362,10 +360,10 @@ def check_n_features(X: Any, n_features: int) -> None:
 
 def check_class_weights(weights: Array) -> Array:
     """Refuse class weights that leave nothing, or less, to learn from."""
-    if weights.min() < 0 or not weights.any():
+    if not np.isfinite(weights).all() or weights.min() < 0 or not weights.any():
         raise ValueError(
-            "class_weight, times sample_weight, must not be negative, nor 0 for all "
-            f"rows, but it ranges from {weights.min():g} to {weights.max():g}."
+            "class_weight, times sample_weight, must be finite and not negative, nor 0 "
+            f"for all rows, but it ranges from {weights.min():g} to {weights.max():g}."
         )
     return weights
 

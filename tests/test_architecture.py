@@ -96,6 +96,12 @@ def test_nobody_inside_imports_inspection():
             )
 
 
+def test_datasets_know_nothing_of_the_rest():
+    for path in (PACKAGE / "datasets").glob("*.py"):
+        for name in imports(path):
+            assert not name.startswith("skcae") or name.startswith("skcae.datasets")
+
+
 @pytest.mark.parametrize(
     "module",
     [

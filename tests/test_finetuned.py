@@ -1824,12 +1824,26 @@ def test_every_parameter_is_documented(cls):
     "wrong",
     [
         {"class_weight": {"no": -1, "yes": 1}},
+        {"class_weight": {"no": np.inf, "yes": 1}},
         {"early_stopping": True, "validation_fraction": 0.001},
+        {"device": "nonsense"},
     ],
     ids=str,
 )
 def test_what_fine_tuning_cannot_do_is_refused_before_pre_training(wrong, X, two):
     recorder = Recorder()
-    with pytest.raises(ValueError, match=r"class_weight|early_stopping"):
+    with pytest.raises(ValueError, match=r"class_weight|early_stopping|device"):
         classifier(**wrong).set_callbacks(recorder).fit(X, two)
     assert recorder.begun == []
+
+
+def test_a_class_of_which_no_row_counts_has_no_balanced_weight(X, y):
+    weights = (y != "ash").astype(float)
+    model = classifier(class_weight="balanced").fit(X, y, sample_weight=weights)
+    by_class = compute_class_weight(
+        "balanced", classes=np.array(["birch", "cedar"]), y=y[y != "ash"]
+    )
+    by_hand = np.select([y == "birch", y == "cedar"], by_class, 0.0)
+    encoder = contractive().fit(X, sample_weight=weights)
+    alone = classifier(FrozenEstimator(encoder)).fit(X, y, sample_weight=by_hand)
+    assert_same_network(model, alone, rtol=1e-10)

@@ -34,6 +34,8 @@ def test_the_code_runs_from_top_to_bottom():
     assert names["search"].best_params_["code__jacobian_penalty"] > 0
     assert names["network"].score(names["X_test"] / 16, names["y_test"]) > 0.95
     for encoder in names["models"].values():
+        steps = [step for _, step in getattr(encoder, "steps", [])]
+        assert len({id(step) for step in steps}) == len(steps)
         few = clone(encoder).set_params(**shortened(encoder)).fit(names["X_train"] / 16)
         assert few.transform(names["X_test"] / 16).shape[1] in (32, 64)
         assert names["jacobian_norm"](few, names["X_test"][:5] / 16).min() > 0

@@ -153,20 +153,3 @@ def test_slices_cover_all_rows_within_bounded_memory(monkeypatch):
     parts = list(row_slices(33, 10))
     assert [part.stop - part.start for part in parts] == [10, 10, 10, 3]
     assert list(row_slices(2, 1000)) == [slice(0, 1), slice(1, 2)]
-
-
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
-@pytest.mark.parametrize("resident_part", [0.0, 0.5])
-@pytest.mark.parametrize("solver", ["adam", "sgd"])
-def test_a_fit_on_cuda_equals_one_on_the_processor(
-    solver, resident_part, digits, small, monkeypatch
-):
-    monkeypatch.setattr(arrays, "RESIDENT_PART", resident_part)
-    X, _ = digits
-    weights = np.linspace(0.5, 1.5, len(X))
-    on_cpu, on_cuda = (
-        small(device=device, solver=solver).fit(X, sample_weight=weights)
-        for device in ("cpu", "cuda")
-    )
-    np.testing.assert_allclose(on_cuda.components_, on_cpu.components_, rtol=1e-6)
-    np.testing.assert_allclose(on_cuda.transform(X), on_cpu.transform(X), rtol=1e-6)

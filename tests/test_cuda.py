@@ -1,0 +1,73 @@
+"""What is trained or measured on a CUDA device, beside the processor."""
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose
+from sklearn.frozen import FrozenEstimator
+
+from skcae import (
+    ContractiveAutoencoder,
+    DenoisingAutoencoder,
+    FineTunedClassifier,
+    StackedCAE,
+)
+from skcae._core import arrays
+from skcae.inspection import jacobian_norm, saturation
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+
+HOW = {"max_iter": 12, "tol": 0.5, "random_state": 0}
+
+
+@pytest.fixture(params=[0.0, 0.5], ids=["by the batch", "resident"])
+def resident_part(request, monkeypatch):
+    monkeypatch.setattr(arrays, "RESIDENT_PART", request.param)
+
+
+@pytest.mark.usefixtures("resident_part")
+@pytest.mark.parametrize("solver", ["adam", "sgd"])
+def test_a_fit_with_weights(solver, digits):
+    X, _ = digits
+    weights = np.linspace(0.5, 1.5, len(X))
+    how = {**HOW, "solver": solver, "learning_rate": 0.01}
+    on_cpu, on_cuda = (
+        ContractiveAutoencoder(6, device=device, **how).fit(X, sample_weight=weights)
+        for device in ("cpu", "cuda")
+    )
+    assert_allclose(on_cuda.components_, on_cpu.components_, rtol=1e-6)
+    assert_allclose(on_cuda.transform(X), on_cpu.transform(X), rtol=1e-6)
+
+
+@pytest.mark.usefixtures("resident_part")
+@pytest.mark.parametrize("corruption", ["gaussian", "masking"])
+def test_the_noise_is_the_processors(corruption, digits):
+    X, _ = digits
+    on_cpu, on_cuda = (
+        DenoisingAutoencoder(
+            6, corruption=corruption, early_stopping=True, device=device, **HOW
+        ).fit(X)
+        for device in ("cpu", "cuda")
+    )
+    assert_allclose(on_cuda.components_, on_cpu.components_, rtol=1e-5)
+
+
+@pytest.mark.usefixtures("resident_part")
+def test_stacks_and_networks(digits):
+    X, y = digits
+    stacks = [
+        StackedCAE((6, 5), device=device, **HOW).fit(X) for device in ("cpu", "cuda")
+    ]
+    assert_allclose(stacks[1].transform(X), stacks[0].transform(X), rtol=1e-5)
+    assert_allclose(stacks[1].score(X), stacks[0].score(X), rtol=1e-5)
+    for measure in (jacobian_norm, saturation):
+        assert_allclose(measure(stacks[1], X), measure(stacks[0], X), rtol=1e-5)
+    networks = [
+        FineTunedClassifier(
+            FrozenEstimator(stacks[0]), early_stopping=True, device=device, **HOW
+        ).fit(X, y, sample_weight=np.linspace(0.5, 1.5, len(X)))
+        for device in ("cpu", "cuda")
+    ]
+    assert_allclose(
+        networks[1].decision_function(X), networks[0].decision_function(X), rtol=1e-4
+    )
