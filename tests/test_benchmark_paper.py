@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from sklearn.utils import Bunch
 
 FOLDER = Path(__file__).parents[1] / "benchmarks" / "paper"
 MODULES = ["command", "data", "models", "report", "runs", "search", "table1", "table2"]
@@ -31,6 +32,7 @@ def test_the_whole_table_on_digits(paper, tmp_path, capsys):
     table1.main(command)
     assert "validation error" in capsys.readouterr().out
     text = (tmp_path / "table1_digits.md").read_text(encoding="utf-8")
+    assert str(tmp_path) not in text
     with (tmp_path / "table1_digits.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert {row["model"] for row in rows} == set(paper("models").TABLE_1)
@@ -64,6 +66,7 @@ def task(paper):
         data="digits",
         local_file=None,
         sizes=None,
+        checksum="",
         model="CAE",
         setting={
             "jacobian_penalty": 0.1,
@@ -123,18 +126,40 @@ def test_the_same_task_gives_the_same_numbers(paper, task):
     assert json.loads(json.dumps(one))["valid_error"] == one["valid_error"]
 
 
-def test_only_final_runs_read_the_test_rows(paper, task):
+def test_only_final_runs_read_the_test_rows(paper, task, monkeypatch):
     runs = paper("runs")
+    images = runs.load("digits")
+    blind = Bunch(**{**images, "X_test": None, "y_test": None})
+    monkeypatch.setattr(runs, "load", lambda *how: blind)
     assert "test_error" not in runs.run(task)
-    assert "test_error" in runs.run(runs.Task(**{**vars(task), "stage": "final"}))
+    final = runs.Task(**{**vars(task), "stage": "final"})
+    with pytest.raises(ValueError, match="Expected 2D array"):
+        runs.run(final)
+    monkeypatch.setattr(runs, "load", lambda *how: images)
+    assert "test_error" in runs.run(final)
 
 
 def test_every_model_has_as_many_trials_and_more_begin_with_the_same(paper):
     models = paper("models")
     for model in {*models.TABLE_1, *models.TABLE_2}:
-        few, more = models.draw_settings(model, 4), models.draw_settings(model, 9)
+        few, more = models.draw_settings(model, 4), models.draw_settings(model, 12)
         assert more[:4] == few
-        assert len({json.dumps(setting) for setting in more}) == 9
+        assert len({json.dumps(setting) for setting in more}) == 12
+        for line, values in models.grid_of(model).items():
+            # Evenly, but for what was drawn twice and left out.
+            counts = [sum(s[line] == value for s in more) for value in values]
+            assert max(counts) - min(counts) <= 3
+    with pytest.raises(ValueError, match="AE has only 16 settings"):
+        models.draw_settings("AE", 17)
+
+
+def test_layers_have_seeds_of_their_own(paper):
+    encoder = paper("models").encoder
+    for name in ("SAE-3", "DAE-b-3", "RBM-3"):
+        setting = dict(paper("models").draw_settings(name, 1)[0])
+        setting.pop("tuning")
+        layers = [step for _, step in encoder(name, setting, 8, 3, 1).steps]
+        assert len({layer.random_state for layer in layers}) == 3
 
 
 def test_rungs_halve_the_trials_and_double_the_epochs(paper):
@@ -149,6 +174,6 @@ def test_the_interval_is_the_papers(paper):
     # Table 2 of the paper: 2.48 ± 0.14 and 55.18 ± 0.44 of 50,000 rows.
     assert round(report.half_width(2.48, 50_000), 2) == 0.14
     assert round(report.half_width(55.18, 50_000), 2) == 0.44
-    assert report.verdict(1.14, 1.30, 10_000) == "agrees"
-    assert report.verdict(1.14, 1.50, 10_000) == "worse"
-    assert report.verdict(1.14, 0.90, 10_000) == "better"
+    assert report.verdict(1.14, 1.40, 10_000, 10_000) == "agrees"
+    assert report.verdict(1.14, 1.50, 10_000, 10_000) == "worse"
+    assert report.verdict(1.14, 0.80, 10_000, 10_000) == "better"

@@ -2,11 +2,13 @@
 
 import argparse
 import shlex
-import sys
 from pathlib import Path
 
 import report
+from data import checksum
+from models import PROTOCOL_VERSION, n_settings
 from runs import Task
+from search import rungs
 
 FOLDER = Path(__file__).parents[1] / "results" / "paper"
 
@@ -44,6 +46,7 @@ def task_of(args, data):
         data=data,
         local_file=args.local_file,
         sizes=args.sizes,
+        checksum=checksum(data, args.local_file, args.sizes),
         model="",
         setting={},
         n_components=args.n_components,
@@ -53,17 +56,38 @@ def task_of(args, data):
     )
 
 
-def searched(results, models):
-    """Return the records of the search for these models."""
+def searched(results, tasks, models):
+    """Return the records of the search that these tasks have in common."""
+    same = ("data", "checksum", "sizes", "n_components", "stage")
+    wanted = [{name: task.described[name] for name in same} for task in tasks]
     return [
         record
         for record in results.by_key.values()
-        if record["stage"] == "search" and record["model"] in models
+        if record["model"] in models
+        and record.get("protocol") == PROTOCOL_VERSION
+        and {name: _plain(record.get(name)) for name in same} in wanted
     ]
 
 
-def footer(script, arguments):
-    """Name the versions and the command."""
-    words = sys.argv[1:] if arguments is None else arguments
-    command = shlex.join(["python", f"benchmarks/paper/{script}.py", *words])
-    return f"{report.versions()}; `{command}`"
+def _plain(value):
+    """Turn JSON's list into the tuple that it was."""
+    return tuple(value) if isinstance(value, list) else value
+
+
+def search_text(args):
+    """Say how the settings were chosen."""
+    sizes = {model: n_settings(model) for model in args.models}
+    return report.search_text(args.trials, rungs(args.trials, args.epochs), sizes)
+
+
+def footer(script, args, records):
+    """Name the versions, and a command that gives the same."""
+    words = ["python", f"benchmarks/paper/{script}.py"]
+    for name, value in vars(args).items():
+        if name in ("results", "jobs", "quick") or value is None:
+            continue
+        if name == "local_file":
+            value = Path(value).name
+        values = value if isinstance(value, (list, tuple)) else [value]
+        words += [f"--{name.replace('_', '-')}", *map(str, values)]
+    return f"{report.versions(records)}; `{shlex.join(words)}`"

@@ -4,7 +4,9 @@ A setting is one value from each line of a grid. What all models share is search
 the same values.
 """
 
-import itertools
+import math
+import zlib
+from functools import partial
 
 import numpy as np
 from sklearn.neural_network import BernoulliRBM
@@ -19,11 +21,14 @@ from skcae import (
 
 # The protocol of the paper: cross-entropy, sigmoid units, tied weights.
 PROTOCOL = {"loss": "cross_entropy", "tol": 0.0, "learning_rate_schedule": "linear"}
+# To be raised when what a run does changes, so that its results are not taken for the
+# same as those of before.
+PROTOCOL_VERSION = 2
 
 # Solver and learning rate: Adam in batches of 100 rows, plain descent in batches of 20.
-PRE_TRAINING = {"training": ["adam 0.003", "adam 0.01", "sgd 0.1"]}
+PRE_TRAINING = {"training": ["adam 0.003", "adam 0.01", "sgd 0.03", "sgd 0.1"]}
 # The same of fine-tuning: both in batches of 100 rows, descent with momentum 0.9.
-FINE_TUNING = {"tuning": ["adam 0.001", "adam 0.003", "sgd 0.3"]}
+FINE_TUNING = {"tuning": ["adam 0.001", "adam 0.003", "adam 0.01", "sgd 0.3"]}
 
 LAMBDAS = [0.05, 0.1, 0.2, 0.3, 0.5]
 DECAYS = [1e-5, 1e-4, 3e-4, 1e-3, 3e-3]
@@ -65,22 +70,24 @@ def encoder(name, setting, n_components, n_epochs, seed):
     """Build the encoder of a model with this setting, not yet fitted."""
     kind, n_layers = (name[:-2], 3) if name.endswith("-3") else (name, 1)
     if kind == "RBM":
-        rbm = {**setting, "n_iter": n_epochs, "random_state": seed}
-        return stack(lambda: BernoulliRBM(n_components, **rbm), n_layers)
-    ours = {**PROTOCOL, **setting, "max_iter": n_epochs, "random_state": seed}
+        rbm = {**setting, "n_iter": n_epochs}
+        return stack(partial(BernoulliRBM, n_components, **rbm), n_layers, seed)
+    # No epoch is saved: a stall ends no training.
+    epochs = {"max_iter": n_epochs, "n_iter_no_change": n_epochs}
+    ours = {**PROTOCOL, **setting, **epochs}
     ours |= training_parameters(ours.pop("training"))
     if name.startswith("CAE-"):
-        return StackedCAE((n_components,) * int(name[-1]), **ours)
+        sizes = (n_components,) * int(name[-1])
+        return StackedCAE(sizes, random_state=seed, **ours)
     if kind.startswith("DAE"):
         ours["corruption"] = {"DAE-g": "gaussian", "DAE-b": "masking"}[kind]
-    return stack(lambda: CLASSES[kind](n_components, **ours), n_layers)
+    return stack(partial(CLASSES[kind], n_components, **ours), n_layers, seed)
 
 
-def stack(make, n_layers):
-    """Return one encoder, or a pipeline of several."""
-    if n_layers == 1:
-        return make()
-    return make_pipeline(*(make() for _ in range(n_layers)))
+def stack(make, n_layers, seed):
+    """Return one encoder, or a pipeline of several, each with a seed of its own."""
+    layers = [make(random_state=seed + 1000 * k) for k in range(n_layers)]
+    return layers[0] if n_layers == 1 else make_pipeline(*layers)
 
 
 def training_parameters(text):
@@ -97,15 +104,38 @@ def solver_parameters(text):
     return {"solver": solver, "learning_rate": float(rate)}
 
 
-def draw_settings(name, n_trials, seed=0):
-    """Draw different settings of a model from its grid, in an order of their own.
+def grid_of(name):
+    """Return the values that are searched for a model, by the line's name."""
+    return SVM_RBF if name == "SVM_rbf" else {**GRIDS[name], **FINE_TUNING}
 
-    More trials begin with the same ones, so that a search can be extended.
+
+def n_settings(name):
+    """Count the settings of a model's grid."""
+    return math.prod(len(values) for values in grid_of(name).values())
+
+
+def draw_settings(name, n_trials):
+    """Draw different settings of a model from its grid, evenly from each line.
+
+    Each line's values come in one random order after another, so that all of them are
+    tried as often, give or take one. More trials begin with the same ones.
     """
-    grid = SVM_RBF if name == "SVM_rbf" else {**GRIDS[name], **FINE_TUNING}
-    every = [
-        dict(zip(grid, values, strict=True))
-        for values in itertools.product(*grid.values())
-    ]
-    order = np.random.RandomState(seed).permutation(len(every))
-    return [every[k] for k in order[:n_trials]]
+    grid, drawn = grid_of(name), []
+    if n_trials > n_settings(name):
+        raise ValueError(f"{name} has only {n_settings(name)} settings to try.")
+    model = zlib.crc32(name.encode())
+    lines = {
+        line: shuffled(values, np.random.RandomState([model, number]))
+        for number, (line, values) in enumerate(grid.items())
+    }
+    while len(drawn) < n_trials:
+        setting = {line: next(values) for line, values in lines.items()}
+        if setting not in drawn:
+            drawn.append(setting)
+    return drawn
+
+
+def shuffled(values, random):
+    """Go through the values in one random order after another, for ever."""
+    while True:
+        yield from (values[k] for k in random.permutation(len(values)))

@@ -48,11 +48,12 @@ def half_width(error, n_test):
     return 100 * 1.96 * math.sqrt(p * (1 - p) / n_test)
 
 
-def verdict(paper, ours, n_test):
-    """Compare two errors in % by the interval of ours."""
+def verdict(paper, ours, n_test, n_test_paper):
+    """Say whether the intervals of two errors in % leave a difference."""
     if paper is None:
         return "not in the paper"
-    if abs(paper - ours) <= half_width(ours, n_test):
+    widths = half_width(paper, n_test_paper), half_width(ours, n_test)
+    if abs(paper - ours) <= math.hypot(*widths):
         return "agrees"
     return "better" if ours < paper else "worse"
 
@@ -69,6 +70,9 @@ def table_1(data, finals, n_test):
     rows = []
     for model, runs in by_model(finals).items():
         printed = paper.get(model, (None, None, None))
+        if any("failure" in run for run in runs):
+            rows.append([math.inf, model, shown(printed[0], ".2f"), *["diverged"] * 10])
+            continue
         error = mean(runs, "test_error")
         rows.append(
             [
@@ -76,7 +80,7 @@ def table_1(data, finals, n_test):
                 model,
                 shown(printed[0], ".2f"),
                 f"{100 * error:.2f} ± {half_width(100 * error, n_test):.2f}",
-                verdict(printed[0], 100 * error, n_test),
+                verdict(printed[0], 100 * error, n_test, 10_000),
                 " ".join(f"{100 * run['test_error']:.2f}" for run in runs),
                 f"{100 * np.mean([run['svm']['test_error'] for run in runs]):.2f}",
                 shown(printed[1], ".2e"),
@@ -114,10 +118,13 @@ def table_2(by_data, n_test):
             if model not in runs:
                 row.append(f"{printed:.2f} / not run")
                 continue
+            if any("failure" in run for run in runs[model]):
+                row.append(f"{printed:.2f} / diverged")
+                continue
             error = 100 * mean(runs[model], "test_error")
             row.append(
                 f"{printed:.2f} / {error:.2f} ± {half_width(error, n_test):.2f} "
-                f"({verdict(printed, error, n_test)})"
+                f"({verdict(printed, error, n_test, 50_000)})"
             )
         rows.append(row)
     return markdown(["set", *TABLE_2_COLUMNS], rows)
@@ -202,16 +209,24 @@ def mean(runs, name):
     return float(np.mean([run[name] for run in runs]))
 
 
-def search_text(n_trials, ladder):
-    """Say how settings were chosen, from (trials, epochs) of each rung."""
+def search_text(n_trials, ladder, sizes):
+    """Say how settings were chosen, from (trials, epochs) of each rung.
+
+    `sizes` gives the number of settings of each model's grid.
+    """
+    grids = ", ".join(f"{model} {size}" for model, size in sizes.items())
     steps = ", ".join(f"{n} with {a} + {b} epochs" for n, (a, b) in ladder)
     return f"""By validation error after fine-tuning, among {n_trials} trials for each
-model, in rungs of {steps} (pre-training of each layer + fine-tuning).
-The runs above have new seeds, and they alone have read the test rows."""
+model, drawn evenly from its grid (settings in all: {grids}),
+in rungs of {steps} (pre-training of each layer + fine-tuning).
+The runs above have new seeds, and they alone have read the test rows.
+
+"agrees" means: the difference is within the root of the summed squares of both 95 %
+half-widths."""
 
 
-def commit():
-    """Name the commit that runs."""
+def find_commit():
+    """Name the commit that is checked out."""
     out = subprocess.run(
         ["git", "describe", "--always", "--dirty"],
         capture_output=True,
@@ -222,10 +237,15 @@ def commit():
     return out.stdout.strip() or "unknown"
 
 
-def versions():
+# What runs is what was imported, whatever is checked out later.
+COMMIT = find_commit()
+
+
+def versions(records):
     """Name what the numbers depend on."""
+    commits = sorted({record["commit"] for record in records})
     return (
-        f"commit {commit()}, "
+        f"runs of commit {', '.join(commits)}; "
         f"Python {platform.python_version()}, torch {torch.__version__}, "
         f"scikit-learn {sklearn.__version__}, NumPy {np.__version__}"
     )

@@ -10,8 +10,8 @@ import joblib
 import numpy as np
 import torch
 from data import load
-from models import encoder, solver_parameters
-from report import commit
+from models import PROTOCOL_VERSION, encoder, solver_parameters
+from report import COMMIT
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.frozen import FrozenEstimator
 from sklearn.svm import SVC, LinearSVC
@@ -33,8 +33,8 @@ class Task:
 
     Parameters
     ----------
-    data, local_file, sizes
-        The data set, see `data.load`.
+    data, local_file, sizes, checksum
+        The data set, see `data.load` and `data.checksum`.
     model, setting
         See `models`.
     n_components : int
@@ -51,6 +51,7 @@ class Task:
     data: str
     local_file: str | None
     sizes: tuple[int, int, int] | None
+    checksum: str
     model: str
     setting: dict
     n_components: int
@@ -61,7 +62,7 @@ class Task:
     @property
     def described(self):
         """What tells this task from others, wherever the data's file is."""
-        described = asdict(self)
+        described = {**asdict(self), "protocol": PROTOCOL_VERSION}
         del described["local_file"]
         return described
 
@@ -101,7 +102,7 @@ class Results:
 
     def add(self, record):
         """Append a record at once, so that an interrupt loses none."""
-        record = {**record, "commit": commit()}
+        record = {**record, "commit": COMMIT}
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(record, sort_keys=True) + "\n")
         self.by_key[record["key"]] = record
@@ -159,14 +160,16 @@ def measure_network(task, images):
         FrozenEstimator(model),
         **tuning,
         max_iter=n_fine_tuning,
+        n_iter_no_change=n_fine_tuning,
         tol=0.0,
         early_stopping=True,
-        random_state=task.seed,
+        random_state=task.seed + 500,
     ).fit(images.X_train, images.y_train, X_val=images.X_valid, y_val=images.y_valid)
     errors = network.validation_error_curve_
     measured["valid_error"] = float(errors.min())
     measured["last_valid_error"] = float(errors[-1])
-    measured["best_epoch"] = int(errors.argmin()) + 1
+    # The last of several epochs with the lowest error, as it is kept.
+    measured["best_epoch"] = len(errors) - int(errors[::-1].argmin())
     measured["training_loss"] = float(network.loss_curve_[-1])
     if task.stage == "final":
         measured["test_error"] = 1 - network.score(images.X_test, images.y_test)

@@ -13,7 +13,7 @@ import report
 from data import load
 from models import TABLE_1
 from runs import Results
-from search import finals, rungs, search
+from search import finals, search
 
 DATA = ["mnist", "cifar-bw", "digits"]
 
@@ -23,11 +23,14 @@ def main(arguments=None):
     parser = command.parser(__doc__, TABLE_1)
     parser.add_argument("--data", default="mnist", choices=DATA)
     args = command.settle(parser.parse_args(arguments))
+    if args.data == "cifar-bw" and args.local_file is None:
+        parser.error("--data cifar-bw needs --local-file")
     task = command.task_of(args, args.data)
     name = f"table1_{args.data}"
     results = Results(args.results / f"{name}.jsonl")
     best = search(results, task, args.models, args.trials, args.jobs)
     tested = finals(results, task, best, range(1, args.seeds + 1), args.jobs)
+    trials = command.searched(results, [task], args.models)
     images = load(task.data, task.local_file, task.sizes)
     n_train, n_test = len(images.y_train), len(images.y_test)
     text = f"""# Table 1 on {args.data}
@@ -42,15 +45,15 @@ encoders' codes.
 
 ## What was chosen
 
-{report.search_text(args.trials, rungs(args.trials, args.epochs))}
+{command.search_text(args)}
 
 {report.chosen(tested)}
 
 ## All trials
 
-{report.trials(command.searched(results, args.models))}
+{report.trials(trials)}
 
-{command.footer("table1", arguments)}
+{command.footer("table1", args, [*tested, *trials])}
 """
     report.write(args.results, name, text, tested)
 

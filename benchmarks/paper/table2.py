@@ -12,14 +12,17 @@ import report
 from data import load
 from models import TABLE_2
 from runs import Results
-from search import finals, rungs, search
+from search import finals, search
 
 
 def main(arguments=None):
     """Search, train the best, and write the report."""
     parser = command.parser(__doc__, TABLE_2)
-    parser.add_argument("--sets", nargs="+", default=["basic", "rot", "rect"])
-    parser.add_argument("--choose-on", help="the set whose settings serve all")
+    sets = list(report.PAPER_2)
+    parser.add_argument("--sets", nargs="+", default=sets[:1], choices=sets)
+    parser.add_argument(
+        "--choose-on", choices=sets, help="the set whose settings serve all"
+    )
     args = command.settle(parser.parse_args(arguments))
     results = Results(args.results / "table2.jsonl")
     tested, n_test = {}, 0
@@ -30,6 +33,8 @@ def main(arguments=None):
         seeds = range(1, args.seeds + 1)
         tested[data] = finals(results, task, best, seeds, args.jobs)
         n_test = len(load(data, args.local_file, args.sizes).y_test)
+    searches = [command.task_of(args, args.choose_on or data) for data in args.sets]
+    trials = command.searched(results, searches, args.models)
     every = [record for records in tested.values() for record in records]
     chosen = "\n\n".join(
         f"### {data}\n\n{report.chosen(records)}" for data, records in tested.items()
@@ -45,16 +50,16 @@ columns, not the rows.
 
 ## What was chosen
 
-{report.search_text(args.trials, rungs(args.trials, args.epochs))}
+{command.search_text(args)}
 Chosen on {args.choose_on or "each set"}.
 
 {chosen}
 
 ## All trials
 
-{report.trials(command.searched(results, args.models))}
+{report.trials(trials)}
 
-{command.footer("table2", arguments)}
+{command.footer("table2", args, [*every, *trials])}
 """
     report.write(args.results, "table2", text, every)
 

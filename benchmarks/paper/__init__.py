@@ -1,1 +1,0 @@
-"""The tables of Rifai et al. (ICML 2011), run again."""
