@@ -99,8 +99,7 @@ def make_mnist_variation(
     Notes
     -----
     The photographs are files of scikit-learn, scikit-image and matplotlib that
-    ``pip install "skcae[datasets]"`` brings. A set of full size is generated within
-    half a minute and takes up to 50 MB on disk.
+    ``pip install "skcae[datasets]"`` brings. A set of full size takes up to 50 MB on disk.
 
     References
     ----------
