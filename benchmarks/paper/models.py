@@ -28,7 +28,7 @@ PROTOCOL_VERSION = 2
 # Solver and learning rate: Adam in batches of 100 rows, plain descent in batches of 20.
 PRE_TRAINING = {"training": ["adam 0.003", "adam 0.01", "sgd 0.03", "sgd 0.1"]}
 # The same of fine-tuning: both in batches of 100 rows, descent with momentum 0.9.
-FINE_TUNING = {"tuning": ["adam 0.001", "adam 0.003", "adam 0.01", "sgd 0.3"]}
+FINE_TUNING = {"tuning": ["adam 0.003", "adam 0.01", "adam 0.03", "sgd 0.3"]}
 
 LAMBDAS = [0.1, 0.2, 0.3, 0.5, 1.0]
 DECAYS = [1e-5, 1e-4, 3e-4, 1e-3, 3e-3]
