@@ -158,7 +158,7 @@ _RUNNING_OF_FINE_TUNING = _RUNNING.replace(
     "        held-out ones. The encoder has its own `random_state`.",
 )
 
-_SOLVER_OF_FINE_TUNING = _SOLVER.replace("float, default=0.02", "float, default=0.005")
+_SOLVER_OF_FINE_TUNING = _SOLVER.replace("float, default=0.02", "float, default=0.01")
 
 PARTS = {
     "n_components": _N_COMPONENTS,

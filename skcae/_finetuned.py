@@ -111,7 +111,7 @@ class FineTunedClassifier(ClassifierMixin, BaseFineTuned):
     """
 
     class_weight: Any = None
-    learning_rate: float = 0.005
+    learning_rate: float = 0.01
     max_iter: int = 100
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
@@ -297,7 +297,7 @@ class FineTunedRegressor(RegressorMixin, BaseFineTuned):
     True
     """
 
-    learning_rate: float = 0.005
+    learning_rate: float = 0.01
     max_iter: int = 100
 
     def predict(self, X: Any) -> np.ndarray:

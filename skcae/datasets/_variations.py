@@ -99,7 +99,8 @@ def make_mnist_variation(
     Notes
     -----
     The photographs are files of scikit-learn, scikit-image and matplotlib that
-    ``pip install "skcae[datasets]"`` brings. A set of full size takes up to 50 MB on disk.
+    ``pip install "skcae[datasets]"`` brings. A set of full size takes up to 50 MB on
+    disk.
 
     References
     ----------
