@@ -6,7 +6,6 @@ from numbers import Integral
 from typing import Any, ClassVar
 
 import numpy as np
-import torch
 from sklearn.base import (
     BaseEstimator,
     ClassNamePrefixFeaturesOutMixin,
@@ -24,7 +23,7 @@ from skcae._core.arrays import (
     working_dtype,
 )
 from skcae._core.layers import Parameters, pre_activations, pre_outputs
-from skcae._core.threads import fitting_threads
+from skcae._core.passes import map_rows
 from skcae._fitting import AutoencoderFitMixin
 from skcae._parameters import LayerParameters
 from skcae._validation import check_codes, check_weights, check_X
@@ -191,22 +190,13 @@ class BaseAutoencoder(
         dtype = working_dtype(X.dtype)
         device = resolve_device_or_cpu(self.device, dtype)
         parameters = self._parameters(dtype, device)
-        shape = (X.shape[0],) if n_columns is None else (X.shape[0], n_columns)
-        result = np.empty(shape, dtype)
-        widest = max(self.components_.shape)
-        for part, rows in Rows(X, dtype=dtype, device=device).chunks(widest):
-            # On the processor it writes straight into the result.
-            whole = torch.from_numpy(result[part])
-            out = (
-                whole
-                if device.type == "cpu"
-                else whole.new_empty(whole.shape, device=device)
-            )
-            with fitting_threads(len(rows) * self.components_.size):
-                function(parameters, rows, out)
-            if out is not whole:
-                whole.copy_(out)
-        return result
+        return map_rows(
+            Rows(X, dtype=dtype, device=device),
+            lambda rows, out: function(parameters, rows, out),
+            n_columns=n_columns,
+            width=max(self.components_.shape),
+            n_multiplications=self.components_.size,
+        )
 
     def _encode(self, parameters: Parameters, X: Tensor, out: Tensor) -> Tensor:
         in_place = ACTIVATIONS[self._fitted_activation].in_place

@@ -7,8 +7,10 @@ from sklearn.base import _fit_context
 from sklearn.utils._param_validation import StrOptions
 
 from skcae._base import BaseAutoencoder
+from skcae._core.reconstruction import Corruption
 from skcae._documentation import documented
 from skcae._parameters import STRENGTH
+from skcae._validation import check_corruption_level
 from skcae.corruptions import CORRUPTIONS
 
 
@@ -160,3 +162,9 @@ class DenoisingAutoencoder(BaseAutoencoder):
             estimator is then what it was before.
         """
         return self._partial_fit(X, None)
+
+    def _corruption(self) -> Corruption:
+        level = self.corruption_level
+        check_corruption_level(self.corruption, level)
+        corrupt = CORRUPTIONS[self.corruption]
+        return lambda X, generator, out: corrupt(X, level, generator, out)

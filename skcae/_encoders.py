@@ -96,7 +96,9 @@ def _layers(encoder: Any) -> list[EncodingLayer]:
 
 
 def features_of(steps: Sequence[Any], X: Any) -> Any:
-    """Apply the fixed preprocessing, and return an array or a CSR matrix."""
+    """Apply the fixed preprocessing, if any, and return an array or a CSR matrix."""
+    if not steps:
+        return X
     for step in steps:
         X = step.transform(X)
     return check_array(X, accept_sparse="csr", dtype=(np.float64, np.float32))

@@ -36,6 +36,9 @@ FULL_BATCH_ROWS = 64
 # ... and otherwise on so many.
 AUTO_BATCH_SIZE = 100
 
+# Where a call of `fit` may pass through between the user's line and ours.
+LIBRARIES = ("skcae", "sklearn", "joblib")
+
 
 class EpochFitMixin(TrainingParameters, CallbackSupportMixin):
     """How the parameters of a training in epochs are followed.
@@ -197,15 +200,14 @@ def level_of_caller() -> int:
     """Return the `stacklevel` of the line that called into skcae or scikit-learn."""
     frame: Any = sys._getframe(1)
     level = 1
-    while frame.f_back is not None and frame.f_globals["__name__"].partition(".")[
-        0
-    ] in {
-        "skcae",
-        "sklearn",
-        "joblib",
-    }:
+    while frame.f_back is not None and _package(frame) in LIBRARIES:
         frame, level = frame.f_back, level + 1
     return level
+
+
+def _package(frame: Any) -> str:
+    name: str = frame.f_globals["__name__"]
+    return name.partition(".")[0]
 
 
 def present_rows(weights: Array | None) -> slice | Array:

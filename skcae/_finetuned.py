@@ -188,6 +188,9 @@ class FineTunedClassifier(ClassifierMixin, BaseFineTuned):
         y, scratch.classes_ = check_labels(scratch, y)
         return y, indicators(y, scratch.classes_)
 
+    def _learnt(self, scratch: Any) -> dict[str, Any]:
+        return {"classes_": scratch.classes_}
+
     def _held_out_targets(self, scratch: Any, y: Any) -> tuple[Array, Array]:
         y = known_labels(scratch, y, scratch.classes_)
         return y, indicators(y, scratch.classes_)

@@ -23,7 +23,6 @@ from skcae._progress import epoch_progress
 from skcae._state import FittedStateMixin
 from skcae._validation import (
     CheckedData,
-    check_corruption_level,
     check_data,
     check_held_out_arguments,
     check_held_out_data,
@@ -31,7 +30,6 @@ from skcae._validation import (
     normalized,
 )
 from skcae.activations import ACTIVATIONS
-from skcae.corruptions import CORRUPTIONS
 from skcae.losses import LOSSES
 from skcae.penalties import PENALTIES
 
@@ -40,8 +38,7 @@ class AutoencoderFitMixin(FittedStateMixin):
     """`fit` and `partial_fit` for an autoencoder.
 
     It reads the parameters that `BaseAutoencoder` declares. A subclass's parameters
-    that `skcae.penalties` names are its penalties, and `corruption` and
-    `corruption_level`, if it has them, corrupt what is encoded.
+    that `skcae.penalties` names are its penalties.
     """
 
     # Parameters that it reads besides those of a training in epochs.
@@ -188,13 +185,8 @@ class AutoencoderFitMixin(FittedStateMixin):
         return Objective(activation, LOSSES[self.loss], penalties)
 
     def _corruption(self) -> Corruption | None:
-        name = getattr(self, "corruption", None)
-        if name is None:
-            return None
-        level = self.corruption_level
-        check_corruption_level(name, level)
-        corrupt = CORRUPTIONS[name]
-        return lambda X, generator, out: corrupt(X, level, generator, out)
+        """Return what corrupts the rows that are encoded, if anything does."""
+        return None
 
     def _generator(self, *, goes_on: bool) -> torch.Generator:
         """Make the fit's only source of randomness, or take it up where it stopped."""

@@ -7,8 +7,8 @@ import torch
 
 from skcae._core.arrays import Array, Rows, to_array, to_tensor, working_dtype
 from skcae._core.layers import Parameters
-from skcae._core.network import Network, initial_output, widest
-from skcae._core.threads import fitting_threads
+from skcae._core.network import Network, initial_output, largest, widest
+from skcae._core.passes import map_rows
 from skcae._encoders import EncodingLayer
 from skcae.activations import ACTIVATIONS
 
@@ -66,9 +66,10 @@ def outputs_of(
     dtype = working_dtype(X.dtype)
     network = network_of(activations)
     parameters = network_parameters([W.T for W in coefs], intercepts, dtype, device)
-    n_multiplications = max(W.size for W in coefs)
-    result = np.empty((X.shape[0], coefs[-1].shape[1]), dtype)
-    for part, rows in Rows(X, dtype=dtype, device=device).chunks(widest(parameters)):
-        with fitting_threads(len(rows) * n_multiplications):
-            result[part] = to_array(network.forward(parameters, rows)[-1]).T
-    return result
+    return map_rows(
+        Rows(X, dtype=dtype, device=device),
+        lambda rows, out: out.copy_(network.forward(parameters, rows)[-1].mT),
+        n_columns=coefs[-1].shape[1],
+        width=widest(parameters),
+        n_multiplications=largest(parameters),
+    )

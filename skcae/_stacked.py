@@ -355,10 +355,8 @@ class StackedCAE(
                 with task.propagate_callback_context(layer):
                     task.call_on_fit_task_begin(**call)
                     try:
-                        fit_layer(layer, data, held_out, call["y"])
-                    except ValueError as error:
-                        number = f"Layer {len(fitted) + 1} of {len(layers)}"
-                        raise ValueError(f"{number}: {error}") from error
+                        name = f"Layer {len(fitted) + 1} of {len(layers)}"
+                        fit_layer(name, layer, data, held_out, call["y"])
                     finally:
                         if getattr(layer, "n_iter_", 0) > n_before:
                             fitted.append(layer)
@@ -378,16 +376,20 @@ class StackedCAE(
 
 
 def fit_layer(
+    name: str,
     layer: ContractiveAutoencoder,
     data: CheckedData,
     held_out: CheckedData | None,
     y: Any,
 ) -> None:
-    """Fit one layer on the codes of those below it."""
+    """Fit one layer on the codes of those below it; an error names it."""
     how: dict[str, Any] = {}
     if held_out is not None:
         how = {"X_val": held_out.X, "sample_weight_val": held_out.sample_weight}
-    layer.fit(data.X, y, data.sample_weight, **how)
+    try:
+        layer.fit(data.X, y, data.sample_weight, **how)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
 
 
 def encoded(

@@ -41,7 +41,6 @@ from skcae._pretraining import fit_encoder, rows_of_pretraining
 from skcae._progress import epoch_progress
 from skcae._state import adopt
 from skcae._validation import (
-    COLUMN_ATTRIBUTES,
     check_columns,
     check_held_out_labels,
     check_n_features,
@@ -50,6 +49,7 @@ from skcae._validation import (
     check_same_kind,
     check_weights,
     check_X,
+    columns_of,
     naming,
     normalized,
 )
@@ -158,6 +158,10 @@ class BaseFineTuned(
     def _targets(self, scratch: Any, y: Any) -> tuple[Array, Array]:
         """Validate y, and return it with the targets; `scratch` learns the classes."""
         raise NotImplementedError
+
+    def _learnt(self, scratch: Any) -> dict[str, Any]:
+        """Return the fitted attributes that `_targets` has learnt."""
+        return {}
 
     def _held_out_targets(self, scratch: Any, y: Any) -> tuple[Array, Array]:
         """Validate held-out y, and return it with the targets."""
@@ -274,12 +278,7 @@ class BaseFineTuned(
         if self.early_stopping and held_out is None:
             rows = np.arange(len(data.y))[train]
             train, test = self._hold_out(rows, data.y, generator)
-        known = vars(scratch)
-        attributes = {
-            name: known[name]
-            for name in (*COLUMN_ATTRIBUTES, "classes_")
-            if name in known
-        }
+        attributes = {**columns_of(scratch), **self._learnt(scratch)}
         return Plan(
             attributes, data, sample_weight, weights, train, held_out, test, generator
         )
@@ -339,7 +338,7 @@ class BaseFineTuned(
     ) -> NetworkLearner:
         """Set up what learns, from the rows as the first layer takes them."""
         data, held_out = plan.data, plan.held_out
-        X = features_of(steps, data.X) if steps else data.X
+        X = features_of(steps, data.X)
         check_n_features(X, layers[0].weights.shape[1])
         dtype = working_dtype(X.dtype)
         device = resolve_device(self.device, dtype)
@@ -351,7 +350,7 @@ class BaseFineTuned(
 
         validation = None if plan.test is None else selected(plan.test)
         if held_out is not None:
-            X_val = features_of(steps, held_out.X) if steps else held_out.X
+            X_val = features_of(steps, held_out.X)
             rows_val = Rows(X_val, dtype=dtype, device=device)
             validation = rows_val, to_tensor(held_out.targets, dtype, device)
         rows, targets = selected(plan.train)

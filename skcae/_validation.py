@@ -127,9 +127,13 @@ def check_data(
     X = check_X(scratch, X, reset=not goes_on)
     clip_to = check_bounds(X, loss)
     weights = check_weights(sample_weight, X, all_zero=all_zero)
-    known = vars(scratch)
-    columns = {name: known[name] for name in COLUMN_ATTRIBUTES if name in known}
-    return CheckedData(X, weights, columns, goes_on, clip_to)
+    return CheckedData(X, weights, columns_of(scratch), goes_on, clip_to)
+
+
+def columns_of(estimator: Any) -> dict[str, Any]:
+    """Return the fitted attributes that describe the columns."""
+    known = vars(estimator)
+    return {name: known[name] for name in COLUMN_ATTRIBUTES if name in known}
 
 
 def check_held_out_data(

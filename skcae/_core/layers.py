@@ -10,6 +10,28 @@ from torch import Tensor
 Parameters = dict[str, Tensor]
 
 
+def initial_weights(
+    n_inputs: int,
+    n_outputs: int,
+    *,
+    generator: torch.Generator,
+    dtype: torch.dtype,
+    device: torch.device,
+) -> Tensor:
+    """Draw a matrix of shape (n_outputs, n_inputs) within ±√(6 / (inputs + outputs)).
+
+    The draw is made in float64 on the processor, so that float32 and float64 models,
+    wherever they are trained, start from the same point.
+    """
+    bound = math.sqrt(6.0 / (n_inputs + n_outputs))
+    drawn = torch.empty((n_outputs, n_inputs), dtype=dtype, device=device)
+    # Row by row, since a whole float64 matrix is twice the memory of float32.
+    row = torch.empty(n_inputs, dtype=torch.float64, device="cpu")
+    for weights in drawn:
+        weights.copy_(row.uniform_(-bound, bound, generator=generator))
+    return drawn
+
+
 def initial_parameters(
     n_features: int,
     n_components: int,
@@ -19,20 +41,12 @@ def initial_parameters(
     dtype: torch.dtype,
     device: torch.device,
 ) -> Parameters:
-    """Draw weights uniformly within ±√(6 / (d + h)); biases start at zero.
-
-    The draw is made in float64 on the processor, so that float32 and float64 models,
-    wherever they are trained, start from the same point.
-    """
-    bound = math.sqrt(6.0 / (n_features + n_components))
+    """Draw the weights; biases start at zero."""
 
     def weights() -> Tensor:
-        drawn = torch.empty((n_components, n_features), dtype=dtype, device=device)
-        # Row by row, since a whole float64 matrix is twice the memory of float32.
-        row = torch.empty(n_features, dtype=torch.float64, device="cpu")
-        for components in drawn:
-            components.copy_(row.uniform_(-bound, bound, generator=generator))
-        return drawn
+        return initial_weights(
+            n_features, n_components, generator=generator, dtype=dtype, device=device
+        )
 
     parameters = {
         "components": weights(),

@@ -16,10 +16,10 @@ from torch import Tensor
 
 from skcae._core.arrays import Array, Rows
 from skcae._core.gradient import Gradient
-from skcae._core.layers import Parameters
+from skcae._core.layers import Parameters, initial_weights
 from skcae._core.objective import Activation
+from skcae._core.passes import mean_over_rows
 from skcae._core.solvers import Solver
-from skcae._core.threads import fitting_threads
 
 
 class SupervisedLoss(Protocol):
@@ -37,9 +37,13 @@ def initial_output(
     n_outputs: int, n_inputs: int, generator: torch.Generator
 ) -> Parameters:
     """Draw a fresh output layer, by the rule of an autoencoder's weights."""
-    bound = (6.0 / (n_inputs + n_outputs)) ** 0.5
-    weights = torch.empty((n_outputs, n_inputs), dtype=torch.float64, device="cpu")
-    weights.uniform_(-bound, bound, generator=generator)
+    weights = initial_weights(
+        n_inputs,
+        n_outputs,
+        generator=generator,
+        dtype=torch.float64,
+        device=torch.device("cpu"),
+    )
     return {"coefs": weights, "intercepts": torch.zeros_like(weights[:, 0])}
 
 
@@ -85,6 +89,11 @@ def pre_output(parameters: Parameters, k: int, H: Tensor) -> Tensor:
 def widest(parameters: Parameters) -> int:
     """Return the number of columns of the widest matrix a row passes through."""
     return max(max(parameter.shape) for parameter in parameters.values())
+
+
+def largest(parameters: Parameters) -> int:
+    """Return the number of multiplications that a row takes in the largest product."""
+    return max(parameter.numel() for parameter in parameters.values())
 
 
 class NetworkLearner:
@@ -135,7 +144,7 @@ class NetworkLearner:
         self.error = error
         n = min(batch_size, len(rows))
         self.batch = targets.new_empty((n, rows.n_features))
-        self.n_multiplications = n * max(p.numel() for p in parameters.values())
+        self.n_multiplications = n * largest(parameters)
         rows.settle()
         if validation is not None:
             validation[0].settle()
@@ -162,14 +171,14 @@ class NetworkLearner:
         if self.validation is None:
             return None
         rows, targets = self.validation
-        total = weight = 0.0
-        for part, X in rows.chunks(widest(self.parameters)):
-            with fitting_threads(
-                len(X) * max(p.numel() for p in self.parameters.values())
-            ):
-                Z = self.network.forward(self.parameters, X)[-1].mT
-                errors = self.error(targets[part], Z)
-            weights = rows.weights_of(part)
-            total += float(errors.sum() if weights is None else weights @ errors)
-            weight += len(errors) if weights is None else float(weights.sum())
-        return total / weight
+
+        def errors(part: slice, X: Tensor) -> Tensor:
+            Z = self.network.forward(self.parameters, X)[-1].mT
+            return self.error(targets[part], Z)
+
+        return mean_over_rows(
+            rows,
+            errors,
+            width=widest(self.parameters),
+            n_multiplications=largest(self.parameters),
+        )

@@ -9,6 +9,7 @@ from skcae._core.arrays import Array, Rows, make_generator
 from skcae._core.batch import Batch, Workspace
 from skcae._core.layers import Parameters, squared_row_norms
 from skcae._core.objective import Objective
+from skcae._core.passes import mean_over_rows
 from skcae._core.solvers import Solver
 from skcae._core.threads import fitting_threads
 
@@ -24,16 +25,13 @@ def mean_objective(
     corrupt: Callable[[Tensor], Tensor] | None = None,
 ) -> float:
     """Return the weighted mean of the objective over the rows."""
-    total = weight = 0.0
     W = parameters["components"]
-    for part, target in rows.chunks(W.shape[0]):
-        with fitting_threads(target.shape[0] * W.numel()):
-            X = corrupt(target) if corrupt else target
-            values = objective.per_sample(parameters, X, target)
-        weights = rows.weights_of(part)
-        total += float(values.sum() if weights is None else weights @ values)
-        weight += len(values) if weights is None else float(weights.sum())
-    return total / weight
+
+    def values(part: slice, target: Tensor) -> Tensor:
+        X = corrupt(target) if corrupt else target
+        return objective.per_sample(parameters, X, target)
+
+    return mean_over_rows(rows, values, width=W.shape[0], n_multiplications=W.numel())
 
 
 class ReconstructionLearner:

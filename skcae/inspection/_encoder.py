@@ -11,11 +11,10 @@ from torch import Tensor
 from skcae._core.arrays import (
     Rows,
     resolve_device_or_cpu,
-    to_array,
     to_tensor,
     working_dtype,
 )
-from skcae._core.threads import fitting_threads
+from skcae._core.passes import map_rows
 from skcae._encoders import encoding_layers, features_of, split_steps
 from skcae._validation import check_n_features, check_X
 from skcae.activations import ACTIVATIONS, Activation
@@ -70,7 +69,7 @@ def measure_rows(
     """
     steps, encoders = split_steps(encoder)
     found = encoding_layers(encoders)
-    X = check_X(encoders[0], X) if not steps else features_of(steps, X)
+    X = features_of(steps, X) if steps else check_X(encoders[0], X)
     check_n_features(X, found[0].weights.shape[1])
     dtype = working_dtype(X.dtype)
     device = resolve_device_or_cpu(getattr(encoders[0], "device", "cpu"), dtype)
@@ -79,10 +78,9 @@ def measure_rows(
         [to_tensor(layer.intercept, dtype, device) for layer in found],
         [ACTIVATIONS[layer.activation] for layer in found],
     )
-    width = max(max(layer.weights.shape) for layer in found)
-    n_multiplications = max(layer.weights.size for layer in found)
-    result = np.empty(X.shape[0], dtype)
-    for part, rows in Rows(X, dtype=dtype, device=device).chunks(width):
-        with fitting_threads(len(rows) * n_multiplications):
-            result[part] = to_array(function(layers, rows))
-    return result
+    return map_rows(
+        Rows(X, dtype=dtype, device=device),
+        lambda rows, out: out.copy_(function(layers, rows)),
+        width=max(max(layer.weights.shape) for layer in found),
+        n_multiplications=max(layer.weights.size for layer in found),
+    )
