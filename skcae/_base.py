@@ -193,7 +193,7 @@ class BaseAutoencoder(
         return map_rows(
             Rows(X, dtype=dtype, device=device),
             lambda rows, out: function(parameters, rows, out),
-            n_columns=n_columns,
+            shape=() if n_columns is None else (n_columns,),
             width=max(self.components_.shape),
             n_multiplications=self.components_.size,
         )

@@ -35,6 +35,25 @@ class EncodingLayer:
     activation: str
 
 
+@dataclass(frozen=True)
+class DecodingLayer:
+    """One layer s(Vᵀh + c) that undoes an encoding layer.
+
+    Parameters
+    ----------
+    weights : ndarray of shape (n_components, n_features)
+        V.
+    intercept : ndarray of shape (n_features,)
+        c.
+    loss : str
+        The name of the loss whose output s is.
+    """
+
+    weights: np.ndarray
+    intercept: np.ndarray
+    loss: str
+
+
 def split_steps(encoder: Any) -> tuple[list[Any], list[Any]]:
     """Split an encoder into its fixed preprocessing and its trailing encoders.
 
@@ -93,6 +112,21 @@ def _layers(encoder: Any) -> list[EncodingLayer]:
     activation = getattr(encoder, "_fitted_activation", "sigmoid")
     components, intercept = encoder.components_, encoder.intercept_hidden_
     return [EncodingLayer(components, intercept, activation)]
+
+
+def decoding_layers(encoders: Sequence[Any]) -> list[DecodingLayer]:
+    """Return the layers that decode what fitted encoders encode, from the code down."""
+    return [layer for encoder in reversed(encoders) for layer in _decoders(encoder)]
+
+
+def _decoders(encoder: Any) -> list[DecodingLayer]:
+    if isinstance(encoder, StackedCAE):
+        return decoding_layers(encoder.estimators_)
+    # Tied weights, and those of an RBM, are the encoder's.
+    weights = getattr(encoder, "decoder_components_", encoder.components_)
+    # An RBM's visible units are sigmoid.
+    loss = getattr(encoder, "_fitted_loss", "cross_entropy")
+    return [DecodingLayer(weights, encoder.intercept_visible_, loss)]
 
 
 def features_of(steps: Sequence[Any], X: Any) -> Any:

@@ -1,4 +1,4 @@
-"""A network between an encoder's layers, torch's parameters and NumPy attributes."""
+"""Between an encoder's layers, torch's parameters and NumPy attributes."""
 
 from typing import Any
 
@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from skcae._core.arrays import Array, Rows, to_array, to_tensor, working_dtype
+from skcae._core.composition import Layers
 from skcae._core.layers import Parameters
 from skcae._core.network import Network, initial_output, largest, widest
 from skcae._core.passes import map_rows
@@ -32,6 +33,17 @@ def network_parameters(
             for k, b in enumerate(intercepts)
         },
     }
+
+
+def layers_of(
+    layers: list[EncodingLayer], dtype: np.dtype[Any], device: torch.device
+) -> Layers:
+    """Return an encoder's layers as tensors, to be read only."""
+    return Layers(
+        [to_tensor(layer.weights, dtype, device) for layer in layers],
+        [to_tensor(layer.intercept, dtype, device) for layer in layers],
+        [ACTIVATIONS[layer.activation] for layer in layers],
+    )
 
 
 def initial_network(
@@ -69,7 +81,7 @@ def outputs_of(
     return map_rows(
         Rows(X, dtype=dtype, device=device),
         lambda rows, out: out.copy_(network.forward(parameters, rows)[-1].mT),
-        n_columns=coefs[-1].shape[1],
+        shape=coefs[-1].shape[1:],
         width=widest(parameters),
         n_multiplications=largest(parameters),
     )

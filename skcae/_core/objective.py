@@ -28,11 +28,15 @@ from skcae._core.layers import (
 
 
 class Activation(Protocol):
-    """What the objective needs of an activation."""
+    """What is needed of an activation."""
 
     @property
     def in_place(self) -> Callable[[Tensor], Tensor]:
         """Turns a into φ(a) where it stands."""
+
+    @property
+    def largest_slope(self) -> float:
+        """The supremum of φ'."""
 
     def derivatives(
         self, h: Tensor, n: int, out: Sequence[Tensor] | None = None, /

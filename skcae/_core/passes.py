@@ -19,16 +19,15 @@ def map_rows(
     rows: Rows,
     function: Callable[[Tensor, Tensor], object],
     *,
-    n_columns: int | None = None,
+    shape: tuple[int, ...] = (),
     width: int,
     n_multiplications: int,
 ) -> Array:
     """Apply a function to all rows; it writes its result into its second argument.
 
-    Returns an array of shape (n_rows,), or with n_columns of that many columns.
+    Returns an array of shape (n_rows, *shape).
     """
-    shape = (len(rows),) if n_columns is None else (len(rows), n_columns)
-    result = np.empty(shape, rows.dtype)
+    result = np.empty((len(rows), *shape), rows.dtype)
     for part, X in rows.chunks(width):
         # On the processor it writes straight into the result.
         whole = torch.from_numpy(result[part])

@@ -1,86 +1,107 @@
-"""An encoder of any kind as the layers to be measured."""
+"""An encoder of any kind, and data for it, as layers and rows to be measured."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
-from skcae._core.arrays import (
-    Rows,
-    resolve_device_or_cpu,
-    to_tensor,
-    working_dtype,
-)
+from skcae._core.arrays import Rows, resolve_device_or_cpu, working_dtype
+from skcae._core.composition import Layers
 from skcae._core.passes import map_rows
 from skcae._encoders import encoding_layers, features_of, split_steps
+from skcae._networks import layers_of
 from skcae._validation import check_n_features, check_X
-from skcae.activations import ACTIVATIONS, Activation
 
 
 @dataclass(frozen=True)
-class Layers:
-    """The layers of a fitted encoder as tensors.
+class Measurement:
+    """A fitted encoder with rows to measure it at.
 
     Parameters
     ----------
-    weights : list of tensors of shape (h_k, h_{k-1})
-        W_1, …, W_K.
-    intercepts : list of tensors of shape (h_k,)
-        b_1, …, b_K.
-    activations : list of Activation
-        φ_1, …, φ_K.
+    layers : Layers
+        Of the trailing run of encoders.
+    rows : Rows
+        What the first of them takes: X after the fixed preprocessing.
+    dtype : dtype
+        Of the results: that of the data.
+    steps, encoders : list of estimators
+        The preprocessing, and the encoders.
     """
 
-    weights: list[Tensor]
-    intercepts: list[Tensor]
-    activations: list[Activation]
+    layers: Layers
+    rows: Rows
+    dtype: np.dtype[Any]
+    steps: list[Any]
+    encoders: list[Any]
 
-    @property
-    def n_features(self) -> int:
-        """The size of the input."""
-        return self.weights[0].shape[1]
+    def map(
+        self,
+        function: Callable[[Tensor], Tensor],
+        *,
+        shape: tuple[int, ...] = (),
+        width: int = 1,
+    ) -> np.ndarray:
+        """Apply a function to all rows, in chunks of bounded memory.
 
-    @property
-    def n_components(self) -> int:
-        """The size of the code."""
-        return self.weights[-1].shape[0]
+        Parameters
+        ----------
+        function : callable
+            From rows (n, d) to results (n, *shape).
+        shape : tuple of int
+            Of each row's result.
+        width : int
+            How many numbers the function needs for each row, if these are more than
+            the widest layer has inputs or units.
 
-    def slopes(self, X: Tensor) -> list[Tensor]:
-        """Return φ_k'(a) of each layer for each row, (n, h_k)."""
-        found, H = [], X
-        for W, b, phi in zip(
-            self.weights, self.intercepts, self.activations, strict=True
-        ):
-            H = phi.in_place(torch.addmm(b, H, W.mT))
-            found.append(phi.derivatives(H, 1)[0])
-        return found
+        Returns
+        -------
+        results : ndarray of shape (n_samples, *shape)
+        """
+        weights = self.layers.weights
+        results = map_rows(
+            self.rows,
+            lambda rows, out: out.copy_(function(rows)),
+            shape=shape,
+            width=max(width, *(max(W.shape) for W in weights)),
+            n_multiplications=max(width, *(W.numel() for W in weights)),
+        )
+        return results.astype(self.dtype, copy=False)
+
+    def slopes(self, rows: Tensor) -> list[Tensor]:
+        """Return φ_k' of each layer for each row."""
+        return self.layers.slopes(self.layers.outputs(rows))
 
 
-def measure_rows(
-    encoder: Any, X: Any, function: Callable[[Layers, Tensor], Tensor]
-) -> np.ndarray:
-    """Apply a function of layers and rows to all rows, in chunks of bounded memory.
+def measurement(encoder: Any, X: Any, *, in_double: bool = False) -> Measurement:
+    """Check an encoder and data for it.
 
-    X is what the encoder takes; the function sees what its first layer takes. It
-    returns one number for each row.
+    `in_double` asks to compute in float64 whatever the data is.
     """
     steps, encoders = split_steps(encoder)
     found = encoding_layers(encoders)
     X = features_of(steps, X) if steps else check_X(encoders[0], X)
     check_n_features(X, found[0].weights.shape[1])
-    dtype = working_dtype(X.dtype)
+    result_dtype = working_dtype(X.dtype)
+    dtype = np.dtype(np.float64) if in_double else result_dtype
     device = resolve_device_or_cpu(getattr(encoders[0], "device", "cpu"), dtype)
-    layers = Layers(
-        [to_tensor(layer.weights, dtype, device) for layer in found],
-        [to_tensor(layer.intercept, dtype, device) for layer in found],
-        [ACTIVATIONS[layer.activation] for layer in found],
-    )
-    return map_rows(
-        Rows(X, dtype=dtype, device=device),
-        lambda rows, out: out.copy_(function(layers, rows)),
-        width=max(max(layer.weights.shape) for layer in found),
-        n_multiplications=max(layer.weights.size for layer in found),
-    )
+    rows = Rows(X, dtype=dtype, device=device)
+    layers = layers_of(found, dtype, device)
+    return Measurement(layers, rows, result_dtype, steps, encoders)
+
+
+def check_at_most(name: str, value: int, largest: int) -> None:
+    """Refuse to give more singular values or vectors than there are.
+
+    Raises
+    ------
+    ValueError
+        If the value is larger.
+    """
+    if value > largest:
+        raise ValueError(
+            f"{name}={value} is more than the Jacobian has: "
+            f"min(n_components, n_features) = {largest}."
+        )

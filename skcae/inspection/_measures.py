@@ -1,4 +1,4 @@
-"""The paper's two measurements of an encoder."""
+"""The Jacobian of an encoder, its norm, and the saturation of its units."""
 
 from typing import Any
 
@@ -6,11 +6,74 @@ import numpy as np
 from torch import Tensor
 
 from skcae._core import arrays
-from skcae._core.jacobian import composed_squared_norm
-from skcae.inspection._encoder import Layers, measure_rows
+from skcae.inspection._encoder import measurement
 
 # The slope of a sigmoid at 0.05 and at 0.95, as a part of its largest slope of 1/4.
 SATURATED_SLOPE = 0.05 * 0.95 / 0.25
+
+
+def jacobian(encoder: Any, X: Any) -> np.ndarray:
+    """Compute the encoder's Jacobian at each sample.
+
+    Of layers one after the other it is the product of their Jacobians, with respect to
+    the input of the first. What a pipeline does before that, such as scaling, is not
+    differentiated. It is large: for norms, singular values or tangents there are
+    functions that do not keep it.
+
+    Parameters
+    ----------
+    encoder : fitted estimator
+        An autoencoder of skcae, a `StackedCAE`, scikit-learn's `BernoulliRBM`, or a
+        `Pipeline` that ends with some of them.
+
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        Where to measure.
+
+    Returns
+    -------
+    jacobian : ndarray of shape (n_samples, n_components, n_features)
+        ∂h_j/∂x_i, in units of the code per unit of the input; float32 for float32
+        data and float64 otherwise.
+
+    Raises
+    ------
+    TypeError
+        If the encoder is none of these.
+    NotFittedError
+        If it is not fitted.
+    ValueError
+        If X is not usable or has another number of features.
+
+    See Also
+    --------
+    jacobian_norm : Its Frobenius norm.
+    singular_values : Its singular values.
+    tangent_vectors : The directions to which the code responds most.
+
+    Examples
+    --------
+    The Jacobian of a linear encoder is W, whatever x:
+
+    >>> import numpy as np
+    >>> from skcae import ContractiveAutoencoder
+    >>> from skcae.inspection import jacobian
+    >>> X = np.random.default_rng(0).normal(size=(50, 3))
+    >>> encoder = ContractiveAutoencoder(2, activation="identity", random_state=0)
+    >>> J = jacobian(encoder.fit(X), X)
+    >>> J.shape
+    (50, 2, 3)
+    >>> np.allclose(J, encoder.components_)
+    True
+    """
+    measured = measurement(encoder, X)
+    layers = measured.layers
+    shape = (layers.n_components, layers.n_features)
+    widest = max(W.shape[0] for W in layers.weights)
+    return measured.map(
+        lambda rows: layers.jacobians(measured.slopes(rows)),
+        shape=shape,
+        width=widest * layers.n_features,
+    )
 
 
 def jacobian_norm(encoder: Any, X: Any, *, mean_square: bool = False) -> np.ndarray:
@@ -66,16 +129,16 @@ def jacobian_norm(encoder: Any, X: Any, *, mean_square: bool = False) -> np.ndar
     >>> np.allclose(norms, np.linalg.norm(encoder.components_))
     True
     """
+    measured = measurement(encoder, X)
+    layers = measured.layers
 
-    def norms(layers: Layers, rows: Tensor) -> Tensor:
-        squared = composed_squared_norm(
-            layers.weights, layers.slopes(rows), arrays.CHUNK_ELEMENTS
-        )
+    def norms(rows: Tensor) -> Tensor:
+        squared = layers.squared_norms(measured.slopes(rows), arrays.CHUNK_ELEMENTS)
         if mean_square:
             return squared / (layers.n_features * layers.n_components)
         return squared.sqrt()
 
-    return measure_rows(encoder, X, norms)
+    return measured.map(norms)
 
 
 def saturation(encoder: Any, X: Any) -> np.ndarray:
@@ -126,10 +189,12 @@ def saturation(encoder: Any, X: Any) -> np.ndarray:
     >>> float(saturation(encoder.fit(X), X).mean())
     0.0
     """
+    measured = measurement(encoder, X)
+    threshold = SATURATED_SLOPE * measured.layers.activations[-1].largest_slope
 
-    def fractions(layers: Layers, rows: Tensor) -> Tensor:
-        threshold = SATURATED_SLOPE * layers.activations[-1].largest_slope
-        is_saturated = layers.slopes(rows)[-1] < threshold
-        return is_saturated.to(rows.dtype).mean(1)
+    def fractions(rows: Tensor) -> Tensor:
+        is_saturated = measured.slopes(rows)[-1] < threshold
+        fraction: Tensor = is_saturated.to(rows.dtype).mean(1)
+        return fraction
 
-    return measure_rows(encoder, X, fractions)
+    return measured.map(fractions)

@@ -9,14 +9,19 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.neural_network import BernoulliRBM
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from torch.func import jacrev, vmap
 
-from skcae import Autoencoder, ContractiveAutoencoder, StackedCAE
-from skcae._core import jacobian
-from skcae._core.jacobian import row_space
+from skcae import Autoencoder, ContractiveAutoencoder
+from skcae._core.composition import Layers, row_space
 from skcae.activations import ACTIVATIONS
-from skcae.inspection import jacobian_norm, saturation
+from skcae.inspection import jacobian, jacobian_norm, saturation
 from tests import oracles
+from tests.inspection.encoders import (
+    KINDS,
+    dense_jacobians,
+    fitted,
+    layers_of,
+    stack,
+)
 
 
 def parameters_of(model):
@@ -79,26 +84,16 @@ def test_wrong_arguments(measure, small, unit_data):
         measure(small().fit(unit_data), unit_data[:, :3])
 
 
-def stack(sizes, activation="sigmoid"):
-    return StackedCAE(
-        sizes, activation=activation, max_iter=12, tol=0.5, random_state=0
-    )
-
-
-def dense_jacobians(layers, activations, X):
-    """J of each row by automatic differentiation of the whole encoder."""
-
-    def encode(x):
-        for (W, b), activation in zip(layers, activations, strict=True):
-            x = oracles.ACTIVATIONS[activation](torch.from_numpy(W) @ x + b)
-        return x
-
-    layers = [(W, torch.from_numpy(b)) for W, b in layers]
-    return vmap(jacrev(encode))(torch.from_numpy(X))
-
-
-def layers_of(*models):
-    return [(model.components_, model.intercept_hidden_) for model in models]
+@pytest.mark.parametrize("kind", KINDS)
+def test_jacobian_equals_the_dense_jacobian(kind, unit_data, monkeypatch):
+    encoder, layers, X = fitted(kind, unit_data)
+    dense = dense_jacobians(*layers, X)
+    assert_allclose(jacobian(encoder, unit_data), dense, rtol=1e-10, atol=1e-14)
+    single = jacobian(encoder, unit_data.astype("f4"))
+    assert single.dtype == np.float32
+    assert_allclose(single, dense, rtol=1e-3, atol=1e-5)
+    monkeypatch.setattr("skcae._core.arrays.CHUNK_ELEMENTS", 100)
+    assert_allclose(jacobian(encoder, unit_data), dense, rtol=1e-10, atol=1e-14)
 
 
 @pytest.mark.parametrize("sizes", [(6,), (6, 5), (12, 5), (5, 12, 4), (9, 3, 7, 2)])
@@ -177,11 +172,11 @@ def test_products_are_built_for_a_few_samples_at_a_time(unit_data, monkeypatch):
     X = np.repeat(unit_data, 20, axis=0)
     largest = []
 
-    def spy(basis, weights, slopes, norms=jacobian._norms_of_products):
-        largest.append(len(slopes[0]) * basis.numel())
-        return norms(basis, weights, slopes)
+    def spy(layers, slopes, first, product=Layers._product):
+        largest.append(product(layers, slopes, first).numel())
+        return product(layers, slopes, first)
 
-    monkeypatch.setattr(jacobian, "_norms_of_products", spy)
+    monkeypatch.setattr(Layers, "_product", spy)
     monkeypatch.setattr("skcae._core.arrays.CHUNK_ELEMENTS", 3000)
     assert jacobian_norm(model, X).shape == (800,)
     assert max(largest) <= 3000

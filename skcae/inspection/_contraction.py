@@ -1,0 +1,164 @@
+"""How far the code moves when the input moves by a given distance."""
+
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.utils import Bunch, check_array
+from sklearn.utils._param_validation import Interval, validate_params
+from torch import Tensor
+
+from skcae._core.arrays import make_generator
+from skcae._epochs import draw_seed
+from skcae.inspection._encoder import Measurement, measurement
+
+
+@validate_params(
+    {
+        "n_directions": [Interval(Integral, 1, None, closed="left")],
+        "random_state": ["random_state"],
+    },
+    prefer_skip_nested_validation=True,
+)
+def contraction_ratio(
+    encoder: Any,
+    X: Any,
+    radii: Any,
+    *,
+    n_directions: int = 10,
+    random_state: Any = None,
+) -> Bunch:
+    """Compute how far the code moves when the input moves by a given distance.
+
+    For each sample x₀ and each radius r it draws points x₁ uniformly on the sphere of
+    radius r around x₀ and gives ‖f(x₁) − f(x₀)‖ / r. Averaged over samples it is the
+    contraction curve of [1]_, figures 1 and 3. As r → 0 the root mean square over
+    directions tends to ‖J_f(x₀)‖_F / √n_features, and the mean to something below it.
+
+    Parameters
+    ----------
+    encoder : fitted estimator
+        An autoencoder of skcae, a `StackedCAE`, scikit-learn's `BernoulliRBM`, or a
+        `Pipeline` that ends with some of them.
+
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        The centres x₀, in the paper validation data.
+
+    radii : array-like of shape (n_radii,)
+        The distances r > 0, in units of what the first encoder takes. In float32, a
+        radius below about 0.01 shows rounding.
+
+    n_directions : int, default=10
+        How many points to draw around each sample. All radii share the directions.
+
+    random_state : int, RandomState instance or None, default=None
+        Where the directions come from.
+
+    Returns
+    -------
+    ratio : Bunch
+        With the attributes
+
+        radii : ndarray of shape (n_radii,)
+            As they were passed.
+        mean, root_mean_square, std : ndarray of shape (n_radii,)
+            Of the ratio over all pairs of a sample and a direction.
+        sample_mean, sample_root_mean_square : ndarray of shape (n_samples, n_radii)
+            The same over the directions of each sample.
+
+    Raises
+    ------
+    TypeError
+        If the encoder is none of these.
+    NotFittedError
+        If it is not fitted.
+    ValueError
+        If X is not usable or has another number of features, or a radius is not
+        positive.
+
+    References
+    ----------
+    .. [1] S. Rifai, P. Vincent, X. Muller, X. Glorot and Y. Bengio, "Contractive
+       Auto-Encoders: Explicit Invariance During Feature Extraction", ICML 2011.
+
+    Examples
+    --------
+    Far away all units are saturated, and the code no longer moves:
+
+    >>> import numpy as np
+    >>> from skcae import ContractiveAutoencoder
+    >>> from skcae.inspection import contraction_ratio
+    >>> X = np.random.default_rng(0).normal(size=(50, 6))
+    >>> encoder = ContractiveAutoencoder(4, random_state=0).fit(X)
+    >>> near, far = contraction_ratio(encoder, X, [0.01, 100], random_state=0).mean
+    >>> bool(far < 0.1 * near)
+    True
+    """
+    radii = check_radii(radii)
+    measured = measurement(encoder, X)
+    generator = make_generator(draw_seed(random_state))
+    units = max(W.shape[0] for W in measured.layers.weights)
+    moments = measured.map(
+        lambda rows: moments_of_ratios(measured, rows, radii, n_directions, generator),
+        shape=(2, len(radii)),
+        width=n_directions * max(units, measured.layers.n_features),
+    )
+    means, mean_squares = moments.astype(np.float64).transpose(1, 0, 2)
+    mean, mean_square = means.mean(0), mean_squares.mean(0)
+    return Bunch(
+        radii=radii,
+        mean=mean,
+        root_mean_square=np.sqrt(mean_square),
+        std=np.sqrt(np.maximum(mean_square - mean**2, 0)),
+        sample_mean=means,
+        sample_root_mean_square=np.sqrt(mean_squares),
+    )
+
+
+def check_radii(radii: Any) -> np.ndarray:
+    """Validate the radii.
+
+    Raises
+    ------
+    ValueError
+        If they are not a sequence of positive numbers.
+    """
+    found: np.ndarray = check_array(
+        radii, dtype=np.float64, ensure_2d=False, input_name="radii"
+    )
+    if found.ndim != 1 or not (found > 0).all():
+        raise ValueError(f"radii must be one or more positive numbers, got {radii!r}.")
+    return found
+
+
+def moments_of_ratios(
+    measured: Measurement,
+    rows: Tensor,
+    radii: np.ndarray,
+    n_directions: int,
+    generator: torch.Generator,
+) -> Tensor:
+    """Return each row's mean ratio and mean squared ratio, (n, 2, n_radii)."""
+    layers = measured.layers
+    W, b = layers.weights[0], layers.intercepts[0]
+    A = torch.addmm(b, rows, W.mT)
+    codes = layers.outputs_from(A.clone())[-1]
+    # W₁ (x₀ + r u) = W₁ x₀ + r W₁ u: one product with W₁ serves all radii.
+    U = unit_vectors(n_directions, rows, generator) @ W.mT
+    found = rows.new_empty((len(rows), 2, len(radii)))
+    for k, r in enumerate(radii.tolist()):
+        moved = torch.add(A[:, None], U, alpha=r).flatten(0, 1)
+        differences = layers.outputs_from(moved)[-1].view(*U.shape[:2], -1)
+        ratios = differences.sub_(codes[:, None]).norm(dim=2) / r
+        found[:, 0, k] = ratios.mean(1)
+        found[:, 1, k] = ratios.square().mean(1)
+    return found
+
+
+def unit_vectors(n: int, rows: Tensor, generator: torch.Generator) -> Tensor:
+    """Draw n directions for each row, uniformly on the sphere, (n_rows, n, d)."""
+    shape = (rows.shape[0], n, rows.shape[1])
+    drawn = torch.randn(shape, generator=generator, dtype=torch.float64, device="cpu")
+    drawn /= drawn.norm(dim=2, keepdim=True)
+    return drawn.to(rows)

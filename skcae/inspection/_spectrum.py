@@ -1,0 +1,172 @@
+"""The singular values of the Jacobian, and the directions that go with them."""
+
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+from sklearn.utils import Bunch
+from sklearn.utils._param_validation import Interval, validate_params
+from torch import Tensor
+
+from skcae._core import spectrum
+from skcae.inspection._encoder import Measurement, check_at_most, measurement
+
+
+@validate_params(
+    {"n_values": [Interval(Integral, 1, None, closed="left"), None]},
+    prefer_skip_nested_validation=True,
+)
+def singular_values(encoder: Any, X: Any, n_values: int | None = None) -> Bunch:
+    """Compute the singular values of the encoder's Jacobian at each sample.
+
+    They say by how much the code responds to a small change of the input, direction by
+    direction: a contractive encoder keeps few directions, and its spectrum falls fast.
+    Averaged over samples it is figure 2 of [1]_. The sum of the squares is ‖J_f(x)‖²_F.
+
+    They are computed in float64, from the smaller Gram matrix of the Jacobian: values
+    below 1e-8 of the largest are noise. A few leading values (up to a sixteenth of
+    them) are found by a Lanczos iteration instead of a factorisation.
+
+    Parameters
+    ----------
+    encoder : fitted estimator
+        An autoencoder of skcae, a `StackedCAE`, scikit-learn's `BernoulliRBM`, or a
+        `Pipeline` that ends with some of them.
+
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        Where to measure.
+
+    n_values : int, default=None
+        How many of the largest; all min(n_components, n_features) by default.
+
+    Returns
+    -------
+    spectrum : Bunch
+        With the attributes
+
+        sample_values : ndarray of shape (n_samples, n_values)
+            The singular values of each sample, in falling order, in units of the code
+            per unit of the input.
+        mean : ndarray of shape (n_values,)
+            The mean over samples of each rank.
+        std : ndarray of shape (n_values,)
+            The standard deviation over samples of each rank.
+
+    Raises
+    ------
+    TypeError
+        If the encoder is none of these.
+    NotFittedError
+        If it is not fitted.
+    ValueError
+        If X is not usable or has another number of features, or there are not so many
+        values.
+
+    References
+    ----------
+    .. [1] S. Rifai, P. Vincent, X. Muller, X. Glorot and Y. Bengio, "Contractive
+       Auto-Encoders: Explicit Invariance During Feature Extraction", ICML 2011.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skcae import ContractiveAutoencoder
+    >>> from skcae.inspection import jacobian_norm, singular_values
+    >>> X = np.random.default_rng(0).normal(size=(50, 6))
+    >>> encoder = ContractiveAutoencoder(4, random_state=0).fit(X)
+    >>> spectrum = singular_values(encoder, X)
+    >>> spectrum.sample_values.shape
+    (50, 4)
+    >>> squared = jacobian_norm(encoder, X) ** 2
+    >>> np.allclose((spectrum.sample_values**2).sum(1), squared)
+    True
+    """
+    measured = measurement(encoder, X, in_double=True)
+    n = _rank(measured) if n_values is None else n_values
+    check_at_most("n_values", n, _rank(measured))
+
+    def values(rows: Tensor) -> Tensor:
+        return spectrum.singular_values(measured.layers, measured.slopes(rows), n)
+
+    found = measured.map(values, shape=(n,), width=_width(measured))
+    return Bunch(sample_values=found, mean=found.mean(0), std=found.std(0))
+
+
+@validate_params(
+    {"n_tangents": [Interval(Integral, 1, None, closed="left")]},
+    prefer_skip_nested_validation=True,
+)
+def tangent_vectors(encoder: Any, X: Any, n_tangents: int) -> np.ndarray:
+    """Compute the input directions to which the code responds most.
+
+    They are the leading right singular vectors of J_f(x), an estimate of the tangent
+    plane at x of the manifold near which the data lies [1]_.
+
+    Parameters
+    ----------
+    encoder : fitted estimator
+        An autoencoder of skcae, a `StackedCAE`, scikit-learn's `BernoulliRBM`, or a
+        `Pipeline` that ends with some of them.
+
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        Where to measure.
+
+    n_tangents : int
+        How many, at most min(n_components, n_features).
+
+    Returns
+    -------
+    tangents : ndarray of shape (n_samples, n_tangents, n_features)
+        Orthonormal, in the order of their singular values, each with the sign that
+        makes its largest entry positive. What precedes the first encoder in a pipeline
+        is not undone: n_features is then that of the encoder.
+
+    Raises
+    ------
+    TypeError
+        If the encoder is none of these.
+    NotFittedError
+        If it is not fitted.
+    ValueError
+        If X is not usable or has another number of features, or there are not so many
+        tangents.
+
+    References
+    ----------
+    .. [1] S. Rifai, Y. Dauphin, P. Vincent, Y. Bengio and X. Muller, "The Manifold
+       Tangent Classifier", NIPS 2011.
+
+    Examples
+    --------
+    Of data along a line, the first tangent is the line's direction:
+
+    >>> import numpy as np
+    >>> from skcae import ContractiveAutoencoder
+    >>> from skcae.inspection import tangent_vectors
+    >>> X = np.linspace(-1, 1, 100)[:, None] * [0.6, 0.0, 0.8]
+    >>> encoder = ContractiveAutoencoder(
+    ...     8, activation="tanh", tol=0.01, random_state=0
+    ... ).fit(X)
+    >>> tangent_vectors(encoder, X[:1], n_tangents=1).round(1) + 0.0
+    array([[[0.6, 0. , 0.8]]])
+    """
+    measured = measurement(encoder, X, in_double=True)
+    check_at_most("n_tangents", n_tangents, _rank(measured))
+
+    def vectors(rows: Tensor) -> Tensor:
+        slopes = measured.slopes(rows)
+        return spectrum.right_singular_vectors(measured.layers, slopes, n_tangents)
+
+    shape = (n_tangents, measured.layers.n_features)
+    return measured.map(vectors, shape=shape, width=_width(measured))
+
+
+def _rank(measured: Measurement) -> int:
+    """Return how many singular values a Jacobian has."""
+    return min(measured.layers.n_components, measured.layers.n_features)
+
+
+def _width(measured: Measurement) -> int:
+    """Return how many numbers the largest matrix of a sample holds."""
+    widest = max(W.shape[0] for W in measured.layers.weights)
+    return widest * measured.layers.n_features
