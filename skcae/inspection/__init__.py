@@ -2,10 +2,20 @@
 
 from skcae.inspection._contraction import contraction_ratio
 from skcae.inspection._measures import jacobian, jacobian_norm, saturation
+from skcae.inspection._plot.contraction import ContractionCurveDisplay
+from skcae.inspection._plot.filters import FilterDisplay
+from skcae.inspection._plot.loss_curve import LossCurveDisplay
+from skcae.inspection._plot.spectrum import JacobianSpectrumDisplay
+from skcae.inspection._plot.tangents import TangentDisplay
 from skcae.inspection._spectrum import singular_values, tangent_vectors
 from skcae.inspection._walk import sample
 
 __all__ = [
+    "ContractionCurveDisplay",
+    "FilterDisplay",
+    "JacobianSpectrumDisplay",
+    "LossCurveDisplay",
+    "TangentDisplay",
     "contraction_ratio",
     "jacobian",
     "jacobian_norm",

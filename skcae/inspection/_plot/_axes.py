@@ -1,0 +1,43 @@
+"""What all pictures share: axes to draw in, and styles to tell curves apart."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sklearn.utils._optional_dependencies import check_matplotlib_support
+
+# Colours that the colour-blind tell apart, too (Okabe and Ito), and a second sign for
+# print without colours.
+COLORS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"]
+DASHES = ["-", "--", "-.", ":"]
+
+
+def axes_for(display: Any, ax: Any, **figure: Any) -> Any:
+    """Return the axes to draw in, of a new figure if there are none.
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed.
+    """
+    check_matplotlib_support(type(display).__name__)
+    if ax is None:
+        from matplotlib import pyplot
+
+        _, ax = pyplot.subplots(layout="constrained", **figure)
+    display.ax_, display.figure_ = ax, ax.figure
+    return ax
+
+
+def curve_style(number: int) -> dict[str, Any]:
+    """Return the colour and the dashes of a curve."""
+    return {
+        "color": COLORS[number % len(COLORS)],
+        "linestyle": DASHES[number % len(DASHES)],
+    }
+
+
+def named(estimator: Any) -> dict[str, Any]:
+    """Return encoders by their names: those of a dictionary, or that of the class."""
+    if isinstance(estimator, Mapping):
+        return dict(estimator)
+    return {type(estimator).__name__: estimator}

@@ -1,0 +1,80 @@
+"""Rows of data, weights or tangents as images, and images in a grid."""
+
+import math
+
+import numpy as np
+
+# Between two images of a grid, in pixels of an image.
+GAP = 1
+
+
+def image_shape_of(
+    n_features: int, image_shape: tuple[int, ...] | None
+) -> tuple[int, int, int]:
+    """Return height, width and channels, of a square grey image if none is given.
+
+    Raises
+    ------
+    ValueError
+        If so many features make no such image.
+    """
+    if image_shape is None:
+        side = math.isqrt(n_features)
+        if side * side != n_features:
+            raise ValueError(
+                f"{n_features} features are no square grey image. Pass image_shape="
+                "(height, width), or (height, width, 3) for colours."
+            )
+        return side, side, 1
+    height, width, channels = (*image_shape, 1)[:3]
+    if channels not in (1, 3) or height * width * channels != n_features:
+        raise ValueError(
+            f"image_shape={image_shape} is no grey or RGB image of {n_features} "
+            "features."
+        )
+    return height, width, channels
+
+
+def signed_images(rows: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
+    """Turn rows of signed numbers into RGB images, each scaled to its largest entry.
+
+    Zero is white in grey images, whose signs are blue (−) and red (+), and mid-grey in
+    the channels of colour images. Shape (n, height, width, 3).
+    """
+    largest = np.abs(rows).max(axis=1, keepdims=True)
+    scaled = np.divide(rows, largest, out=np.zeros_like(rows), where=largest > 0)
+    images: np.ndarray = (scaled.reshape(len(rows), *shape) + 1) / 2
+    if shape[2] == 3:
+        return images
+    from matplotlib import colormaps
+
+    colours: np.ndarray = colormaps["RdBu_r"](images[..., 0])[..., :3]
+    return colours
+
+
+def plain_images(rows: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
+    """Turn rows of data into RGB images, from the smallest value to the largest.
+
+    Shape (n, height, width, 3).
+    """
+    low, high = rows.min(), rows.max()
+    scaled = (rows - low) / (high - low) if high > low else np.zeros_like(rows)
+    images = scaled.reshape(len(rows), *shape)
+    return np.broadcast_to(images, (*images.shape[:3], 3))
+
+
+def grid_of(images: np.ndarray, n_columns: int) -> np.ndarray:
+    """Put RGB images side by side on white, row by row."""
+    n, height, width, _ = images.shape
+    n_rows = -(-n // n_columns)
+    grid = np.ones((n_rows * (height + GAP) - GAP, n_columns * (width + GAP) - GAP, 3))
+    for k, image in enumerate(images):
+        row, column = divmod(k, n_columns)
+        top, left = row * (height + GAP), column * (width + GAP)
+        grid[top : top + height, left : left + width] = image
+    return grid
+
+
+def centres(n: int, length: int) -> np.ndarray:
+    """Return the middle of each of n images of a grid along one side, in pixels."""
+    return np.arange(n) * (length + GAP) + (length - 1) / 2

@@ -1,0 +1,223 @@
+"""The contraction curve."""
+
+from collections.abc import Mapping
+from typing import Any, Self
+
+import numpy as np
+from scipy.spatial.distance import pdist
+from sklearn.utils import Bunch, check_random_state
+from sklearn.utils._optional_dependencies import check_matplotlib_support
+
+from skcae._encoders import features_of, split_steps
+from skcae.inspection._contraction import contraction_ratio
+from skcae.inspection._plot._axes import axes_for, curve_style, named
+
+# The distances between examples are taken between at most so many of them.
+MAX_EXAMPLES = 1000
+# Radii up to so many times the largest distance between two examples, as in the paper.
+FARTHEST = 3.0
+N_RADII = 21
+
+
+class ContractionCurveDisplay:
+    """Contraction curves: how far codes move when inputs move by a given distance.
+
+    Figures 1 and 3 of [1]_. It is made by `from_estimator`; `contraction_ratio` says
+    what is measured.
+
+    Parameters
+    ----------
+    ratios : dict of Bunch
+        By the name of each encoder what `contraction_ratio` gives.
+
+    distances : ndarray of shape (3,), default=None
+        The smallest, median and largest distance between two examples.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+        Where it is drawn.
+
+    figure_ : matplotlib Figure
+        The figure of the axes.
+
+    lines_ : list of matplotlib Line2D
+        The curves.
+
+    See Also
+    --------
+    contraction_ratio : The numbers.
+
+    References
+    ----------
+    .. [1] S. Rifai, P. Vincent, X. Muller, X. Glorot and Y. Bengio, "Contractive
+       Auto-Encoders: Explicit Invariance During Feature Extraction", ICML 2011.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from skcae import Autoencoder, ContractiveAutoencoder
+    >>> from skcae.inspection import ContractionCurveDisplay
+    >>> X = load_digits().data / 16
+    >>> how = {"loss": "cross_entropy", "max_iter": 20, "tol": 0.1, "random_state": 0}
+    >>> encoders = {
+    ...     "AE": Autoencoder(32, **how).fit(X),
+    ...     "CAE": ContractiveAutoencoder(32, **how).fit(X),
+    ... }
+    >>> display = ContractionCurveDisplay.from_estimator(encoders, X, random_state=0)
+    >>> [line.get_label() for line in display.lines_]
+    ['AE', 'CAE']
+    """
+
+    def __init__(
+        self, ratios: dict[str, Bunch], *, distances: np.ndarray | None = None
+    ) -> None:
+        self.ratios = ratios
+        self.distances = distances
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: Any,
+        *,
+        radii: Any = None,
+        n_directions: int = 10,
+        random_state: Any = None,
+        ax: Any = None,
+        **plot_parameters: Any,
+    ) -> Self:
+        """Measure fitted encoders, and draw their curves.
+
+        Parameters
+        ----------
+        estimator : fitted encoder or dict of them
+            One that `contraction_ratio` takes, or several by the names that they are
+            to have in the picture.
+
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The examples, in the paper validation data.
+
+        radii : array-like of shape (n_radii,), default=None
+            The distances, by default up to three times the largest distance between
+            two examples.
+
+        n_directions : int, default=10
+            How many points to draw around each example.
+
+        random_state : int, RandomState instance or None, default=None
+            Where the directions come from, and which examples distances are measured
+            between if there are more than 1000.
+
+        ax : matplotlib Axes, default=None
+            Where to draw; by default in a new figure.
+
+        **plot_parameters : dict
+            Passed to `plot`.
+
+        Returns
+        -------
+        display : ContractionCurveDisplay
+            With the picture drawn.
+        """
+        check_matplotlib_support(cls.__name__)
+        encoders = named(estimator)
+        random = check_random_state(random_state)
+        distances = distances_between(next(iter(encoders.values())), X, random)
+        if radii is None:
+            farthest = FARTHEST * distances[-1]
+            radii = np.linspace(0, farthest, N_RADII)
+            radii[0] = radii[1] / 10
+        seed = random.randint(np.iinfo(np.int32).max)
+        ratios = {
+            name: contraction_ratio(
+                encoder, X, radii, n_directions=n_directions, random_state=seed
+            )
+            for name, encoder in encoders.items()
+        }
+        return cls(ratios, distances=distances).plot(ax=ax, **plot_parameters)
+
+    def plot(
+        self,
+        *,
+        ax: Any = None,
+        statistic: str = "mean",
+        spread: bool = False,
+        line_kw: Mapping[str, Any] | None = None,
+    ) -> Self:
+        """Draw the curves, and the distances between examples as vertical lines.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Where to draw; by default in a new figure.
+
+        statistic : {"mean", "root_mean_square"}, default="mean"
+            Which average over examples and directions. The paper's is the mean.
+
+        spread : bool, default=False
+            Whether to shade one standard deviation about the mean.
+
+        line_kw : dict, default=None
+            Passed to matplotlib's `plot` of each curve.
+
+        Returns
+        -------
+        display : ContractionCurveDisplay
+            Itself.
+        """
+        ax = axes_for(self, ax)
+        self.lines_ = []
+        for number, (name, ratio) in enumerate(self.ratios.items()):
+            style = {**curve_style(number), "label": name, **(line_kw or {})}
+            self.lines_ += ax.plot(ratio.radii, ratio[statistic], **style)
+            if spread:
+                low, high = ratio.mean - ratio.std, ratio.mean + ratio.std
+                color = self.lines_[-1].get_color()
+                ax.fill_between(ratio.radii, low, high, color=color, alpha=0.15)
+        ax.set_ylim(bottom=0)
+        ax.set_xlim(left=0)
+        if self.distances is not None:
+            mark_distances(ax, self.distances)
+        ax.set_xlabel("distance r from an example, in units of the input")
+        ax.set_ylabel("contraction ratio ‖f(x + ru) − f(x)‖ / r")
+        ax.legend()
+        return self
+
+
+def distances_between(encoder: Any, X: Any, random: Any) -> np.ndarray:
+    """Return the smallest, median and largest distance between different examples.
+
+    They are measured where the radii are: in what the encoder takes after the fixed
+    preprocessing.
+    """
+    steps, _ = split_steps(encoder)
+    rows = features_of(steps, X)
+    rows = rows if hasattr(rows, "shape") else np.asarray(rows)
+    if rows.shape[0] > MAX_EXAMPLES:
+        chosen = np.sort(random.permutation(rows.shape[0])[:MAX_EXAMPLES])
+        rows = rows.iloc[chosen] if hasattr(rows, "iloc") else rows[chosen]
+    dense = rows.toarray() if hasattr(rows, "toarray") else np.asarray(rows)
+    distances = pdist(dense.astype(np.float64))
+    distances = distances[distances > 0]
+    if not len(distances):
+        raise ValueError("All examples are the same: pass X with different rows.")
+    found: np.ndarray = np.quantile(distances, [0, 0.5, 1])
+    return found
+
+
+def mark_distances(ax: Any, distances: np.ndarray) -> None:
+    """Draw vertical lines with their names at the top."""
+    for name, distance in zip(("min", "median", "max"), distances, strict=True):
+        ax.axvline(distance, color="0.6", linestyle=(0, (6, 2, 1, 2)), linewidth=0.9)
+        ax.annotate(
+            name,
+            (distance, 1.0),
+            xycoords=("data", "axes fraction"),
+            xytext=(0, 2),
+            textcoords="offset points",
+            ha="center",
+            va="bottom",
+            color="0.35",
+            fontsize="small",
+        )

@@ -1,0 +1,130 @@
+"""The weights of the first layer as images."""
+
+import math
+from typing import Any, Self
+
+import numpy as np
+from sklearn.utils._optional_dependencies import check_matplotlib_support
+
+from skcae._encoders import encoding_layers, split_steps
+from skcae.inspection._plot._axes import axes_for
+from skcae.inspection._plot._images import grid_of, image_shape_of, signed_images
+
+
+class FilterDisplay:
+    """Filters: the weights of units of the first layer, each as an image.
+
+    Parameters
+    ----------
+    weights : ndarray of shape (n_filters, n_features)
+        W_j of each unit to show.
+
+    image_shape : tuple of int, default=None
+        (height, width), or (height, width, 3) for colours; a square by default.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+        Where it is drawn.
+
+    figure_ : matplotlib Figure
+        The figure of the axes.
+
+    image_ : matplotlib AxesImage
+        The grid.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from skcae import ContractiveAutoencoder
+    >>> from skcae.inspection import FilterDisplay
+    >>> X = load_digits().data / 16
+    >>> encoder = ContractiveAutoencoder(
+    ...     32, loss="cross_entropy", max_iter=20, tol=0.1, random_state=0
+    ... ).fit(X)
+    >>> FilterDisplay.from_estimator(encoder, n_filters=12).weights.shape
+    (12, 64)
+    """
+
+    def __init__(
+        self, weights: np.ndarray, *, image_shape: tuple[int, ...] | None = None
+    ) -> None:
+        self.weights = weights
+        self.image_shape = image_shape
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator: Any,
+        *,
+        n_filters: int | None = None,
+        image_shape: tuple[int, ...] | None = None,
+        ax: Any = None,
+        **plot_parameters: Any,
+    ) -> Self:
+        """Draw the filters of a fitted encoder.
+
+        Parameters
+        ----------
+        estimator : fitted estimator
+            An autoencoder of skcae, a `StackedCAE`, scikit-learn's `BernoulliRBM`, or
+            a `Pipeline` that ends with some of them.
+
+        n_filters : int, default=None
+            How many units, those whose weights have the largest norms; all by
+            default, in their order.
+
+        image_shape : tuple of int, default=None
+            (height, width), or (height, width, 3) for colours; a square by default.
+
+        ax : matplotlib Axes, default=None
+            Where to draw; by default in a new figure.
+
+        **plot_parameters : dict
+            Passed to `plot`.
+
+        Returns
+        -------
+        display : FilterDisplay
+            With the picture drawn.
+
+        Raises
+        ------
+        ValueError
+            If the weights make no such images.
+        """
+        check_matplotlib_support(cls.__name__)
+        _, encoders = split_steps(estimator)
+        weights = encoding_layers(encoders)[0].weights
+        if n_filters is not None:
+            largest_first = np.argsort(-np.linalg.norm(weights, axis=1), kind="stable")
+            weights = weights[largest_first[:n_filters]]
+        return cls(weights, image_shape=image_shape).plot(ax=ax, **plot_parameters)
+
+    def plot(self, *, ax: Any = None, n_columns: int | None = None) -> Self:
+        """Draw the grid.
+
+        Blue is negative, white zero and red positive, each filter scaled to its
+        largest weight. Filters of colour images are shown in their colours, about
+        grey.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Where to draw; by default in a new figure.
+
+        n_columns : int, default=None
+            Images to a row; as wide as high by default.
+
+        Returns
+        -------
+        display : FilterDisplay
+            Itself.
+        """
+        ax = axes_for(self, ax)
+        shape = image_shape_of(self.weights.shape[1], self.image_shape)
+        n_columns = n_columns or math.ceil(math.sqrt(len(self.weights)))
+        grid = grid_of(signed_images(self.weights, shape), n_columns)
+        self.image_ = ax.imshow(grid, interpolation="nearest")
+        ax.set_axis_off()
+        return self

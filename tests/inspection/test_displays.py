@@ -1,0 +1,268 @@
+"""What the pictures show; that they look well was judged by eye."""
+
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib import pyplot
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
+from scipy.spatial.distance import pdist
+from sklearn.neural_network import BernoulliRBM
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from skcae import ContractiveAutoencoder, FineTunedClassifier
+from skcae.inspection import (
+    ContractionCurveDisplay,
+    FilterDisplay,
+    JacobianSpectrumDisplay,
+    LossCurveDisplay,
+    TangentDisplay,
+    contraction_ratio,
+    singular_values,
+    tangent_vectors,
+)
+from skcae.inspection._plot._images import grid_of, plain_images, signed_images
+from tests.inspection.encoders import HOW, KINDS, fitted, stack
+
+
+@pytest.fixture(autouse=True)
+def close_figures():
+    yield
+    pyplot.close("all")
+
+
+@pytest.fixture
+def encoder(unit_data):
+    return ContractiveAutoencoder(6, **HOW).fit(unit_data)
+
+
+@pytest.fixture
+def images():
+    """Forty grey images of three by three pixels."""
+    return np.random.default_rng(1).random((40, 9))
+
+
+# ---- contraction curves and spectra ---------------------------------------------
+
+
+def test_contraction_curves_are_those_of_the_function(encoder, unit_data):
+    display = ContractionCurveDisplay.from_estimator(
+        encoder, unit_data, radii=[0.5, 1, 2], n_directions=7, random_state=4
+    )
+    seed = np.random.RandomState(4).randint(np.iinfo(np.int32).max)
+    expected = contraction_ratio(
+        encoder, unit_data, [0.5, 1, 2], n_directions=7, random_state=seed
+    )
+    (line,) = display.lines_
+    assert line.get_label() == "ContractiveAutoencoder"
+    assert_array_equal(line.get_xdata(), [0.5, 1, 2])
+    assert_array_equal(line.get_ydata(), expected.mean)
+    again = display.plot(statistic="root_mean_square")
+    assert again is display
+    assert_array_equal(display.lines_[0].get_ydata(), expected.root_mean_square)
+    assert "r" in display.ax_.get_xlabel()
+    assert display.figure_ is display.ax_.figure
+
+
+def test_several_encoders_on_one_axis(unit_data):
+    encoders = {name: fitted(name, unit_data)[0] for name in ("narrow", "stack")}
+    _, ax = pyplot.subplots()
+    for cls in (ContractionCurveDisplay, JacobianSpectrumDisplay):
+        display = cls.from_estimator(encoders, unit_data, ax=ax, spread=True)
+        assert display.ax_ is ax
+        assert [line.get_label() for line in display.lines_] == list(encoders)
+        styles = {(line.get_color(), line.get_linestyle()) for line in display.lines_}
+        assert len(styles) == 2
+    labels = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert set(labels) == set(encoders)
+
+
+def test_distances_between_examples_are_marked(encoder, unit_data):
+    display = ContractionCurveDisplay.from_estimator(encoder, unit_data)
+    d = pdist(unit_data)
+    assert_allclose(display.distances, [d.min(), np.median(d), d.max()])
+    marks = [
+        line.get_xdata()[0] for line in display.ax_.lines if line not in display.lines_
+    ]
+    assert_allclose(marks, display.distances)
+    assert display.lines_[0].get_xdata()[-1] == pytest.approx(3 * d.max())
+    names = [text.get_text() for text in display.ax_.texts]
+    assert names == ["min", "median", "max"]
+
+
+def test_distances_are_those_of_what_the_encoder_takes(unit_data):
+    encoder, _, X = fitted("scaler and cae", unit_data)
+    display = ContractionCurveDisplay.from_estimator(encoder, unit_data)
+    assert display.distances[2] == pytest.approx(pdist(X).max())
+
+
+def test_distances_of_many_examples_are_those_of_some(encoder, unit_data):
+    X = np.repeat(unit_data, 30, axis=0)
+    for data in (X, sparse.csr_array(X), pd.DataFrame(X)):
+        display = ContractionCurveDisplay.from_estimator(
+            encoder, data, radii=[1], n_directions=1, random_state=0
+        )
+        # Repeated rows are not at a distance.
+        assert display.distances[0] > 0
+        assert display.distances[2] == pytest.approx(pdist(unit_data).max())
+    with pytest.raises(ValueError, match="All examples are the same"):
+        ContractionCurveDisplay.from_estimator(encoder, X[:30])
+
+
+@pytest.mark.parametrize("scale", ["linear", "log"])
+def test_spectra_are_those_of_the_function(scale, encoder, unit_data):
+    display = JacobianSpectrumDisplay.from_estimator(
+        encoder, unit_data, n_values=4, scale=scale
+    )
+    expected = singular_values(encoder, unit_data, 4)
+    (line,) = display.lines_
+    assert_array_equal(line.get_xdata(), [1, 2, 3, 4])
+    assert_array_equal(line.get_ydata(), expected.mean)
+    assert display.ax_.get_yscale() == scale
+    (band,) = display.ax_.collections
+    assert band.get_datalim(display.ax_.transData).y1 == pytest.approx(
+        (expected.mean + expected.std).max()
+    )
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_all_encoders_can_be_drawn(kind, unit_data):
+    encoder, _, _ = fitted(kind, unit_data)
+    for cls in (ContractionCurveDisplay, JacobianSpectrumDisplay):
+        assert len(cls.from_estimator(encoder, unit_data).lines_) == 1
+    display = FilterDisplay.from_estimator(encoder, image_shape=(2, 4))
+    assert display.weights.shape[1] == 8
+    display = TangentDisplay.from_estimator(
+        encoder, unit_data[:2], n_tangents=2, image_shape=(2, 4)
+    )
+    assert display.image_.get_array().shape == (2 * 3 - 1, 3 * 5 - 1, 3)
+
+
+# ---- images -------------------------------------------------------------------------
+
+
+def test_filters_are_the_weights(images):
+    encoder = ContractiveAutoencoder(5, **HOW).fit(images)
+    display = FilterDisplay.from_estimator(encoder)
+    assert_array_equal(display.weights, encoder.components_)
+    grid = display.image_.get_array()
+    # Three by two images, the last place empty.
+    assert grid.shape == (2 * 4 - 1, 3 * 4 - 1, 3)
+    assert_array_equal(grid[4:, 8:], 1)
+    assert_array_equal(grid[:3, :3], signed_images(encoder.components_, (3, 3, 1))[0])
+    largest = np.argsort(-np.linalg.norm(encoder.components_, axis=1))[:2]
+    few = FilterDisplay.from_estimator(encoder, n_filters=2)
+    assert_array_equal(few.weights, encoder.components_[largest])
+    assert few.plot(n_columns=1).image_.get_array().shape == (7, 3, 3)
+
+
+def test_signs_are_colours():
+    red, white, blue = signed_images(np.array([[2.0, 0.0, -2.0]]), (1, 3, 1))[0, 0]
+    assert red[0] > red[2] + 0.2
+    assert blue[2] > blue[0] + 0.2
+    assert_allclose(white, 0.97, atol=0.01)
+    # Each is scaled to its own largest entry, and nothing to nothing.
+    small = signed_images(np.array([[0.2, 0.0, -0.2], [0.0, 0.0, 0.0]]), (1, 3, 1))
+    assert_array_equal(small[0, 0], [red, white, blue])
+    assert_array_equal(small[1, 0], [white] * 3)
+
+
+def test_colour_images():
+    weights = np.array([[1.0, 0.0, -1.0] * 4])
+    assert_array_equal(signed_images(weights, (2, 2, 3))[0, 1, 1], [1.0, 0.5, 0.0])
+    display = FilterDisplay(weights, image_shape=(2, 2, 3)).plot()
+    assert display.image_.get_array().shape == (2, 2, 3)
+    assert_array_equal(plain_images(np.array([[3.0, 4.0]]), (1, 2, 1))[0, 0, 1], 1)
+    assert_array_equal(plain_images(np.ones((1, 2)), (1, 2, 1)), 0)
+
+
+def test_a_grid_has_gaps():
+    grid = grid_of(np.zeros((4, 2, 2, 3)), 2)
+    assert grid.shape == (5, 5, 3)
+    assert_array_equal(grid[2], 1)
+    assert_array_equal(grid[:, 2], 1)
+    assert grid.sum() == 3 * 9
+
+
+def test_tangents_are_those_of_the_function(images):
+    encoder = make_pipeline(StandardScaler(), ContractiveAutoencoder(5, **HOW))
+    encoder.fit(images)
+    display = TangentDisplay.from_estimator(encoder, images[:3], n_tangents=2)
+    assert_array_equal(display.tangents, tangent_vectors(encoder, images[:3], 2))
+    assert_allclose(display.samples, encoder[0].transform(images[:3]))
+    assert display.image_.get_array().shape == (3 * 4 - 1, 3 * 4 - 1, 3)
+    labels = [label.get_text() for label in display.ax_.get_xticklabels()]
+    assert labels == ["sample", "1", "2"]
+    again = TangentDisplay.from_estimator(encoder, images[:3].tolist(), n_tangents=2)
+    assert_array_equal(again.samples, display.samples)
+
+
+def test_what_is_no_image(encoder, unit_data):
+    with pytest.raises(ValueError, match="8 features are no square grey image"):
+        FilterDisplay.from_estimator(encoder)
+    for wrong in ((3, 3), (2, 4, 3), (2, 2, 2)):
+        with pytest.raises(ValueError, match="is no grey or RGB image of 8 features"):
+            TangentDisplay.from_estimator(encoder, unit_data, image_shape=wrong)
+
+
+# ---- loss curves --------------------------------------------------------------------
+
+
+def test_loss_curves(unit_data):
+    model = ContractiveAutoencoder(6, **HOW).fit(unit_data)
+    (line,) = LossCurveDisplay.from_estimator(model).lines_
+    assert line.get_label() == "training"
+    assert_array_equal(line.get_ydata(), model.loss_curve_)
+    assert_array_equal(line.get_xdata(), np.arange(1, model.n_iter_ + 1))
+    model.set_params(early_stopping=True).fit(unit_data)
+    display = LossCurveDisplay.from_estimator(model)
+    assert_array_equal(display.lines_[1].get_ydata(), model.validation_loss_curve_)
+    assert len(display.figure_.axes) == 1
+
+
+def test_loss_curves_of_a_stack_are_those_of_its_layers(unit_data):
+    model = stack((6, 5)).fit(unit_data)
+    display = LossCurveDisplay.from_estimator(model)
+    labels = [line.get_label() for line in display.lines_]
+    assert labels == ["training, layer 1", "training, layer 2"]
+    assert_array_equal(display.lines_[1].get_ydata(), model.estimators_[1].loss_curve_)
+
+
+def test_an_error_has_an_axis_of_its_own(unit_data):
+    y = (unit_data[:, 0] > 0.5).astype(int)
+    model = FineTunedClassifier(
+        ContractiveAutoencoder(6, **HOW), early_stopping=True, **HOW
+    ).fit(unit_data, y)
+    display = LossCurveDisplay.from_estimator(model)
+    training, held_out = display.lines_
+    assert_array_equal(training.get_ydata(), model.loss_curve_)
+    assert_array_equal(held_out.get_ydata(), model.validation_error_curve_)
+    assert training.axes is not held_out.axes
+    assert training.get_color() != held_out.get_color()
+
+
+def test_an_rbm_keeps_no_curve(unit_data):
+    rbm = BernoulliRBM(6, n_iter=1, random_state=0).fit(unit_data)
+    with pytest.raises(TypeError, match="BernoulliRBM keeps no loss_curve_"):
+        LossCurveDisplay.from_estimator(rbm)
+
+
+# ---- matplotlib ---------------------------------------------------------------------
+
+
+def test_without_matplotlib(encoder, unit_data, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    # Nothing is computed first.
+    monkeypatch.setattr("skcae.inspection._spectrum.measurement", None)
+    for draw in (
+        lambda: ContractionCurveDisplay.from_estimator(encoder, unit_data),
+        lambda: JacobianSpectrumDisplay.from_estimator(encoder, unit_data),
+        lambda: LossCurveDisplay.from_estimator(encoder),
+        lambda: FilterDisplay(np.ones((1, 4))).plot(),
+        lambda: TangentDisplay(np.ones((1, 4)), np.ones((1, 1, 4))).plot(),
+    ):
+        with pytest.raises(ImportError, match="Display requires matplotlib"):
+            draw()
