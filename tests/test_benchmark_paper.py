@@ -9,7 +9,8 @@ import pytest
 from sklearn.utils import Bunch
 
 FOLDER = Path(__file__).parents[1] / "benchmarks" / "paper"
-MODULES = ["command", "data", "models", "report", "runs", "search", "table1", "table2"]
+MODULES = ["command", "data", "digitised", "figures", "models", "report", "runs"]
+MODULES += ["search", "table1", "table2"]
 SMALL = ["--n-components=16", "--epochs", "2", "2", "--trials=2", "--seeds=1"]
 SMALL += ["--jobs=1"]
 
@@ -47,6 +48,29 @@ def test_the_whole_table_on_digits(paper, tmp_path, capsys):
     table1.main(command)
     assert (tmp_path / "table1_digits.jsonl").read_text(encoding="utf-8") == kept
     assert "[1/" not in capsys.readouterr().out
+
+
+def test_the_figures_on_digits(paper, tmp_path, capsys):
+    """Of the settings that the table chose; a second call fits nothing."""
+    with pytest.raises(SystemExit, match="no run of AE, AE"):
+        paper("figures").main(["--quick", "--results", str(tmp_path)])
+    quick = tmp_path / "quick"
+    paper("table1").main(["--data", "digits", *SMALL, "--results", str(quick)])
+    command = ["--quick", "--results", str(tmp_path), "--jobs=1", "--epochs=2"]
+    paper("figures").main(command)
+    text = (quick / "figures_digits.md").read_text(encoding="utf-8")
+    for name in ("1", "2", "2_log", "3", "filters"):
+        assert (quick / f"figure_{name}.png").stat().st_size > 5000
+    for name in ("DAE-b", "depth 3", "CAE, ours"):
+        assert f"| {name} |" in text
+    with (quick / "figure_1.csv").open(encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if row["model"] == "CAE"]
+    assert [float(row["r"]) for row in rows[:3]] == [0.2, 1.5, 4]
+    assert [row["paper"] for row in rows[:3]] == ["0.271", "", "0.289"]
+    fitted = set(quick.rglob("output.pkl"))
+    assert len(fitted) == 6 + 1
+    paper("figures").main([*command, "--figures", "1", "3"])
+    assert set(quick.rglob("output.pkl")) == fitted
 
 
 def test_the_second_table_on_rectangles(paper, tmp_path, monkeypatch):

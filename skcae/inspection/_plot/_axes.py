@@ -41,3 +41,9 @@ def named(estimator: Any) -> dict[str, Any]:
     if isinstance(estimator, Mapping):
         return dict(estimator)
     return {type(estimator).__name__: estimator}
+
+
+def include_origin(ax: Any) -> None:
+    """Show zero on both axes, and go on to fit what is drawn later."""
+    ax.update_datalim([(0, 0)])
+    ax.autoscale_view()

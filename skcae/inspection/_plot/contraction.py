@@ -10,7 +10,7 @@ from sklearn.utils._optional_dependencies import check_matplotlib_support
 
 from skcae._encoders import features_of, split_steps
 from skcae.inspection._contraction import contraction_ratio
-from skcae.inspection._plot._axes import axes_for, curve_style, named
+from skcae.inspection._plot._axes import axes_for, curve_style, include_origin, named
 
 # The distances between examples are taken between at most so many of them.
 MAX_EXAMPLES = 1000
@@ -175,8 +175,7 @@ class ContractionCurveDisplay:
                 low, high = ratio.mean - ratio.std, ratio.mean + ratio.std
                 color = self.lines_[-1].get_color()
                 ax.fill_between(ratio.radii, low, high, color=color, alpha=0.15)
-        ax.set_ylim(bottom=0)
-        ax.set_xlim(left=0)
+        include_origin(ax)
         if self.distances is not None:
             mark_distances(ax, self.distances)
         ax.set_xlabel("distance r from an example, in units of the input")
@@ -216,8 +215,10 @@ def mark_distances(ax: Any, distances: np.ndarray) -> None:
             xycoords=("data", "axes fraction"),
             xytext=(0, 2),
             textcoords="offset points",
-            ha="center",
+            rotation=30,
+            ha="left",
             va="bottom",
+            rotation_mode="anchor",
             color="0.35",
             fontsize="small",
         )

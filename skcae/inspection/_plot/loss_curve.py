@@ -7,7 +7,7 @@ import numpy as np
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 from sklearn.utils.validation import check_is_fitted
 
-from skcae.inspection._plot._axes import axes_for, curve_style
+from skcae.inspection._plot._axes import axes_for, curve_style, include_origin
 
 
 class LossCurveDisplay:
@@ -144,7 +144,7 @@ class LossCurveDisplay:
         ax.set_ylabel("objective, mean over rows")
         if other is not ax:
             other.set_ylabel("error on held-out rows")
-            other.set_ylim(bottom=0)
+            include_origin(other)
         ax.legend(handles=self.lines_)
         return self
 

@@ -7,7 +7,7 @@ import numpy as np
 from sklearn.utils import Bunch
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 
-from skcae.inspection._plot._axes import axes_for, curve_style, named
+from skcae.inspection._plot._axes import axes_for, curve_style, include_origin, named
 from skcae.inspection._spectrum import singular_values
 
 
@@ -146,8 +146,7 @@ class JacobianSpectrumDisplay:
                 ax.fill_between(rank, low, high, color=color, alpha=0.15, linewidth=0)
         ax.set_yscale(scale)
         if scale == "linear":
-            ax.set_ylim(bottom=0)
-        ax.set_xlim(left=1)
+            include_origin(ax)
         ax.set_xlabel("rank of the singular value")
         ax.set_ylabel("singular value of the Jacobian, code per input")
         ax.legend()

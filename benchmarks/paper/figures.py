@@ -1,0 +1,269 @@
+"""Figures 1, 2 and 3: contraction curves, spectra and depth, over the paper's curves.
+
+    python benchmarks/paper/figures.py --quick
+    python benchmarks/paper/figures.py --local-file mnist.npz
+
+The models have the settings that the search of table1.py chose; run it first. Fitted
+models are kept beside the results, so that a figure can be drawn again at once.
+"""
+
+import argparse
+import csv
+import warnings
+from pathlib import Path
+
+import command
+import digitised
+import joblib
+import numpy as np
+import report
+from data import load
+from models import TABLE_1, encoder
+from runs import Results
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.pipeline import make_pipeline
+
+from skcae.inspection import (
+    ContractionCurveDisplay,
+    FilterDisplay,
+    JacobianSpectrumDisplay,
+    jacobian_norm,
+)
+
+# The paper's distances, and those half-way between them.
+RADII = [0.2, 1.5, *np.arange(4, 40, 2.5).tolist()]
+N_CENTRES = 1000
+N_SPECTRA = 100
+DEPTH = 3
+
+
+def arguments(given):
+    """Read the options."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--local-file", help="of MNIST, which comes from OpenML else")
+    parser.add_argument("--figures", type=int, nargs="+", default=[1, 2, 3])
+    parser.add_argument("--n-components", type=int, default=1000)
+    parser.add_argument("--epochs", type=int, default=60, help="of figures 1 and 2")
+    parser.add_argument("--rot-epochs", type=int, default=200, help="of each layer")
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--results", type=Path, default=command.FOLDER)
+    parser.add_argument("--quick", action="store_true", help="on scikit-learn's digits")
+    args = parser.parse_args(given)
+    args.data, args.depth_data = "mnist", "rot"
+    if args.quick:
+        args.data = args.depth_data = "digits"
+        args.n_components, args.epochs, args.rot_epochs = 60, 20, 20
+        args.results = args.results / "quick"
+    return args
+
+
+# ---- the models -----------------------------------------------------------------
+
+
+def chosen_settings(path):
+    """Return the setting of each model that its search chose."""
+    best = {}
+    for record in Results(path).by_key.values():
+        rank = (record["stage"] != "final", -sum(record["n_epochs"]))
+        rank += (record["valid_error"],)
+        model = record["model"]
+        if model not in best or rank < best[model][0]:
+            best[model] = rank, record["setting"]
+    missing = set(TABLE_1) - set(best)
+    if missing:
+        names = ", ".join(sorted(missing))
+        raise SystemExit(f"{path} has no run of {names}: run table1.py first.")
+    return {
+        model: {name: value for name, value in setting.items() if name != "tuning"}
+        for model, (_, setting) in best.items()
+    }
+
+
+def fit(model, X):
+    """Fit an encoder; its epochs are given, whether they suffice or not."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return model.fit(X)
+
+
+def fit_all(args, images, settings):
+    """Fit each model of Table 1, several at a time."""
+    remembered = joblib.Memory(args.results / "models", verbose=0).cache(fit)
+    tasks = [
+        joblib.delayed(remembered)(
+            encoder(name, setting, args.n_components, args.epochs, seed=1),
+            images.X_train,
+        )
+        for name, setting in settings.items()
+    ]
+    with joblib.parallel_config("loky", inner_max_num_threads=1):
+        return dict(zip(settings, joblib.Parallel(args.jobs)(tasks), strict=True))
+
+
+def fit_stack(args, images, setting):
+    """Fit one stack, and return its first layers by their number."""
+    remembered = joblib.Memory(args.results / "models", verbose=0).cache(fit)
+    layers = [
+        encoder("CAE", setting, args.n_components, args.rot_epochs, seed=1 + k)
+        for k in range(DEPTH)
+    ]
+    stack = remembered(make_pipeline(*layers), images.X_train)
+    return {f"depth {k}": stack[:k] for k in range(1, DEPTH + 1)}
+
+
+# ---- the figures ----------------------------------------------------------------
+
+
+def contraction_figure(args, number, encoders, X, paper):
+    """Draw contraction curves, and say what they show."""
+    X = X[:N_CENTRES]
+    display = ContractionCurveDisplay.from_estimator(
+        encoders, X, radii=RADII, random_state=0
+    )
+    over_the_papers(display, digitised.RADII, paper)
+    save(args, number, display)
+    ours = {name: ratio.mean for name, ratio in display.ratios.items()}
+    write_curves(args, number, "r", RADII, ours, digitised.RADII, paper)
+    rows = []
+    for name, ratio in display.ratios.items():
+        limit = np.sqrt((jacobian_norm(encoders[name], X) ** 2).mean() / X.shape[1])
+        printed = paper.get(name)
+        rows.append(
+            [
+                name,
+                f"{printed[0]:.3f}" if printed else "–",
+                f"{ratio.mean[0]:.3f}",
+                f"{ratio.root_mean_square[0]:.3f} / {limit:.3f}",
+                peak(digitised.RADII, printed) if printed else "–",
+                peak(RADII, ratio.mean),
+            ]
+        )
+    header = [
+        "model",
+        "paper: ratio at 0.2",
+        "ours",
+        "root mean square / limit ‖J‖/√d",
+        "paper: peak",
+        "ours",
+    ]
+    return report.markdown(header, rows)
+
+
+def peak(radii, curve):
+    """Say where a curve is highest, and by how much."""
+    k = int(np.argmax(curve))
+    if k == 0:
+        return "none, falls"
+    return f"r = {radii[k]:g}, {curve[k] / curve[0]:.2f} times the first"
+
+
+def spectrum_figure(args, encoders, X, paper):
+    """Draw spectra, linear and logarithmic, and say what they show."""
+    display = JacobianSpectrumDisplay.from_estimator(encoders, X[:N_SPECTRA])
+    over_the_papers(display, digitised.RANKS, paper)
+    save(args, "2", display)
+    display.plot(scale="log")
+    over_the_papers(display, digitised.RANKS, paper)
+    display.ax_.set_ylim(1e-4, 10)
+    save(args, "2_log", display)
+    ours = {name: spectrum.mean for name, spectrum in display.spectra.items()}
+    ranks = np.arange(1, len(next(iter(ours.values()))) + 1)
+    write_curves(args, 2, "rank", ranks, ours, digitised.RANKS, paper)
+    header = ["model", "largest", *(f"rank {rank}" for rank in digitised.RANKS[::2])]
+    rows = [
+        [f"{name}, {whose}", *cells]
+        for name in ours
+        for whose, cells in (
+            ("paper", ["–", *at_ranks(digitised.RANKS, paper.get(name, []))]),
+            ("ours", [f"{ours[name][0]:.2f}", *at_ranks(ranks, ours[name])]),
+        )
+    ]
+    return report.markdown(header, rows)
+
+
+def at_ranks(ranks, values):
+    """Show the values at every second of the paper's ranks, as far as they go."""
+    known = dict(zip(ranks, values, strict=False))
+    return [report.shown(known.get(rank), ".3f") for rank in digitised.RANKS[::2]]
+
+
+def over_the_papers(display, at, paper):
+    """Add the paper's points in the colours of ours."""
+    for line in display.lines_:
+        values = paper.get(line.get_label())
+        if values:
+            display.ax_.plot(
+                at[: len(values)],
+                values,
+                linestyle="none",
+                marker="o",
+                markersize=4,
+                markerfacecolor="none",
+                color=line.get_color(),
+            )
+    (mark,) = display.ax_.plot(
+        [], [], linestyle="none", marker="o", markerfacecolor="none", color="0.3"
+    )
+    handles = [*display.lines_, mark]
+    names = [line.get_label() for line in display.lines_]
+    display.ax_.legend(handles, [*names, "paper"], fontsize="small")
+
+
+def save(args, name, display):
+    """Write a picture."""
+    args.results.mkdir(parents=True, exist_ok=True)
+    display.figure_.savefig(args.results / f"figure_{name}.png", dpi=110)
+
+
+def write_curves(args, number, what, at, ours, at_paper, paper):
+    """Write our curves, and the paper's where it has a point."""
+    with (args.results / f"figure_{number}.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["model", what, "ours", "paper"])
+        for name, values in ours.items():
+            known = dict(zip(at_paper, paper.get(name, []), strict=False))
+            for position, value in zip(at, values, strict=True):
+                printed = known.get(position, "")
+                writer.writerow([name, f"{position:g}", f"{value:.5f}", printed])
+
+
+def main(given=None):
+    """Fit what is missing, draw, and write the report."""
+    args = arguments(given)
+    settings = chosen_settings(args.results / f"table1_{args.data}.jsonl")
+    parts = [f"# The figures, on {args.data}\n"]
+    lines = [f"{name}: {report.setting_text(s)}" for name, s in settings.items()]
+    parts.append(
+        f"{args.n_components} units, {args.epochs} epochs, seed 1, before fine-tuning; "
+        f"settings chosen by Table 1's search ({'; '.join(lines)}). Lines are ours, "
+        "circles the paper's.\n"
+    )
+    if {1, 2} & set(args.figures):
+        images = load(args.data, args.local_file)
+        encoders = fit_all(args, images, settings)
+    if 1 in args.figures:
+        text = contraction_figure(args, 1, encoders, images.X_valid, digitised.FIGURE_1)
+        parts.append(f"## Figure 1: contraction\n\n![](figure_1.png)\n\n{text}\n")
+        display = FilterDisplay.from_estimator(encoders["CAE"], n_filters=100)
+        save(args, "filters", display)
+    if 2 in args.figures:
+        text = spectrum_figure(args, encoders, images.X_valid, digitised.FIGURE_2)
+        parts.append(
+            "## Figure 2: spectrum\n\nThe paper's is of CIFAR-bw.\n\n![](figure_2.png)"
+            f"\n\n![](figure_2_log.png)\n\n{text}\n"
+        )
+    if 3 in args.figures:
+        images = load(args.depth_data, args.local_file)
+        stacks = fit_stack(args, images, settings["CAE"])
+        text = contraction_figure(args, 3, stacks, images.X_valid, digitised.FIGURE_3)
+        parts.append(
+            f"## Figure 3: depth\n\nOn {args.depth_data}, {args.rot_epochs} epochs for "
+            f"each layer.\n\n![](figure_3.png)\n\n{text}\n"
+        )
+    text = "\n".join(parts)
+    (args.results / f"figures_{args.data}.md").write_text(text, encoding="utf-8")
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
