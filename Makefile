@@ -32,6 +32,7 @@ bench: $(VENV)/demo.installed
 	$(BIN)/python benchmarks/speed/fit.py
 	$(BIN)/python benchmarks/speed/grid.py
 	$(BIN)/python benchmarks/speed/peers.py
+	$(BIN)/python benchmarks/speed/spectrum.py
 
 clean:
 	rm -rf $(VENV) results dist build .coverage .hypothesis

@@ -105,3 +105,14 @@ def test_a_table_is_written(speed, tmp_path, monkeypatch, capsys):
     assert page.startswith("# Title\n")
     assert "| x | y |\n| --- | --- |\n| 1 | 2 |" in page
     assert "`command`" in capsys.readouterr().out
+
+
+def test_spectra_are_the_same_in_all_ways(speed):
+    spectrum = speed("spectrum")
+    X = np.random.default_rng(0).random((3, 9), dtype="float32")
+    ways = spectrum.contenders(spectrum.encoder_of(9, 12), X)
+    expected = ways["singular_values"]()
+    for name in ("loop of dense Jacobians", "vmap(jacrev)"):
+        found = np.concatenate([np.atleast_2d(part) for part in ways[name]()])
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(ways["singular_values, 9"](), expected[:, :9])
