@@ -1,7 +1,7 @@
 """Penalties on the encoder: what each computes and what it needs.
 
-Each is one number per sample, Σ_j q_ij ‖W_j‖²ᵏ with some q of the codes; the objective
-weighs and averages them.
+Each is one number per sample, Σ_j q_ij ‖W_j‖²ᵏ with some q of the codes, or of those of
+noisy copies of the sample too; the objective weighs and averages them.
 """
 
 from collections.abc import Sequence
@@ -9,13 +9,19 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from skcae._core.change import (
+    add_through_changes,
+    squared_change,
+    sums_of_squared_changes,
+)
 from skcae._core.jacobian import (
     add_through_activations,
     squared_norm,
     sums_of_squares,
 )
+from skcae._core.objective import Penalty
 
-__all__ = ["PENALTIES", "DerivativePenalty", "WeightDecay"]
+__all__ = ["PENALTIES", "DerivativePenalty", "SampledHessianPenalty", "WeightDecay"]
 
 
 @dataclass(frozen=True)
@@ -47,6 +53,7 @@ class DerivativePenalty:
     """
 
     order: int
+    n_copies = 0
 
     @property
     def power(self) -> int:
@@ -82,6 +89,84 @@ class DerivativePenalty:
 
 
 @dataclass(frozen=True)
+class SampledHessianPenalty:
+    """‖J_f(x + ε) − J_f(x)‖²_F / σ², the mean of S noisy copies x + ε of each sample.
+
+    With ε ~ N(0, σ²I) its expectation tends to ‖H_f(x)‖²_F as σ tends to 0. Samples
+    are followed by their copies: all samples, then a copy of each, then another.
+
+    Parameters
+    ----------
+    noise : float
+        σ, the standard deviation of the noise in the copies.
+    n_copies : int
+        S.
+
+    References
+    ----------
+    Rifai, Mesnil, Vincent, Muller, Bengio, Dauphin and Glorot, "Higher Order
+    Contractive Auto-Encoder", ECML PKDD 2011.
+
+    Examples
+    --------
+    A layer of one unit with ‖W‖² = 4, whose slope is 1/4 at the sample and 1/5 and 1/4
+    at its two copies:
+
+    >>> import torch
+    >>> from skcae.penalties import SampledHessianPenalty
+    >>> penalty = SampledHessianPenalty(noise=0.5, n_copies=2)
+    >>> slopes = torch.tensor([[0.25], [0.20], [0.25]])
+    >>> penalty.per_sample([slopes], torch.tensor([4.0]))
+    tensor([0.0200])
+    """
+
+    noise: float
+    n_copies: int
+    order = 1
+    power = 1
+
+    @property
+    def divisor(self) -> float:
+        """S σ²."""
+        return self.n_copies * self.noise**2
+
+    def per_sample(self, derivatives: Sequence[Tensor], squared_rows: Tensor) -> Tensor:
+        """Return the penalty of each sample from ((1 + S) n, h) derivatives, (n,)."""
+        slopes = derivatives[0].view(1 + self.n_copies, -1, len(squared_rows))
+        return squared_change(slopes, squared_rows).div_(self.divisor)
+
+    def sums(
+        self,
+        derivatives: Sequence[Tensor],
+        weights: Tensor | None,
+        scratch: Tensor,
+        out: Tensor,
+    ) -> None:
+        """Compute Σ_i w_i q_ij from (h, (1 + S) n) derivatives, shape (h,)."""
+        slopes, scratch = self._by_copy(derivatives[0]), self._by_copy(scratch)
+        sums_of_squared_changes(slopes, weights, scratch, out)
+        out.div_(self.divisor)
+
+    def add_through_activations(
+        self,
+        gradient: Tensor,
+        derivatives: Sequence[Tensor],
+        factors: Tensor,
+        weights: Tensor | None,
+        scratch: Tensor,
+    ) -> None:
+        """Add the gradient of Σ_ij w_i q_ij factor_j, (h, (1 + S) n)."""
+        matrices = (gradient, *derivatives[:2], scratch)
+        gradient, slopes, bends, scratch = map(self._by_copy, matrices)
+        factors = factors / self.divisor
+        add_through_changes(gradient, slopes, bends, factors, weights, scratch)
+
+    def _by_copy(self, matrix: Tensor) -> Tensor:
+        """Return the matrix as one of shape (h, 1 + S, n)."""
+        return matrix.view(len(matrix), 1 + self.n_copies, -1)
+
+
+@dataclass(frozen=True)
 class WeightDecay:
     """‖W‖²_F, the same for each sample.
 
@@ -97,6 +182,7 @@ class WeightDecay:
 
     order = 0
     power = 1
+    n_copies = 0
 
     def per_sample(self, derivatives: Sequence[Tensor], squared_rows: Tensor) -> Tensor:
         """Return the penalty, shape ()."""
@@ -127,7 +213,7 @@ class WeightDecay:
 
 
 #: The penalties by the estimator parameter that gives their strength.
-PENALTIES: dict[str, DerivativePenalty | WeightDecay] = {
+PENALTIES: dict[str, Penalty] = {
     "jacobian_penalty": DerivativePenalty(order=1),
     "hessian_penalty": DerivativePenalty(order=2),
     "weight_decay": WeightDecay(),

@@ -55,6 +55,14 @@ def squared_hessian_norm(parameters, X, activation):
     return hessian_tensor(parameters, X, activation).square().sum((1, 2, 3))
 
 
+def sampled_hessian_norm(parameters, X, copies, activation, noise):
+    """The mean over noisy copies of ‖J(x̃) − J(x)‖²_F / σ²; copies are (S, n, d)."""
+    J = jacobian(parameters, X, activation)
+    moved = [jacobian(parameters, copy, activation) for copy in copies]
+    squared = torch.stack([(other - J).square().sum((1, 2)) for other in moved])
+    return squared.mean(0) / noise**2
+
+
 def sigmoid_penalty_loops(parameters, x):
     """‖J_f(x)‖²_F = Σ_ij (h_j (1 − h_j) W_ji)², as the paper sums it."""
     h = encode(parameters, x, "sigmoid")
@@ -67,12 +75,24 @@ def sigmoid_penalty_loops(parameters, x):
 
 
 def objective(
-    parameters, X, weights, *, activation, loss, jacobian_penalty, hessian_penalty
+    parameters,
+    X,
+    weights,
+    *,
+    activation,
+    loss,
+    jacobian_penalty,
+    hessian_penalty,
+    copies=None,
+    noise=None,
 ):
-    """The batch objective, sample by sample."""
+    """The batch objective, sample by sample; the Hessian is sampled from copies."""
     total = 0.0
     jacobian_norms = squared_jacobian_norm(parameters, X, activation)
-    hessian_norms = squared_hessian_norm(parameters, X, activation)
+    if copies is None:
+        hessian_norms = squared_hessian_norm(parameters, X, activation)
+    else:
+        hessian_norms = sampled_hessian_norm(parameters, X, copies, activation, noise)
     for i, x in enumerate(X):
         z = decode_logits(parameters, encode(parameters, x, activation))
         value = reconstruction_loss(x, z, loss)

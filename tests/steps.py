@@ -7,7 +7,14 @@ from skcae._core.layers import squared_row_norms
 
 
 def value_and_gradient(
-    objective, parameters, X, weights=None, *, target=None, batch_size=None
+    objective,
+    parameters,
+    X,
+    weights=None,
+    *,
+    target=None,
+    copies=None,
+    batch_size=None,
 ):
     """Return the batch objective and its gradient as dense tensors."""
     n, d = X.shape
@@ -18,6 +25,7 @@ def value_and_gradient(
         objective.n_scratch,
         tied="decoder_components" not in parameters,
         corrupts=target is not None,
+        n_copies=objective.n_copies,
         dtype=X.dtype,
         device=X.device,
     )
@@ -26,6 +34,8 @@ def value_and_gradient(
         batch.X.copy_(X)
         if target is not None:
             batch.target.copy_(target)
+        if copies is not None:
+            batch.copies.copy_(copies)
         squared_rows = squared_row_norms(parameters)
         objective.forward(parameters, batch)
         loss = objective.total_loss(batch, weights)

@@ -17,33 +17,47 @@ class Batch:
     """The matrices of a step over n rows.
 
     Samples are the rows of X and Z and the columns of H and dA: the products of W with
-    Xᵀ and with dZᵀ run faster that way round.
+    Xᵀ and with dZᵀ run faster that way round. Where a penalty looks at S noisy copies
+    of each row, they are encoded with the rows, as further samples, and not decoded:
+    there are m = (1 + S) n inputs then, and n otherwise.
 
     Parameters
     ----------
+    inputs : tensor of shape (m, d)
+        What is encoded, [X; copies].
     X : tensor of shape (n, d)
-        What is encoded.
+        What is encoded and decoded.
+    copies : tensor of shape (S, n, d) or None
+        X with noise, S times, if there are any.
     target : tensor of shape (n, d)
         What is to be reconstructed: X itself, unless X is a corrupted copy.
     Z : tensor of shape (n, d)
         The decoder's pre-outputs, then the gradient dZ of the loss.
+    codes : tensor of shape (h, m)
+        φ(a) of all inputs.
     H : tensor of shape (h, n)
-        The codes.
+        Those of X.
+    gradients : tensor of shape (h, m)
+        The gradient with respect to the pre-activations of all inputs.
     dA : tensor of shape (h, n)
-        The gradient with respect to the pre-activations.
-    left, right : tensors of shape (h, 2n) and (2n, d)
-        [H, dA] and [dZ; X]: for tied weights, and only for them is there a `left`, the
-        gradient of W is their product. Z and X are parts of `right`.
+        That of X.
+    left, right : tensors of shape (h, n + m) and (n + m, d)
+        [H, gradients] and [dZ; inputs]: for tied weights, and only for them is there a
+        `left`, the gradient of W is their product. Z and X are parts of `right`.
     outputs : list of (target, Z)
         Both again, a tile of rows at a time.
     units : list of UnitTile
-        H and dA again, a tile of rows at a time.
+        Codes and gradients again, a tile of rows at a time.
     """
 
+    inputs: Tensor
     X: Tensor
+    copies: Tensor | None
     target: Tensor
     Z: Tensor
+    codes: Tensor
     H: Tensor
+    gradients: Tensor
     dA: Tensor
     left: Tensor
     right: Tensor
@@ -54,13 +68,24 @@ class Batch:
         return self.X.shape[0]
 
 
+class Columns(NamedTuple):
+    """Some columns of a tile: their gradient, and matrices of its shape to work in."""
+
+    gradient: Tensor
+    scratch: list[Tensor]
+
+
 class UnitTile(NamedTuple):
-    """Some of the units of a batch, with matrices of the same shape to work in."""
+    """Some of the units of a batch: the codes of all inputs, and what is made of them.
+
+    `every` has the columns of all inputs, `own` those of X, which are all if there are
+    no copies.
+    """
 
     rows: slice
-    H: Tensor
-    dA: Tensor
-    scratch: list[Tensor]
+    codes: Tensor
+    every: Columns
+    own: Columns
 
 
 def _tile_length(n_columns: int, device: torch.device) -> int:
@@ -89,6 +114,8 @@ class Workspace:
         Whether the weight gradients are one product, of `left` and `right`.
     corrupts : bool
         Whether what is encoded is another matrix than what is to be reconstructed.
+    n_copies : int
+        S, the noisy copies of each row that are encoded beside it.
     dtype, device
         Of all matrices.
     """
@@ -102,6 +129,7 @@ class Workspace:
         *,
         tied: bool = True,
         corrupts: bool = False,
+        n_copies: int = 0,
         dtype: torch.dtype,
         device: torch.device,
     ) -> None:
@@ -109,19 +137,20 @@ class Workspace:
         self.n_components = n_components
         self.tied = tied
         self.corrupts = corrupts
+        self.n_copies = n_copies
+        n_inputs = (1 + n_copies) * batch_size
         self._tile_rows = _tile_length(n_features, device)
-        self._tile_units = min(_tile_length(batch_size, device), n_components)
+        self._tile_units = min(_tile_length(n_inputs, device), n_components)
 
         def numbers(count: int) -> Tensor:
             return torch.zeros(count, dtype=dtype, device=device)
 
-        self._codes = numbers(2 * batch_size * n_components)
-        self._left = numbers(2 * batch_size * n_components if tied else 0)
-        self._right = numbers(2 * batch_size * n_features)
+        n_stacked = batch_size + n_inputs
+        self._codes = numbers(2 * n_inputs * n_components)
+        self._left = numbers(n_stacked * n_components if tied else 0)
+        self._right = numbers(n_stacked * n_features)
         self._target = numbers(batch_size * n_features if corrupts else 0)
-        self._scratch = [
-            numbers(self._tile_units * batch_size) for _ in range(n_scratch)
-        ]
+        self._scratch = [numbers(self._tile_units * n_inputs) for _ in range(n_scratch)]
         self._batches: dict[int, Batch] = {}
 
     def batch(self, n: int) -> Batch:
@@ -131,25 +160,36 @@ class Workspace:
         return self._batches[n]
 
     def _make(self, n: int) -> Batch:
-        d, h = self.n_features, self.n_components
-        H, dA = self._codes[: 2 * h * n].view(2, h, n)
-        right = self._right[: 2 * n * d].view(2 * n, d)
-        Z, X = right[:n], right[n:]
+        d, h, m = self.n_features, self.n_components, (1 + self.n_copies) * n
+        codes, gradients = self._codes[: 2 * h * m].view(2, h, m)
+        right = self._right[: (n + m) * d].view(n + m, d)
+        Z, inputs = right[:n], right[n:]
+        X = inputs[:n]
         target = self._target[: n * d].view(n, d) if self.corrupts else X
         return Batch(
+            inputs=inputs,
             X=X,
+            copies=inputs[n:].view(-1, n, d) if self.n_copies else None,
             target=target,
             Z=Z,
-            H=H,
-            dA=dA,
-            left=self._left[: 2 * h * n].view(h if self.tied else 0, 2 * n),
+            codes=codes,
+            H=codes[:, :n],
+            gradients=gradients,
+            dA=gradients[:, :n],
+            left=self._left[: h * (n + m)].view(h if self.tied else 0, n + m),
             right=right,
             outputs=[(target[rows], Z[rows]) for rows in _slices(n, self._tile_rows)],
             units=[
-                UnitTile(rows, H[rows], dA[rows], self._scratch_like(H[rows]))
+                self._unit_tile(rows, codes[rows], gradients[rows], n)
                 for rows in _slices(h, self._tile_units)
             ],
         )
 
-    def _scratch_like(self, tile: Tensor) -> list[Tensor]:
-        return [part[: tile.numel()].view_as(tile) for part in self._scratch]
+    def _unit_tile(
+        self, rows: slice, codes: Tensor, gradients: Tensor, n: int
+    ) -> UnitTile:
+        scratch = [part[: codes.numel()].view_as(codes) for part in self._scratch]
+        own = [matrix[:, :n] for matrix in scratch]
+        return UnitTile(
+            rows, codes, Columns(gradients, scratch), Columns(gradients[:, :n], own)
+        )

@@ -4,7 +4,8 @@ For a batch of n rows with weights w_i,
 
     objective = 1/n Σ_i w_i ( L(x_i, z_i) + Σ_k strength_k penalty_k(x_i) ),
 
-with a = Wx + b, h = φ(a), z = Vᵀh + c. The derivation of the gradient is in
+with a = Wx + b, h = φ(a), z = Vᵀh + c. A penalty may look at noisy copies of x_i, too,
+which are encoded beside the rows and not decoded. The derivation of the gradient is in
 docs/gradient.md; no graph is built for it.
 """
 
@@ -41,7 +42,7 @@ class Activation(Protocol):
     def derivatives(
         self, h: Tensor, n: int, out: Sequence[Tensor] | None = None, /
     ) -> list[Tensor]:
-        """Return φ', …, φ⁽ⁿ⁾ where φ has the value h."""
+        """Return φ', …, φ⁽ⁿ⁾ where φ has the value h, in `out` if it is given."""
 
 
 class Loss(Protocol):
@@ -60,7 +61,16 @@ class Loss(Protocol):
 
 
 class Penalty(Protocol):
-    """What the objective needs of a penalty: Σ_j q_ij ‖W_j‖²ᵏ for each sample i."""
+    """What the objective needs of a penalty: Σ_j q_ij ‖W_j‖²ᵏ for each sample i.
+
+    q depends on the derivatives of φ at row i, or there and at S noisy copies of it.
+    Where matrices of n samples are spoken of, there are (1 + S) n in the second case:
+    all rows, then a copy of each, then another. Weights are of the n rows.
+    """
+
+    @property
+    def n_copies(self) -> int:
+        """How many noisy copies S of each row it looks at."""
 
     @property
     def order(self) -> int:
@@ -111,6 +121,11 @@ class Objective:
         return max([penalty.order for _, penalty in self.penalties], default=0)
 
     @property
+    def n_copies(self) -> int:
+        """How many noisy copies of each row the penalties look at."""
+        return max([penalty.n_copies for _, penalty in self.penalties], default=0)
+
+    @property
     def n_scratch(self) -> int:
         """How many scratch matrices `backward` needs: the derivatives, and one."""
         return self.order + 1 + bool(self.penalties)
@@ -118,29 +133,34 @@ class Objective:
     # ---- the value, sample by sample --------------------------------------------
 
     def per_sample(
-        self, parameters: Parameters, X: Tensor, target: Tensor | None = None
+        self, parameters: Parameters, inputs: Tensor, target: Tensor | None = None
     ) -> Tensor:
-        """Return loss plus penalties for each row of X, shape (n,).
+        """Return loss plus penalties for each row, shape (n,).
 
-        What is to be reconstructed is X unless a target is given.
+        `inputs` are the rows X and, after them, the noisy copies that the penalties
+        look at. What is to be reconstructed is X unless a target is given.
         """
-        H = self.activation.in_place(pre_activations(parameters, X))
-        target = X if target is None else target
-        value = self.loss.value(target, pre_outputs(parameters, H))
+        n = len(inputs) // (1 + self.n_copies)
+        target = inputs[:n] if target is None else target
+        H = self.activation.in_place(pre_activations(parameters, inputs))
+        value = self.loss.value(target, pre_outputs(parameters, H[:n]))
         if self.penalties:
-            derivatives = self.activation.derivatives(H, self.order)
+            every = self.activation.derivatives(H, self.order)
+            own = [derivative[:n] for derivative in every]
             squared_rows = squared_row_norms(parameters)
             for strength, penalty in self.penalties:
+                derivatives = every if penalty.n_copies else own
                 value += strength * penalty.per_sample(derivatives, squared_rows)
         return value
 
     # ---- a training step: forward, backward, and between them what is to be known -
 
     def forward(self, parameters: Parameters, batch: Batch) -> None:
-        """Encode batch.X and decode it again: H = φ(WXᵀ + b), Z = HᵀV + c."""
+        """Encode all inputs, and decode X again: H = φ(WXᵀ + b), Z = HᵀV + c."""
         W, V = parameters["components"], decoder_weights(parameters)
         b, c = parameters["intercept_hidden"], parameters["intercept_visible"]
-        self.activation.in_place(torch.addmm(b[:, None], W, batch.X.mT, out=batch.H))
+        torch.addmm(b[:, None], W, batch.inputs.mT, out=batch.codes)
+        self.activation.in_place(batch.codes)
         torch.addmm(c, batch.H.mT, V, out=batch.Z)
 
     def total_loss(self, batch: Batch, weights: Tensor | None) -> Tensor:
@@ -166,13 +186,15 @@ class Objective:
         if weights is not None:
             batch.Z.mul_(weights[:, None])
         torch.mm(decoder_weights(parameters), batch.Z.mT, out=batch.dA)
+        if batch.copies is not None:
+            batch.gradients[:, len(batch) :].zero_()  # copies are not decoded
         sums = self._through_activations(squared_rows, batch, weights)
         gradient = Gradient(
             scale=1 / len(batch),
             products=weight_products(parameters, batch),
             row_factors=self._row_factors(sums, squared_rows),
             vectors={
-                "intercept_hidden": batch.dA.sum(1),
+                "intercept_hidden": batch.gradients.sum(1),
                 "intercept_visible": batch.Z.sum(0),
             },
         )
@@ -187,15 +209,16 @@ class Objective:
             times_power(strength * squared_rows, squared_rows, penalty.power - 1)
             for strength, penalty in self.penalties
         ]
-        for rows, H, dA, scratch in batch.units:
-            derivatives = self.activation.derivatives(H, self.order + 1, scratch)
-            dA.mul_(derivatives[0])
+        for rows, codes, every, own in batch.units:
+            self.activation.derivatives(codes, self.order + 1, every.scratch)
+            own.gradient.mul_(own.scratch[0])
             for (_, penalty), q, factor in zip(
                 self.penalties, sums, factors, strict=True
             ):
-                penalty.sums(derivatives, weights, scratch[-1], q[rows])
+                dA, (*derivatives, scratch) = every if penalty.n_copies else own
+                penalty.sums(derivatives, weights, scratch, q[rows])
                 penalty.add_through_activations(
-                    dA, derivatives, factor[rows], weights, scratch[-1]
+                    dA, derivatives, factor[rows], weights, scratch
                 )
         return sums
 
@@ -234,12 +257,13 @@ def weight_products(
 ) -> dict[str, tuple[Tensor, Tensor]]:
     """Return the factors of each weight matrix's gradient.
 
-    Tied weights have one product, of stacked operands: H dZ + dA X = [H, dA] [dZ; X].
+    Tied weights have one product, of stacked operands: H dZ + dA X = [H, dA] [dZ; X],
+    with copies further columns of dA and rows of X.
     """
     if "decoder_components" in parameters:
         return {
-            "components": (batch.dA, batch.X),
+            "components": (batch.gradients, batch.inputs),
             "decoder_components": (batch.H, batch.Z),
         }
-    torch.cat((batch.H, batch.dA), dim=1, out=batch.left)
+    torch.cat((batch.H, batch.gradients), dim=1, out=batch.left)
     return {"components": (batch.left, batch.right)}

@@ -13,8 +13,8 @@ from skcae._core.passes import mean_over_rows
 from skcae._core.solvers import Solver
 from skcae._core.threads import fitting_threads
 
-# Writes into its third argument a corrupted copy of the first, with noise from the
-# generator.
+# Writes into its third argument a corrupted copy of the first, or several that differ,
+# with noise from the generator.
 Corruption = Callable[[Tensor, torch.Generator, Tensor], None]
 
 
@@ -24,14 +24,24 @@ def mean_objective(
     rows: Rows,
     corrupt: Callable[[Tensor], Tensor] | None = None,
 ) -> float:
-    """Return the weighted mean of the objective over the rows."""
+    """Return the weighted mean of the objective over the rows.
+
+    `corrupt` makes of some rows what is encoded: a corrupted copy, or for penalties
+    that look at noisy copies the rows and, after them, those.
+    """
     W = parameters["components"]
+    n_inputs = 1 + objective.n_copies
 
     def values(part: slice, target: Tensor) -> Tensor:
-        X = corrupt(target) if corrupt else target
-        return objective.per_sample(parameters, X, target)
+        inputs = corrupt(target) if corrupt else target
+        return objective.per_sample(parameters, inputs, target)
 
-    return mean_over_rows(rows, values, width=W.shape[0], n_multiplications=W.numel())
+    return mean_over_rows(
+        rows,
+        values,
+        width=n_inputs * max(W.shape),
+        n_multiplications=n_inputs * W.numel(),
+    )
 
 
 class ReconstructionLearner:
@@ -53,8 +63,10 @@ class ReconstructionLearner:
         Held-out data.
     corrupt : callable, optional
         What is encoded is a corrupted copy of each batch, fresh at each presentation;
-        what is to be reconstructed stays the batch. The held-out rows are corrupted
-        too, in the same way each time, so that their objective can be compared.
+        what is to be reconstructed stays the batch. If penalties look at noisy copies,
+        those are the corrupted ones, and the batch itself is encoded as it is. The
+        held-out rows are corrupted too, in the same way each time, so that their
+        objective can be compared.
     generator : torch.Generator, optional
         Where the corruption comes from.
     """
@@ -85,7 +97,8 @@ class ReconstructionLearner:
         if validation is not None:
             validation.settle()
         n = min(batch_size, len(rows))
-        self.n_multiplications = n * parameters["components"].numel()
+        n_inputs = n * (1 + objective.n_copies)
+        self.n_multiplications = n_inputs * parameters["components"].numel()
         with fitting_threads(self.n_multiplications):
             self.workspace = Workspace(
                 n,
@@ -93,7 +106,8 @@ class ReconstructionLearner:
                 parameters["components"].shape[0],
                 objective.n_scratch,
                 tied="decoder_components" not in parameters,
-                corrupts=corrupt is not None,
+                corrupts=corrupt is not None and not objective.n_copies,
+                n_copies=objective.n_copies,
                 dtype=self.squared_rows.dtype,
                 device=self.squared_rows.device,
             )
@@ -108,7 +122,8 @@ class ReconstructionLearner:
             self.rows.read(index, batch.target)
         self.holds_all = is_all
         if self.corrupt is not None:
-            self.corrupt(batch.target, self.generator, batch.X)
+            noisy = batch.X if batch.copies is None else batch.copies
+            self.corrupt(batch.target, self.generator, noisy)
         self.step_on(batch, self.rows.weights_of(index), rate, value)
 
     def step_on(
@@ -146,12 +161,12 @@ class ReconstructionLearner:
         """Return a corruption that begins at the same noise each time."""
         if self.corrupt is None:
             return None
-        corrupt = self.corrupt
+        corrupt, n_copies = self.corrupt, self.objective.n_copies
         generator = make_generator(self.generator.initial_seed())
 
         def corrupted(target: Tensor) -> Tensor:
-            X = torch.empty_like(target)
-            corrupt(target, generator, X)
-            return X
+            inputs = target.repeat(1 + n_copies, 1, 1)
+            corrupt(target, generator, inputs[1:] if n_copies else inputs[0])
+            return inputs.flatten(0, 1)
 
         return corrupted
