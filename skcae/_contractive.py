@@ -4,13 +4,17 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from skcae._base import BaseAutoencoder
+from skcae._core.objective import Penalty
+from skcae._core.reconstruction import Corruption
 from skcae._documentation import documented
-from skcae._parameters import STRENGTH
+from skcae._parameters import STRENGTH, ContractiveParameters
+from skcae.corruptions import gaussian
+from skcae.penalties import PENALTIES, SampledHessianPenalty
 
 
 @documented
 @dataclass(repr=False, eq=False, kw_only=True)
-class ContractiveAutoencoder(BaseAutoencoder):
+class ContractiveAutoencoder(ContractiveParameters, BaseAutoencoder):
     r"""Autoencoder whose code resists small changes of the input.
 
     The encoder :math:`f(x) = \varphi(Wx + b)` and the decoder
@@ -41,9 +45,10 @@ class ContractiveAutoencoder(BaseAutoencoder):
 
     hessian_penalty : float, default=0.0
         Strength γ of the penalty on the encoder's second derivatives,
-        :math:`\lVert H_f(x) \rVert_F^2 = \sum_j \varphi''(a_j)^2 \lVert W_j \rVert^4`,
-        the limit of the stochastic term of [2]_ for small noise (whose γ is this one
-        divided by the noise variance). Refused for activations without curvature.
+        :math:`\lVert H_f(x) \rVert_F^2 = \sum_j \varphi''(a_j)^2 \lVert W_j \rVert^4`.
+        Refused for activations without curvature.
+
+    %(Hessian samples)s
 
     %(layer)s
 
@@ -92,6 +97,19 @@ class ContractiveAutoencoder(BaseAutoencoder):
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **BaseAutoencoder._parameter_constraints,
+        **ContractiveParameters._parameter_constraints,
         "jacobian_penalty": [STRENGTH],
         "hessian_penalty": [STRENGTH],
     }
+
+    def _penalties(self) -> dict[str, Penalty]:
+        if self.hessian_noise is None:
+            return PENALTIES
+        sampled = SampledHessianPenalty(self.hessian_noise, int(self.n_hessian_samples))
+        return {**PENALTIES, "hessian_penalty": sampled}
+
+    def _corruption(self) -> Corruption | None:
+        noise = self.hessian_noise
+        if noise is None or not self.hessian_penalty:
+            return None
+        return lambda X, generator, out: gaussian(X, noise, generator, out)

@@ -13,6 +13,27 @@ _N_COMPONENTS = r"""
         Number of hidden units.
 """
 
+_HESSIAN_SAMPLES = r"""
+    hessian_noise : float or None, default=None
+        Standard deviation σ, in the units of a layer's input, of the noise that the
+        Hessian penalty is sampled with. None is the exact norm. A number puts in its
+        place the stochastic term of CAE+H [2]_, divided by σ²,
+
+        .. math::
+
+            \frac{1}{\sigma^2} \, \mathbb{E}_{\varepsilon \sim N(0, \sigma^2 I)}
+            \lVert J_f(x + \varepsilon) - J_f(x) \rVert_F^2,
+
+        with fresh noise from `random_state` at each presentation of a row. It tends to
+        the exact norm as σ tends to 0, so that γ means the same in both (the γ of [2]_
+        is this one divided by σ²), and for larger σ looks further away. A sample weight
+        of 2 is then the row twice only on average. Not used if `hessian_penalty` is 0.
+
+    n_hessian_samples : int, default=4
+        How many noisy copies of each row the expectation is estimated with. Each adds
+        two matrix products to the five of a step.
+"""
+
 _LAYER = r"""
     activation : {"sigmoid", "tanh", "relu", "softplus", "elu", "identity"}, \
             default="sigmoid"
@@ -162,6 +183,7 @@ _SOLVER_OF_FINE_TUNING = _SOLVER.replace("float, default=0.02", "float, default=
 
 PARTS = {
     "n_components": _N_COMPONENTS,
+    "Hessian samples": _HESSIAN_SAMPLES,
     "layer": _LAYER,
     "solver": _SOLVER,
     "stopping": _STOPPING,

@@ -15,7 +15,7 @@ from skcae._core.arrays import (
     working_dtype,
 )
 from skcae._core.layers import Parameters, initial_parameters
-from skcae._core.objective import Objective
+from skcae._core.objective import Objective, Penalty
 from skcae._core.reconstruction import Corruption, ReconstructionLearner
 from skcae._core.training import Training, constant_rate, copy_of
 from skcae._epochs import described_call, draw_seed, present_rows
@@ -173,19 +173,27 @@ class AutoencoderFitMixin(FittedStateMixin):
 
     def _objective(self) -> Objective:
         activation = ACTIVATIONS[self.activation]
+        penalties = self._penalties()
         strengths = {
             name: strength
             for name, strength in self.get_params(deep=False).items()
-            if name in PENALTIES and strength > 0
+            if name in penalties and strength > 0
         }
         check_hessian_penalty(
             strengths.get("hessian_penalty", 0.0), self.activation, activation.curved
         )
-        penalties = tuple((strengths[name], PENALTIES[name]) for name in strengths)
-        return Objective(activation, LOSSES[self.loss], penalties)
+        return Objective(
+            activation,
+            LOSSES[self.loss],
+            tuple((strengths[name], penalties[name]) for name in strengths),
+        )
+
+    def _penalties(self) -> dict[str, Penalty]:
+        """Return the penalties by the parameter that gives their strength."""
+        return PENALTIES
 
     def _corruption(self) -> Corruption | None:
-        """Return what corrupts the rows that are encoded, if anything does."""
+        """Return what makes corrupted copies of the rows, if anything needs them."""
         return None
 
     def _generator(self, *, goes_on: bool) -> torch.Generator:

@@ -74,3 +74,17 @@ class LayerParameters(TrainingParameters):
         "tied_weights": ["boolean"],
         "warm_start": ["boolean"],
     }
+
+
+@dataclass(repr=False, eq=False, kw_only=True)
+class ContractiveParameters(LayerParameters):
+    """The parameters of contractive layers that are one for all layers of a stack."""
+
+    hessian_noise: float | None = None
+    n_hessian_samples: int = 4
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **LayerParameters._parameter_constraints,
+        "hessian_noise": [Interval(Real, 0, None, closed="neither"), None],
+        "n_hessian_samples": [Interval(Integral, 1, None, closed="left")],
+    }

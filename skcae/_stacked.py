@@ -21,7 +21,7 @@ from skcae._contractive import ContractiveAutoencoder
 from skcae._core.arrays import row_slices
 from skcae._documentation import documented
 from skcae._epochs import described_call, draw_seed
-from skcae._parameters import STRENGTH, LayerParameters
+from skcae._parameters import STRENGTH, ContractiveParameters
 from skcae._progress import epoch_progress
 from skcae._state import adopt
 from skcae._validation import (
@@ -41,7 +41,7 @@ from skcae._validation import (
 @dataclass(repr=False, eq=False, kw_only=True)
 class StackedCAE(
     EncoderMixin,
-    LayerParameters,
+    ContractiveParameters,
     CallbackSupportMixin,
     BaseEstimator,
 ):
@@ -62,6 +62,8 @@ class StackedCAE(
 
     hessian_penalty : float or sequence of float, default=0.0
         Strength γ of the penalty on the second derivatives, likewise.
+
+    %(Hessian samples)s
 
     %(layer)s
 
@@ -107,6 +109,9 @@ class StackedCAE(
     .. [1] S. Rifai, P. Vincent, X. Muller, X. Glorot and Y. Bengio, "Contractive
        Auto-Encoders: Explicit Invariance During Feature Extraction", ICML 2011.
 
+    .. [2] S. Rifai, G. Mesnil, P. Vincent, X. Muller, Y. Bengio, Y. Dauphin and
+       X. Glorot, "Higher Order Contractive Auto-Encoder", ECML PKDD 2011.
+
     Examples
     --------
     >>> from sklearn.datasets import load_digits
@@ -124,7 +129,7 @@ class StackedCAE(
     hessian_penalty: float | Sequence[float] = 0.0
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        **LayerParameters._parameter_constraints,
+        **ContractiveParameters._parameter_constraints,
         "hidden_layer_sizes": ["array-like"],
         "jacobian_penalty": [STRENGTH, "array-like"],
         "hessian_penalty": [STRENGTH, "array-like"],
@@ -292,7 +297,7 @@ class StackedCAE(
         )
         check_codes_can_be_reconstructed(len(per_layer), self.activation, self.loss)
         shared: dict[str, Any] = {
-            f.name: getattr(self, f.name) for f in fields(LayerParameters)
+            f.name: getattr(self, f.name) for f in fields(ContractiveParameters)
         }
         layers = [
             ContractiveAutoencoder(size, **strengths, **shared)

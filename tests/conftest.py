@@ -49,9 +49,10 @@ def class_name(cls):
     return cls.__name__
 
 
-@pytest.fixture(
-    params=[ContractiveAutoencoder, Autoencoder, DenoisingAutoencoder], ids=class_name
-)
+MODELS = [ContractiveAutoencoder, Autoencoder, DenoisingAutoencoder]
+
+
+@pytest.fixture(params=MODELS, ids=class_name)
 def small(request):
     """Make a small autoencoder of each kind."""
     return maker_of(request.param)

@@ -28,6 +28,7 @@ CONFIGURATIONS = [
     {"loss": "squared_error", "early_stopping": True},
     {"loss": "cross_entropy", "solver": "sgd", "learning_rate": 0.003},
     {"loss": "cross_entropy", "hessian_penalty": 0.1},
+    {"loss": "cross_entropy", "hessian_penalty": 0.1, "hessian_noise": 0.3},
 ]
 
 

@@ -53,6 +53,25 @@ def test_the_noise_is_the_processors(corruption, digits):
 
 
 @pytest.mark.usefixtures("resident_part")
+@pytest.mark.parametrize("tied", [True, False])
+def test_the_noise_of_a_sampled_penalty_is_the_processors(tied, digits):
+    X, _ = digits
+    on_cpu, on_cuda = (
+        ContractiveAutoencoder(
+            6,
+            hessian_penalty=0.1,
+            hessian_noise=0.3,
+            tied_weights=tied,
+            early_stopping=True,
+            device=device,
+            **HOW,
+        ).fit(X)
+        for device in ("cpu", "cuda")
+    )
+    assert_allclose(on_cuda.components_, on_cpu.components_, rtol=1e-5)
+
+
+@pytest.mark.usefixtures("resident_part")
 def test_stacks_and_networks(digits):
     X, y = digits
     stacks = [

@@ -27,6 +27,8 @@ parameters = st.fixed_dictionaries(
         "n_components": st.integers(1, 6),
         "jacobian_penalty": st.sampled_from([0.0, 0.1, 1e3]),
         "hessian_penalty": st.sampled_from([0.0, 0.0, 0.1]),
+        "hessian_noise": st.sampled_from([None, 1e-6, 0.3, 1e6]),
+        "n_hessian_samples": st.integers(1, 3),
         "activation": st.sampled_from(sorted(ACTIVATIONS)),
         "loss": st.sampled_from(["squared_error", "cross_entropy"]),
         "tied_weights": st.booleans(),
