@@ -17,7 +17,12 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # from those below.
 FLOORS = [
     ["skcae._core", "skcae._core.arrays", "skcae._core.threads"],
-    ["skcae._core.layers", "skcae._core.jacobian", "skcae._core.passes"],
+    [
+        "skcae._core.change",
+        "skcae._core.jacobian",
+        "skcae._core.layers",
+        "skcae._core.passes",
+    ],
     ["skcae._core.batch", "skcae._core.gradient"],
     ["skcae._core.objective", "skcae._core.solvers"],
     ["skcae._core.composition", "skcae._core.spectrum"],

@@ -72,6 +72,22 @@ def test_our_step_and_autograds_take_the_same_step(solver, speed, monkeypatch):
         torch.testing.assert_close(parameter, autograds[name].detach())
 
 
+def test_a_sampling_step_draws_its_noise_each_time(speed, monkeypatch):
+    steps = speed("steps")
+    drawn, gaussian = [], steps.gaussian
+
+    def watched(X, level, generator, out):
+        gaussian(X, level, generator, out)
+        drawn.append(out - X)
+
+    monkeypatch.setattr(steps, "gaussian", watched)
+    step = steps.our_step(7, 5, 6, "sgd", 0.1, 0.1, 2)
+    for _ in range(3):
+        step()
+    assert [noise.shape for noise in drawn] == 3 * [(2, 6, 7)]
+    assert all((drawn[0] != noise).all() for noise in drawn[1:])
+
+
 def test_the_straightforward_training_has_our_objective(speed, unit_data):
     quality = speed("quality")
     X = unit_data.astype(np.float32)
