@@ -1,7 +1,9 @@
 """What counts as an encoder, and the layers that one is made of."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,7 @@ from sklearn.utils.validation import check_array, check_is_fitted
 
 from skcae._base import BaseAutoencoder
 from skcae._stacked import StackedCAE
+from skcae._validation import check_stack
 
 ENCODERS = (BaseAutoencoder, StackedCAE, BernoulliRBM)
 
@@ -112,6 +115,19 @@ def _layers(encoder: Any) -> list[EncodingLayer]:
     activation = getattr(encoder, "_fitted_activation", "sigmoid")
     components, intercept = encoder.components_, encoder.intercept_hidden_
     return [EncodingLayer(components, intercept, activation)]
+
+
+def code_size(encoder: Any) -> float:
+    """Return the size of an encoder's code, which before its fit its parameters tell.
+
+    It is infinite if they are of no use; its fit is going to refuse them.
+    """
+    if hasattr(encoder, "n_features_in_"):
+        return len(_layers(encoder)[-1].intercept)
+    if isinstance(encoder, StackedCAE):
+        return check_stack(encoder.hidden_layer_sizes)[-1][0]
+    n = encoder.n_components
+    return int(n) if isinstance(n, Integral) and int(n) > 0 else math.inf
 
 
 def decoding_layers(encoders: Sequence[Any]) -> list[DecodingLayer]:

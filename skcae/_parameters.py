@@ -88,3 +88,17 @@ class ContractiveParameters(LayerParameters):
         "hessian_noise": [Interval(Real, 0, None, closed="neither"), None],
         "n_hessian_samples": [Interval(Integral, 1, None, closed="left")],
     }
+
+
+@dataclass(repr=False, eq=False, kw_only=True)
+class FineTuningParameters(TrainingParameters):
+    """The parameters of networks that start at an encoder's weights."""
+
+    tangent_penalty: float = 0.0
+    n_tangents: int = 15
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **TrainingParameters._parameter_constraints,
+        "tangent_penalty": [STRENGTH],
+        "n_tangents": [Interval(Integral, 1, None, closed="left")],
+    }

@@ -31,15 +31,17 @@ from skcae._core.arrays import (
     working_dtype,
 )
 from skcae._core.layers import Parameters
-from skcae._core.network import NetworkLearner
+from skcae._core.network import NetworkLearner, NetworkObjective
+from skcae._core.tangents import TangentObjective
 from skcae._core.training import Training
 from skcae._encoders import EncodingLayer, encoding_layers, features_of, split_steps
 from skcae._epochs import EpochFitMixin, described_call, draw_seed, present_rows
 from skcae._networks import initial_network, network_of, outputs_of
-from skcae._parameters import TrainingParameters
+from skcae._parameters import FineTuningParameters
 from skcae._pretraining import fit_encoder, rows_of_pretraining
 from skcae._progress import epoch_progress
 from skcae._state import adopt
+from skcae._tangents import check_n_tangents, tangents_of
 from skcae._validation import (
     check_columns,
     check_held_out_labels,
@@ -125,7 +127,7 @@ class PretrainedModel:
 
 @dataclass(repr=False, eq=False, kw_only=True)
 class BaseFineTuned(
-    MetaEstimatorMixin, EpochFitMixin, TrainingParameters, BaseEstimator
+    MetaEstimatorMixin, EpochFitMixin, FineTuningParameters, BaseEstimator
 ):
     """A network whose hidden layers start at an encoder's weights.
 
@@ -135,7 +137,7 @@ class BaseFineTuned(
     encoder: Any = field(kw_only=False)
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        **TrainingParameters._parameter_constraints,
+        **FineTuningParameters._parameter_constraints,
         "encoder": [HasMethods(["fit", "transform"])],
     }
 
@@ -272,6 +274,8 @@ class BaseFineTuned(
                 self._check_rows(scratch, X_unlabeled)
             check_same_kind(X, X_unlabeled)
         held_out = self._check_held_out(scratch, data, X_val, y_val)
+        if self.tangent_penalty > 0:
+            check_n_tangents(self.n_tangents, self.encoder, data.X)
         resolve_device(self.device, np.dtype(np.float32))
         generator = make_generator(draw_seed(self.random_state))
         train, test = present_rows(weights), None
@@ -357,8 +361,7 @@ class BaseFineTuned(
         n_outputs = targets.shape[1]
         parameters = initial_network(layers, n_outputs, plan.generator, dtype, device)
         return NetworkLearner(
-            network_of([layer.activation for layer in layers]),
-            self._loss(n_outputs),
+            self._objective(layers, rows, n_outputs),
             parameters,
             self._solver(parameters, None),
             rows,
@@ -367,6 +370,17 @@ class BaseFineTuned(
             validation=validation,
             error=self._error,
         )
+
+    def _objective(
+        self, layers: list[EncodingLayer], rows: Rows, n_outputs: int
+    ) -> NetworkObjective:
+        """Settle what to lower, with the tangents of the rows if it takes any."""
+        network = network_of([layer.activation for layer in layers])
+        loss = self._loss(n_outputs)
+        if self.tangent_penalty == 0:
+            return NetworkObjective(network, loss)
+        tangents = tangents_of(layers, rows, self.n_tangents)
+        return TangentObjective(network, loss, self.tangent_penalty, tangents)
 
     # ---- the fitted model -------------------------------------------------------
 

@@ -389,3 +389,18 @@ def check_same_kind(X: Any, X_unlabeled: Any) -> None:
             "X_unlabeled must be of the same kind as X, but X is a "
             f"{kinds[0].__name__} and X_unlabeled a {kinds[1].__name__}."
         )
+
+
+def check_at_most(name: str, value: int, largest: float) -> None:
+    """Refuse to give more singular values or vectors than there are.
+
+    Raises
+    ------
+    ValueError
+        If the value is larger.
+    """
+    if value > largest:
+        raise ValueError(
+            f"{name}={value} is more than the Jacobian has: "
+            f"min(n_components, n_features) = {largest}."
+        )

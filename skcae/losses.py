@@ -12,9 +12,44 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from skcae.activations import softplus
+from skcae.activations import ACTIVATIONS, softplus
 
-__all__ = ["LOG_SOFTMAX", "LOSSES", "Loss"]
+__all__ = ["LOG_SOFTMAX", "LOSSES", "Loss", "Output"]
+
+
+@dataclass(frozen=True)
+class Output:
+    """The output o = s(z) of a pre-output z, with its first two derivatives.
+
+    They follow from o alone. The last axis of a tensor is that of the features, and s'
+    is a symmetric matrix for each row.
+
+    Parameters
+    ----------
+    function : callable
+        From z to o.
+    along : callable
+        From (o, v) to s'(z) v, the derivative of o along v.
+    bend : callable
+        From (o, u, v) to the gradient of uᵀ s'(z) v with respect to z.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skcae.losses import LOSSES
+    >>> sigmoid = LOSSES["cross_entropy"].output
+    >>> o = sigmoid(torch.zeros(1, 1))
+    >>> o, sigmoid.along(o, torch.ones(1, 1))
+    (tensor([[0.5000]]), tensor([[0.2500]]))
+    """
+
+    function: Callable[[Tensor], Tensor]
+    along: Callable[[Tensor, Tensor], Tensor]
+    bend: Callable[[Tensor, Tensor, Tensor], Tensor]
+
+    def __call__(self, Z: Tensor) -> Tensor:
+        """Return s(z) of each row."""
+        return self.function(Z)
 
 
 @dataclass(frozen=True)
@@ -23,7 +58,7 @@ class Loss:
 
     Parameters
     ----------
-    output : callable
+    output : Output
         From the pre-output z to the reconstruction or prediction.
     elementwise : callable
         From (x, z) to the loss of each entry.
@@ -40,7 +75,7 @@ class Loss:
     tensor([2.])
     """
 
-    output: Callable[[Tensor], Tensor]
+    output: Output
     elementwise: Callable[[Tensor, Tensor], Tensor]
     gradient_in_place: Callable[[Tensor, Tensor], Tensor]
     bounds: tuple[float, float] | None = None
@@ -55,15 +90,40 @@ def _cross_entropy(X: Tensor, Z: Tensor) -> Tensor:
     return softplus(Z).addcmul_(X, Z, value=-1)
 
 
+def _elementwise_output(function: Callable[[Tensor], Tensor], name: str) -> Output:
+    """Make an output of an activation: s' is φ' on the diagonal."""
+    derivatives = ACTIVATIONS[name].derivatives
+    return Output(
+        function,
+        along=lambda o, v: derivatives(o, 1)[0] * v,
+        bend=lambda o, u, v: derivatives(o, 2)[1] * u * v,
+    )
+
+
+def _centred(o: Tensor, v: Tensor) -> Tensor:
+    """Return v less its mean under the probabilities o."""
+    return v - (o * v).sum(-1, keepdim=True)
+
+
+_IDENTITY = _elementwise_output(lambda Z: Z, "identity")
+_SIGMOID = _elementwise_output(torch.sigmoid, "sigmoid")
+# s'(z) v = o ∘ (v − o·v): the second derivative of the logarithm of Σ exp z_j, and
+# `bend` is its third, with the third cumulant for each entry.
+_SOFTMAX = Output(
+    lambda Z: functional.softmax(Z, dim=-1),
+    along=lambda o, v: o * _centred(o, v),
+    bend=lambda o, u, v: o * _centred(o, _centred(o, u) * _centred(o, v)),
+)
+
 #: The reconstruction losses by the name that estimators take.
 LOSSES: dict[str, Loss] = {
     "squared_error": Loss(
-        output=lambda Z: Z,
+        output=_IDENTITY,
         elementwise=lambda X, Z: functional.mse_loss(Z, X, reduction="none"),
         gradient_in_place=lambda X, Z: Z.sub_(X).mul_(2),
     ),
     "cross_entropy": Loss(
-        output=torch.sigmoid,
+        output=_SIGMOID,
         elementwise=_cross_entropy,
         gradient_in_place=lambda X, Z: Z.sigmoid_().sub_(X),
         bounds=(0.0, 1.0),
@@ -73,7 +133,7 @@ LOSSES: dict[str, Loss] = {
 #: The loss of a classifier among more than two classes: x is 1 for the class of the
 #: sample and 0 for the others.
 LOG_SOFTMAX = Loss(
-    output=lambda Z: functional.softmax(Z, dim=1),
+    output=_SOFTMAX,
     elementwise=lambda X, Z: X * -functional.log_softmax(Z, dim=1),
     gradient_in_place=lambda X, Z: Z.copy_(functional.softmax(Z, dim=1)).sub_(X),
 )

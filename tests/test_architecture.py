@@ -27,6 +27,7 @@ FLOORS = [
     ["skcae._core.objective", "skcae._core.solvers"],
     ["skcae._core.composition", "skcae._core.spectrum"],
     ["skcae._core.reconstruction", "skcae._core.network"],
+    ["skcae._core.tangents"],
     ["skcae._core.training"],
     ["skcae.activations", "skcae.corruptions", "skcae.losses", "skcae.penalties"],
     ["skcae._documentation", "skcae._parameters", "skcae._progress"],
@@ -39,6 +40,7 @@ FLOORS = [
     ["skcae._stacked"],
     ["skcae._encoders", "skcae._pretraining"],
     ["skcae._networks"],
+    ["skcae._tangents"],
     ["skcae._tuning"],
     ["skcae._finetuned"],
     ["skcae.inspection"],
@@ -47,7 +49,7 @@ FLOORS = [
 ]
 # What a floor may import from outside besides the standard library.
 BELOW_THE_SHELL = {"numpy", "scipy", "torch"}
-N_FLOORS_BELOW_THE_SHELL = 8
+N_FLOORS_BELOW_THE_SHELL = 9
 
 
 def module_name(path):

@@ -42,6 +42,11 @@ class Layers:
         """The size h of the code."""
         return self.weights[-1].shape[0]
 
+    @property
+    def jacobian_size(self) -> int:
+        """The most numbers that a sample's Jacobian takes on the way up."""
+        return max(W.shape[0] for W in self.weights) * self.n_features
+
     def outputs(self, X: Tensor) -> list[Tensor]:
         """Return the output of each layer for each row, (n, h_k)."""
         return self.outputs_from(torch.addmm(self.intercepts[0], X, self.weights[0].mT))

@@ -22,8 +22,27 @@ from skcae._core.passes import mean_over_rows
 from skcae._core.solvers import Solver
 
 
+class Output(Protocol):
+    """What is needed of the output o = s(z), where s' is symmetric."""
+
+    def __call__(self, Z: Tensor, /) -> Tensor:
+        """Return o."""
+
+    @property
+    def along(self) -> Callable[[Tensor, Tensor], Tensor]:
+        """Gives s'(z) v from o and v."""
+
+    @property
+    def bend(self) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+        """Gives the gradient of uᵀ s'(z) v with respect to z from o, u and v."""
+
+
 class SupervisedLoss(Protocol):
     """What the network needs of a loss L(t, z)."""
+
+    @property
+    def output(self) -> Output:
+        """Gives the prediction o from z."""
 
     @property
     def gradient_in_place(self) -> Callable[[Tensor, Tensor], Tensor]:
@@ -96,15 +115,47 @@ def largest(parameters: Parameters) -> int:
     return max(parameter.numel() for parameter in parameters.values())
 
 
+@dataclass(frozen=True)
+class NetworkObjective:
+    """What a network is to lower: the weighted mean loss of its rows."""
+
+    network: Network
+    loss: SupervisedLoss
+
+    @property
+    def columns_per_row(self) -> int:
+        """How many columns each row has in the products of a step."""
+        return 1
+
+    def values_and_gradient(
+        self,
+        parameters: Parameters,
+        index: Array | Tensor | slice,
+        X: Tensor,
+        T: Tensor,
+        weights: Tensor | None,
+    ) -> tuple[Tensor, Gradient]:
+        """Return the objective of each row of a batch, and the gradient of the mean.
+
+        `index` says which of the training rows they are. The weights count in the
+        gradient only.
+        """
+        outputs = self.network.forward(parameters, X)
+        Z = outputs.pop().mT
+        losses = self.loss.value(T, Z)
+        self.loss.gradient_in_place(T, Z)
+        if weights is not None:
+            Z.mul_(weights[:, None])
+        return losses, self.network.backward(parameters, outputs, Z.mT)
+
+
 class NetworkLearner:
     """A network that learns to predict a target for each of its rows.
 
     Parameters
     ----------
-    network : Network
-        Its shape.
-    loss : SupervisedLoss
-        What to lower.
+    objective : NetworkObjective
+        The network, and what to lower.
     parameters : dict of tensors
         Where to start; changed in place.
     solver : Solver
@@ -123,8 +174,7 @@ class NetworkLearner:
 
     def __init__(
         self,
-        network: Network,
-        loss: SupervisedLoss,
+        objective: NetworkObjective,
         parameters: Parameters,
         solver: Solver,
         rows: Rows,
@@ -134,8 +184,7 @@ class NetworkLearner:
         validation: tuple[Rows, Tensor] | None,
         error: Callable[[Tensor, Tensor], Tensor],
     ) -> None:
-        self.network = network
-        self.loss = loss
+        self.objective = objective
         self.parameters = parameters
         self.solver = solver
         self.rows = rows
@@ -144,7 +193,7 @@ class NetworkLearner:
         self.error = error
         n = min(batch_size, len(rows))
         self.batch = targets.new_empty((n, rows.n_features))
-        self.n_multiplications = n * largest(parameters)
+        self.n_multiplications = n * objective.columns_per_row * largest(parameters)
         rows.settle()
         if validation is not None:
             validation[0].settle()
@@ -156,14 +205,10 @@ class NetworkLearner:
         X, T = self.batch[: self.rows.count(index)], self.targets[index]
         self.rows.read(index, X)
         weights = self.rows.weights_of(index)
-        outputs = self.network.forward(self.parameters, X)
-        Z = outputs.pop().mT
-        losses = self.loss.value(T, Z)
-        value.copy_(losses.sum() if weights is None else weights @ losses)
-        self.loss.gradient_in_place(T, Z)
-        if weights is not None:
-            Z.mul_(weights[:, None])
-        gradient = self.network.backward(self.parameters, outputs, Z.mT)
+        values, gradient = self.objective.values_and_gradient(
+            self.parameters, index, X, T, weights
+        )
+        value.copy_(values.sum() if weights is None else weights @ values)
         self.solver.update(gradient, rate)
 
     def held_out(self) -> float | None:
@@ -173,7 +218,7 @@ class NetworkLearner:
         rows, targets = self.validation
 
         def errors(part: slice, X: Tensor) -> Tensor:
-            Z = self.network.forward(self.parameters, X)[-1].mT
+            Z = self.objective.network.forward(self.parameters, X)[-1].mT
             return self.error(targets[part], Z)
 
         return mean_over_rows(

@@ -6,6 +6,7 @@ the second says how many threads it deserves.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,12 +23,14 @@ def map_rows(
     shape: tuple[int, ...] = (),
     width: int,
     n_multiplications: int,
+    dtype: np.dtype[Any] | None = None,
 ) -> Array:
     """Apply a function to all rows; it writes its result into its second argument.
 
-    Returns an array of shape (n_rows, *shape).
+    Returns an array of shape (n_rows, *shape), of the rows' dtype unless another is
+    given.
     """
-    result = np.empty((len(rows), *shape), rows.dtype)
+    result = np.empty((len(rows), *shape), dtype or rows.dtype)
     for part, X in rows.chunks(width):
         # On the processor it writes straight into the result.
         whole = torch.from_numpy(result[part])

@@ -61,14 +61,14 @@ class Measurement:
         results : ndarray of shape (n_samples, *shape)
         """
         weights = self.layers.weights
-        results = map_rows(
+        return map_rows(
             self.rows,
             lambda rows, out: out.copy_(function(rows)),
             shape=shape,
             width=max(width, *(max(W.shape) for W in weights)),
             n_multiplications=max(width, *(W.numel() for W in weights)),
+            dtype=self.dtype,
         )
-        return results.astype(self.dtype, copy=False)
 
     def slopes(self, rows: Tensor) -> list[Tensor]:
         """Return φ_k' of each layer for each row."""
@@ -90,18 +90,3 @@ def measurement(encoder: Any, X: Any, *, in_double: bool = False) -> Measurement
     rows = Rows(X, dtype=dtype, device=device)
     layers = layers_of(found, dtype, device)
     return Measurement(layers, rows, result_dtype, steps, encoders)
-
-
-def check_at_most(name: str, value: int, largest: int) -> None:
-    """Refuse to give more singular values or vectors than there are.
-
-    Raises
-    ------
-    ValueError
-        If the value is larger.
-    """
-    if value > largest:
-        raise ValueError(
-            f"{name}={value} is more than the Jacobian has: "
-            f"min(n_components, n_features) = {largest}."
-        )

@@ -68,11 +68,10 @@ def jacobian(encoder: Any, X: Any) -> np.ndarray:
     measured = measurement(encoder, X)
     layers = measured.layers
     shape = (layers.n_components, layers.n_features)
-    widest = max(W.shape[0] for W in layers.weights)
     return measured.map(
         lambda rows: layers.jacobians(measured.slopes(rows)),
         shape=shape,
-        width=widest * layers.n_features,
+        width=layers.jacobian_size,
     )
 
 

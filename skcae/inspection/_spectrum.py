@@ -9,7 +9,9 @@ from sklearn.utils._param_validation import Interval, validate_params
 from torch import Tensor
 
 from skcae._core import spectrum
-from skcae.inspection._encoder import Measurement, check_at_most, measurement
+from skcae._tangents import tangents_at
+from skcae._validation import check_at_most
+from skcae.inspection._encoder import Measurement, measurement
 
 
 @validate_params(
@@ -88,7 +90,7 @@ def singular_values(encoder: Any, X: Any, n_values: int | None = None) -> Bunch:
     def values(rows: Tensor) -> Tensor:
         return spectrum.singular_values(measured.layers, measured.slopes(rows), n)
 
-    found = measured.map(values, shape=(n,), width=_width(measured))
+    found = measured.map(values, shape=(n,), width=measured.layers.jacobian_size)
     return Bunch(sample_values=found, mean=found.mean(0), std=found.std(0))
 
 
@@ -151,22 +153,9 @@ def tangent_vectors(encoder: Any, X: Any, n_tangents: int) -> np.ndarray:
     array([[[0.6, 0. , 0.8]]])
     """
     measured = measurement(encoder, X, in_double=True)
-    check_at_most("n_tangents", n_tangents, _rank(measured))
-
-    def vectors(rows: Tensor) -> Tensor:
-        slopes = measured.slopes(rows)
-        return spectrum.right_singular_vectors(measured.layers, slopes, n_tangents)
-
-    shape = (n_tangents, measured.layers.n_features)
-    return measured.map(vectors, shape=shape, width=_width(measured))
+    return tangents_at(measured.layers, measured.rows, n_tangents, measured.dtype)
 
 
 def _rank(measured: Measurement) -> int:
     """Return how many singular values a Jacobian has."""
     return min(measured.layers.n_components, measured.layers.n_features)
-
-
-def _width(measured: Measurement) -> int:
-    """Return how many numbers the largest matrix of a sample holds."""
-    widest = max(W.shape[0] for W in measured.layers.weights)
-    return widest * measured.layers.n_features

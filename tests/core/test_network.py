@@ -10,7 +10,13 @@ from torch.nn import functional
 
 from skcae._core import arrays
 from skcae._core.arrays import Rows
-from skcae._core.network import Network, NetworkLearner, initial_output, widest
+from skcae._core.network import (
+    Network,
+    NetworkLearner,
+    NetworkObjective,
+    initial_output,
+    widest,
+)
 from skcae._core.solvers import Adam, Sgd
 from skcae._core.training import Training, constant_rate
 from skcae.activations import ACTIVATIONS
@@ -111,12 +117,11 @@ def dense(gradient, parameters):
 
 def value_and_gradient(network, loss, parameters, X, T, weights=None):
     """Return the objective of a batch and its gradient, as a step computes them."""
-    weights = torch.ones(len(X), dtype=X.dtype) if weights is None else weights
-    outputs = network.forward(parameters, X)
-    Z = outputs.pop().mT
-    value = (weights @ loss.value(T, Z)) / len(X)
-    loss.gradient_in_place(T, Z)
-    gradient = network.backward(parameters, outputs, (weights[:, None] * Z).mT)
+    objective = NetworkObjective(network, loss)
+    values, gradient = objective.values_and_gradient(
+        parameters, slice(None), X, T, weights
+    )
+    value = (values if weights is None else weights * values).sum() / len(X)
     return value, dense(gradient, parameters)
 
 
@@ -136,9 +141,9 @@ def learner_of(loss, rows, targets, **changes):
         "activation": "sigmoid",
         **changes,
     }
+    plain = NetworkObjective(network_of(how["activation"], 2)[0], function)
     return NetworkLearner(
-        network_of(how["activation"], 2)[0],
-        function,
+        how.get("objective", plain),
         how["parameters"],
         SOLVERS[how["solver"]](how["parameters"]),
         rows,
