@@ -155,10 +155,10 @@ _STOPPING_OF_FINE_TUNING = r"""
 
     tol : float, default=1e-3
         Fine-tuning has stalled when `n_iter_no_change` epochs have together lowered
-        the loss by no more than `tol` times the loss of the first epoch. With the
-        constant schedule it then stops. The linear one runs half of `max_iter` in any
-        case, and after a stall lowers the rate to 0 over another `n_iter_no_change`
-        epochs.
+        the objective by no more than `tol` times the objective of the first epoch.
+        With the constant schedule it then stops. The linear one runs half of
+        `max_iter` in any case, and after a stall lowers the rate to 0 over another
+        `n_iter_no_change` epochs.
 
     early_stopping : bool, default=False
         Whether `tol` watches the error of held-out data instead, and the network of
@@ -171,6 +171,17 @@ _STOPPING_OF_FINE_TUNING = r"""
 
     n_iter_no_change : int, default=5
         Number of epochs that `tol` looks back.
+"""
+
+_TANGENTS = r"""
+    tangent_penalty : float, default=0.0
+        Strength of the penalty on the outputs' change along the tangents of each row,
+        see Notes. 0 computes no tangents.
+
+    n_tangents : int, default=15
+        Number of tangents of each row, at most min(n_components, n_features) of the
+        encoder. All together are n_samples · n_tangents · n_features numbers in
+        memory, in the data's precision.
 """
 
 _RUNNING_OF_FINE_TUNING = _RUNNING.replace(
@@ -192,6 +203,7 @@ PARTS = {
     "running of fine-tuning": _RUNNING_OF_FINE_TUNING,
     "solver of fine-tuning": _SOLVER_OF_FINE_TUNING,
     "stopping of fine-tuning": _STOPPING_OF_FINE_TUNING,
+    "tangents": _TANGENTS,
     "attributes": _ATTRIBUTES,
 }
 

@@ -33,7 +33,8 @@ class FineTunedClassifier(ClassifierMixin, BaseFineTuned):
     A multi-layer perceptron whose hidden layers are those of the encoder, with a fresh
     linear output layer, all of it trained to minimise the weighted mean of the
     negative log-likelihood: a softmax over the classes, or for two classes a sigmoid.
-    It is how the contractive autoencoder's features are judged in [1]_.
+    It is how the contractive autoencoder's features are judged in [1]_. With a
+    `tangent_penalty` it is the manifold tangent classifier [2]_.
 
     Parameters
     ----------
@@ -43,6 +44,8 @@ class FineTunedClassifier(ClassifierMixin, BaseFineTuned):
         is cloned and fitted, unless it is in scikit-learn's `FrozenEstimator`. The
         pipeline's steps before the first encoder, such as scalers, are fixed
         preprocessing.
+
+    %(tangents)s
 
     class_weight : dict, "balanced" or None, default=None
         Weights of the classes in fine-tuning, by which those of the samples are
@@ -70,7 +73,7 @@ class FineTunedClassifier(ClassifierMixin, BaseFineTuned):
         The labels.
 
     loss_curve_ : ndarray of shape (n_iter_,)
-        The mean loss of each epoch of fine-tuning, as its steps saw it.
+        The mean objective of each epoch of fine-tuning, as its steps saw it.
 
     validation_error_curve_ : ndarray of shape (n_iter_,)
         The share of the held-out data that is misclassified after each epoch; of rows
@@ -88,12 +91,31 @@ class FineTunedClassifier(ClassifierMixin, BaseFineTuned):
     See Also
     --------
     FineTunedRegressor : The same for values.
+    skcae.inspection.tangent_vectors : The tangents.
     sklearn.neural_network.MLPClassifier : Starts at random weights.
+
+    Notes
+    -----
+    With a `tangent_penalty` of λ, what is minimised is the weighted mean over rows of
+
+    .. math:: L(x) + \lambda \sum_{u \in B_x}
+        \Bigl\lVert \frac{\partial o}{\partial x} u \Bigr\rVert^2,
+
+    where o are the probabilities of the classes: for two classes the sigmoid that is
+    the probability of `classes_[1]`, as in [2]_, and for more the softmax. The tangents
+    B_x are the `n_tangents` leading right singular vectors of the Jacobian of
+    `encoder_` at x, the directions to which its code responds most and which the
+    label is not to respond to. They are computed once, before fine-tuning, for the
+    rows that it trains on, and x is what the first encoder takes: after the
+    preprocessing. The derivatives along them and the gradient are exact. The products
+    of a step have 1 + `n_tangents` times as many columns.
 
     References
     ----------
     .. [1] S. Rifai, P. Vincent, X. Muller, X. Glorot and Y. Bengio, "Contractive
        Auto-Encoders: Explicit Invariance During Feature Extraction", ICML 2011.
+    .. [2] S. Rifai, Y. Dauphin, P. Vincent, Y. Bengio and X. Muller, "The Manifold
+       Tangent Classifier", NIPS 2011.
 
     Examples
     --------
@@ -107,6 +129,16 @@ class FineTunedClassifier(ClassifierMixin, BaseFineTuned):
     ...     encoder, max_iter=40, tol=0.1, random_state=0
     ... )
     >>> classifier.fit(X_train, y_train).score(X_test, y_test) > 0.9
+    True
+
+    With few labels, and tangents from all rows:
+
+    >>> few = FineTunedClassifier(
+    ...     encoder, tangent_penalty=0.3, n_tangents=8, tol=0.1, random_state=0
+    ... )
+    >>> few.fit(X_train[:100], y_train[:100], X_unlabeled=X_train[100:])
+    FineTunedClassifier(...)
+    >>> few.score(X_test, y_test) > 0.8
     True
     """
 
@@ -247,6 +279,8 @@ class FineTunedRegressor(RegressorMixin, BaseFineTuned):
         pipeline's steps before the first encoder, such as scalers, are fixed
         preprocessing.
 
+    %(tangents)s
+
     %(solver of fine-tuning)s
 
     %(stopping of fine-tuning)s
@@ -265,7 +299,7 @@ class FineTunedRegressor(RegressorMixin, BaseFineTuned):
         The biases of each layer.
 
     loss_curve_ : ndarray of shape (n_iter_,)
-        The mean loss of each epoch of fine-tuning, as its steps saw it.
+        The mean objective of each epoch of fine-tuning, as its steps saw it.
 
     validation_error_curve_ : ndarray of shape (n_iter_,)
         The mean squared error of the held-out data after each epoch; of rows held out
@@ -283,6 +317,21 @@ class FineTunedRegressor(RegressorMixin, BaseFineTuned):
     See Also
     --------
     FineTunedClassifier : The same for labels.
+
+    Notes
+    -----
+    With a `tangent_penalty` of λ, what is minimised is the weighted mean over rows of
+
+    .. math:: \lVert o - y \rVert^2 + \lambda \sum_{u \in B_x}
+        \Bigl\lVert \frac{\partial o}{\partial x} u \Bigr\rVert^2,
+
+    the penalty of the manifold tangent classifier [1]_ on the network's outputs o. See
+    `FineTunedClassifier` for the tangents B_x.
+
+    References
+    ----------
+    .. [1] S. Rifai, Y. Dauphin, P. Vincent, Y. Bengio and X. Muller, "The Manifold
+       Tangent Classifier", NIPS 2011.
 
     Examples
     --------

@@ -81,12 +81,20 @@ def test_stacks_and_networks(digits):
     assert_allclose(stacks[1].score(X), stacks[0].score(X), rtol=1e-5)
     for measure in (jacobian_norm, saturation):
         assert_allclose(measure(stacks[1], X), measure(stacks[0], X), rtol=1e-5)
-    networks = [
-        FineTunedClassifier(
-            FrozenEstimator(stacks[0]), early_stopping=True, device=device, **HOW
-        ).fit(X, y, sample_weight=np.linspace(0.5, 1.5, len(X)))
-        for device in ("cpu", "cuda")
-    ]
-    assert_allclose(
-        networks[1].decision_function(X), networks[0].decision_function(X), rtol=1e-4
-    )
+    for penalty in (0.0, 0.5):
+        networks = [
+            FineTunedClassifier(
+                FrozenEstimator(stacks[0]),
+                tangent_penalty=penalty,
+                n_tangents=2,
+                early_stopping=True,
+                device=device,
+                **HOW,
+            ).fit(X, y, sample_weight=np.linspace(0.5, 1.5, len(X)))
+            for device in ("cpu", "cuda")
+        ]
+        assert_allclose(
+            networks[1].decision_function(X),
+            networks[0].decision_function(X),
+            rtol=1e-4,
+        )

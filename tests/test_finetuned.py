@@ -1748,6 +1748,14 @@ small_encoder = partial(ContractiveAutoencoder, 8, max_iter=10, random_state=0)
 ESTIMATORS = [
     FineTunedClassifier(small_encoder(), max_iter=30, learning_rate=0.02),
     FineTunedRegressor(small_encoder(), max_iter=30, learning_rate=0.05),
+    # Some checks have data of one column.
+    FineTunedClassifier(
+        small_encoder(),
+        tangent_penalty=0.01,
+        n_tangents=1,
+        max_iter=30,
+        learning_rate=0.02,
+    ),
 ]
 
 # Checks of what preprocessing, and not the estimator itself, validates.

@@ -86,10 +86,11 @@ def forward(
     outputs, rates = [X.permute(2, 0, 1)], []
     for k, activation in enumerate(network.activations):
         both = pre_outputs(parameters, k, outputs[-1])
-        H, A_dot = activation.in_place(both[:, 0]), both[:, 1:]
+        H = activation.in_place(both[:, 0])
         slopes = activation.derivatives(H, 1)[0]
-        outputs.append(torch.cat((H[:, None], slopes[:, None] * A_dot), 1))
-        rates.append(A_dot)
+        outputs.append(both * slopes[:, None])
+        outputs[-1][:, 0] = H
+        rates.append(both[:, 1:])
     outputs.append(pre_outputs(parameters, len(network.activations), outputs[-1]))
     return outputs, rates
 
@@ -109,10 +110,10 @@ def backward(
         vectors[f"intercepts.{k}"] = d_both[:, 0].sum(1)
         if k > 0:
             first, second = network.activations[k - 1].derivatives(below[:, 0], 2)
-            d_below = times(parameters[f"coefs.{k}"].mT, d_both)
-            d_both = first[:, None] * d_below
+            d_both = times(parameters[f"coefs.{k}"].mT, d_both)
             # The way to A through the slope in Ḣ = φ'(A) ∘ Ȧ.
-            d_both[:, 0] += second * (rates[k - 1] * d_below[:, 1:]).sum(1)
+            through_slopes = second * (rates[k - 1] * d_both[:, 1:]).sum(1)
+            d_both.mul_(first[:, None])[:, 0] += through_slopes
     return Gradient(1 / d_both.shape[2], products, None, vectors)
 
 

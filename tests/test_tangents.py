@@ -1,0 +1,364 @@
+"""The manifold tangent classifier, and the same penalty on a regressor."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
+from sklearn.base import clone, is_classifier
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.frozen import FrozenEstimator
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MaxAbsScaler, StandardScaler
+from sklearn.utils.class_weight import compute_sample_weight
+from torch.func import jacrev, vmap
+
+from skcae import FineTunedClassifier, FineTunedRegressor, StackedCAE, _tangents
+from skcae.inspection import tangent_vectors
+from tests import oracles
+from tests.test_callbacks import Recorder
+from tests.test_finetuned import (
+    ENCODERS,
+    HOW,
+    assert_same_network,
+    basic,
+    classifier,
+    contractive,
+    fitted_state,
+    rbm,
+    regressor,
+    same_network,
+    tuned,
+)
+
+penalised = partial(classifier, tangent_penalty=0.5, n_tangents=2)
+penalised_regressor = partial(regressor, tangent_penalty=0.5, n_tangents=2)
+both = pytest.mark.parametrize(
+    "make", [penalised, penalised_regressor], ids=["classifier", "regressor"]
+)
+
+
+@pytest.fixture
+def X(unit_data):
+    return unit_data
+
+
+@pytest.fixture
+def y(X):
+    """Labels of three classes that the data tells."""
+    return X[:, :3].argmax(1)
+
+
+@pytest.fixture
+def weights():
+    return np.random.default_rng(1).uniform(0.5, 2.0, 40)
+
+
+@pytest.fixture
+def sizes(monkeypatch):
+    """The shapes of all tangents that are computed."""
+    found, compute = [], _tangents.right_singular_vectors
+
+    def spy(*arguments):
+        tangents = compute(*arguments)
+        found.append(tuple(tangents.shape))
+        return tangents
+
+    monkeypatch.setattr(_tangents, "right_singular_vectors", spy)
+    return found
+
+
+def network(parameters, names, x):
+    """Return z of one row, in plain torch."""
+    *hidden, (W, b) = parameters
+    for name, (V, c) in zip(names, hidden, strict=True):
+        x = oracles.ACTIVATIONS[name](V @ x + c)
+    return W @ x + b
+
+
+# ---- the whole fit --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["two classes", "three classes", "values"])
+def test_it_is_the_formula_by_automatic_differentiation(kind, X, y, weights):
+    """Jacobians, their singular vectors, the objective and its steps, all naive."""
+    names = ["tanh", "sigmoid"]
+    encoders = [contractive(activation="tanh"), basic(n_components=5)]
+    frozen = FrozenEstimator(make_pipeline(StandardScaler(), *encoders).fit(X))
+    y = {"two classes": y % 2, "three classes": y, "values": X[:, 0] - X[:, 1]}[kind]
+    loss, output, T = {
+        "two classes": (
+            torch.nn.functional.binary_cross_entropy_with_logits,
+            torch.sigmoid,
+            np.reshape(y, (-1, 1)),
+        ),
+        "three classes": (
+            torch.nn.functional.cross_entropy,
+            lambda z: torch.softmax(z, 0),
+            np.eye(3)[y.astype(int)],
+        ),
+        "values": (torch.nn.functional.mse_loss, lambda z: z, y.reshape(-1, 1)),
+    }[kind]
+    model = (penalised_regressor if kind == "values" else penalised)(
+        frozen,
+        learning_rate_schedule="constant",
+        max_iter=15,
+        n_iter_no_change=15,
+        n_tangents=3,
+    )
+    with pytest.warns(ConvergenceWarning, match="max_iter=15"):
+        model.fit(X, y, sample_weight=weights)
+
+    rows = torch.from_numpy(frozen.estimator[0].transform(X))
+    layers = [
+        (torch.from_numpy(step.components_), torch.from_numpy(step.intercept_hidden_))
+        for step in frozen.estimator[1:]
+    ]
+
+    def code(x):
+        for name, (V, c) in zip(names, layers, strict=True):
+            x = oracles.ACTIVATIONS[name](V @ x + c)
+        return x
+
+    tangents = torch.linalg.svd(vmap(jacrev(code))(rows)).Vh[:, :3]
+    seed = np.random.RandomState(0).randint(np.iinfo(np.int32).max)
+    n_outputs = T.shape[1]
+    draw = torch.rand(
+        (n_outputs, 5),
+        generator=torch.Generator().manual_seed(seed),
+        dtype=torch.float64,
+    )
+    last = ((2 * draw - 1) * (6 / (n_outputs + 5)) ** 0.5, torch.zeros(n_outputs))
+    parameters = [
+        (V.clone().requires_grad_(), c.double().clone().requires_grad_())
+        for V, c in [*layers, last]
+    ]
+    optimizer = torch.optim.Adam([p for pair in parameters for p in pair], lr=0.01)
+    targets, w = torch.from_numpy(T.astype(float)), torch.from_numpy(weights)
+    for _ in range(15):
+        optimizer.zero_grad()
+        Z = vmap(lambda x: network(parameters, names, x))(rows)
+        losses = loss(Z, targets, reduction="none").reshape(40, -1).sum(1)
+        J = vmap(jacrev(lambda x: output(network(parameters, names, x))))(rows)
+        penalties = (J @ tangents.mT).square().sum((1, 2))
+        value = (w / w.mean() * (losses + 0.5 * penalties)).mean()
+        value.backward()
+        optimizer.step()
+    assert model.loss_curve_[-1] == pytest.approx(float(value.detach()), rel=1e-9)
+    for k, (W, b) in enumerate(parameters):
+        assert_allclose(model.coefs_[k].T, W.detach(), rtol=1e-7, atol=1e-10)
+        assert_allclose(model.intercepts_[k], b.detach(), rtol=1e-7, atol=1e-10)
+
+
+@both
+@pytest.mark.parametrize("kind", sorted(ENCODERS))
+def test_every_encoder(kind, make, X, y, sizes):
+    """Fitted on the way or before, with the tangents that `inspection` gives."""
+    model = make(ENCODERS[kind](X), max_iter=12).fit(X, y)
+    before, sizes[:] = list(sizes), []
+    tangents = tangent_vectors(model.encoder_, X, 2)
+    assert before == sizes == [tangents.shape]
+    again = make(FrozenEstimator(model.encoder_), max_iter=12).fit(X, y)
+    assert_same_network(again, model, rtol=1e-12)
+    plain = make(FrozenEstimator(model.encoder_), tangent_penalty=0.0).fit(X, y)
+    assert not same_network(model, plain)
+
+
+# ---- limits ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("cls", [FineTunedClassifier, FineTunedRegressor])
+def test_no_penalty_is_a_fit_without_and_computes_no_tangents(cls, X, y, sizes):
+    without = tuned(cls).fit(X, y)
+    # Nor does it matter how many.
+    with_none = tuned(cls, tangent_penalty=0.0, n_tangents=10_000).fit(X, y)
+    assert sizes == []
+    assert same_network(with_none, without)
+    assert_array_equal(with_none.loss_curve_, without.loss_curve_)
+
+
+@pytest.mark.parametrize("n_classes", [2, 10])
+def test_a_large_penalty_makes_predictions_flat_along_the_tangents(n_classes, digits):
+    """By differences of the fitted network's probabilities."""
+    X, y = digits
+    X, y = X[:400], y[:400] % n_classes
+    encoder = FrozenEstimator(
+        contractive(n_components=32, loss="cross_entropy", max_iter=30).fit(X)
+    )
+    U = tangent_vectors(encoder, X, 6)
+    tangents, others = U[:, :4], U[:, 4:]
+    how = {"n_tangents": 4, "max_iter": 60, "learning_rate": 0.02}
+    models = {
+        strength: classifier(encoder, tangent_penalty=strength, **how).fit(X, y)
+        for strength in (0.0, 1.0, 1e3)
+    }
+
+    def slopes(model, directions, step=1e-4):
+        """‖(∂o/∂x) u‖², mean over rows and directions."""
+        changes = [
+            model.predict_proba(X + step * u) - model.predict_proba(X - step * u)
+            for u in directions.transpose(1, 0, 2)
+        ]
+        return (np.square(changes) / (2 * step) ** 2).sum(2).mean()
+
+    along = {strength: slopes(model, tangents) for strength, model in models.items()}
+    assert along[1.0] < 0.3 * along[0.0]
+    assert along[1e3] < 1e-3 * along[0.0]
+    # Other directions are left to tell the classes apart.
+    beside = {strength: slopes(model, others) for strength, model in models.items()}
+    assert beside[1.0] / along[1.0] > 1.3 * beside[0.0] / along[0.0]
+    assert models[1.0].score(X, y) > 0.8
+
+
+# ---- weights, held-out rows, data of all kinds ----------------------------------
+
+
+@both
+def test_weights_are_repetitions_in_full_batches(make, X, y):
+    encoder = FrozenEstimator(contractive().fit(X))
+    counts = np.random.default_rng(2).integers(0, 3, 40)
+    weighted = make(encoder, batch_size=1000).fit(X, y, sample_weight=counts)
+    repeated = make(encoder, batch_size=1000).fit(X.repeat(counts, 0), y.repeat(counts))
+    assert_same_network(weighted, repeated, rtol=1e-6, atol=1e-9)
+
+
+def test_class_weights_are_sample_weights(X, y):
+    encoder = FrozenEstimator(contractive().fit(X))
+    by_class = penalised(encoder, class_weight="balanced").fit(X, y)
+    weights = compute_sample_weight("balanced", y)
+    by_row = penalised(encoder).fit(X, y, sample_weight=weights)
+    assert_same_network(by_class, by_row, rtol=1e-9)
+
+
+@both
+def test_only_rows_that_are_trained_on_have_tangents(make, X, y, weights, sizes):
+    encoder = FrozenEstimator(contractive().fit(X))
+    make(encoder).fit(X, y, X_unlabeled=X[:7])
+    make(encoder).fit(X, y, sample_weight=np.where(np.arange(40) < 6, 0.0, weights))
+    held_out = make(encoder, early_stopping=True, validation_fraction=0.25)
+    held_out.fit(X, y)
+    assert sizes == [(40, 2, 8), (34, 2, 8), (30, 2, 8)]
+    # The error that is watched is the plain one, of the network that is kept.
+    assert len(held_out.validation_error_curve_) == held_out.n_iter_
+    given = make(encoder, early_stopping=True).fit(X, y, X_val=X[:9], y_val=y[:9])
+    answers = given.predict(X[:9])
+    wrong = answers != y[:9] if is_classifier(given) else (answers - y[:9]) ** 2
+    assert np.mean(wrong) == pytest.approx(given.validation_error_curve_.min())
+
+
+@both
+def test_rows_left_out_do_not_matter(make, X, y, weights):
+    """The tangents of a batch are those of its rows, whatever the subset."""
+    encoder = FrozenEstimator(contractive().fit(X))
+    kept = np.arange(40) % 3 > 0
+    left_out = make(encoder, batch_size=7).fit(X, y, sample_weight=weights * kept)
+    alone = make(encoder, batch_size=7)
+    alone.fit(X[kept], y[kept], sample_weight=weights[kept])
+    assert_same_network(left_out, alone, rtol=1e-9)
+
+
+@both
+@pytest.mark.parametrize("front", [[], [MaxAbsScaler()]], ids=["plain", "scaled"])
+def test_sparse_input_gives_the_same_model(front, make, X, y):
+    X = np.where(X > 0.4, X, 0.0)
+    encoder = FrozenEstimator(make_pipeline(*front, contractive()).fit(X))
+    dense = make(encoder, batch_size=9).fit(X, y)
+    same = make(encoder, batch_size=9).fit(sparse.csr_array(X), y)
+    assert_same_network(same, dense, rtol=1e-9)
+
+
+@both
+def test_float32_and_float64_stay(make, X, y):
+    encoder = FrozenEstimator(contractive().fit(X))
+    single = make(encoder).fit(X.astype("f4"), y)
+    double = make(encoder).fit(X, y)
+    assert {W.dtype for W in single.coefs_} == {np.dtype("f4")}
+    assert {W.dtype for W in double.coefs_} == {np.dtype("f8")}
+    assert_same_network(single, double, rtol=1e-3, atol=1e-4)
+
+
+# ---- searches and callbacks -----------------------------------------------------
+
+
+def test_a_search_over_strengths_and_numbers(X, y):
+    encoder = FrozenEstimator(contractive().fit(X))
+    grid = {"tangent_penalty": [0.0, 0.1, 10.0], "n_tangents": [1, 3]}
+    search = GridSearchCV(classifier(encoder), grid, cv=2).fit(X, y)
+    assert search.best_params_.keys() == grid.keys()
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+    model = search.best_estimator_
+    assert clone(model).get_params()["n_tangents"] == model.n_tangents
+
+
+@both
+def test_a_callback_that_returns_true_stops_fine_tuning(make, X, y):
+    recorder = Recorder(stop_after=3)
+    model = make(FrozenEstimator(contractive().fit(X)))
+    model.set_callbacks(recorder).fit(X, y)
+    assert model.n_iter_ == 3
+
+
+# ---- errors ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("encoder", "n_tangents", "largest"),
+    [
+        (contractive(), 7, 6),
+        (contractive(n_components=20), 9, 8),
+        (StackedCAE((10, 5), **HOW), 6, 5),
+        (rbm(), 7, 6),
+        (make_pipeline(contractive(), basic(n_components=4)), 5, 4),
+        (make_pipeline(StandardScaler(), contractive()), 7, 6),
+    ],
+    ids=str,
+)
+def test_too_many_tangents_are_refused_before_pre_training(
+    encoder, n_tangents, largest, X, y
+):
+    recorder = Recorder()
+    model = penalised(encoder, n_tangents=n_tangents).set_callbacks(recorder)
+    with pytest.raises(
+        ValueError,
+        match=rf"n_tangents={n_tangents} is more than the Jacobian has: "
+        rf"min\(n_components, n_features\) = {largest}\.",
+    ):
+        model.fit(X, y)
+    assert recorder.begun == []
+    assert fitted_state(model) == {}
+    penalised(encoder, n_tangents=largest).fit(X, y)
+
+
+@pytest.mark.parametrize("kind", ["nested", "frozen", "frozen pipeline"])
+def test_too_many_tangents_are_refused_before_fine_tuning(kind, X, y):
+    """Where only the fitted encoder tells, and the old model stays."""
+    model = penalised(ENCODERS[kind](X)).fit(X, y)
+    before = fitted_state(model)
+    with pytest.raises(ValueError, match="n_tangents=7 is more than the Jacobian has"):
+        model.set_params(n_tangents=7).fit(X, y)
+    assert fitted_state(model) == before
+
+
+def test_a_frozen_encoder_has_as_many_units_as_it_was_fitted_with(X, y):
+    fitted = contractive().fit(X).set_params(n_components=1)
+    penalised(FrozenEstimator(fitted), n_tangents=6).fit(X, y)
+
+
+def test_an_encoder_that_cannot_be_fitted_says_so_itself(X, y):
+    with pytest.raises(ValueError, match="'n_components' parameter"):
+        penalised(contractive(n_components="many")).fit(X, y)
+    with pytest.raises(ValueError, match="hidden_layer_sizes must be a sequence"):
+        penalised(StackedCAE((), **HOW)).fit(X, y)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("tangent_penalty", -0.1), ("tangent_penalty", "much"), ("n_tangents", 0)],
+)
+@both
+def test_parameters_that_are_none_are_refused(name, value, make, X, y):
+    with pytest.raises(ValueError, match=f"The '{name}' parameter"):
+        make(**{name: value}).fit(X, y)
