@@ -5,12 +5,17 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.testing import assert_array_equal
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import Bunch
 
+from skcae import ContractiveAutoencoder
+
 FOLDER = Path(__file__).parents[1] / "benchmarks" / "paper"
-MODULES = ["command", "data", "digitised", "figures", "models", "report", "runs"]
-MODULES += ["search", "table1", "table2"]
+MODULES = ["command", "data", "digitised", "few_labels", "figures", "models", "report"]
+MODULES += ["runs", "search", "table1", "table2", "tangents"]
 SMALL = ["--n-components=16", "--epochs", "2", "2", "--trials=2", "--seeds=1"]
 SMALL += ["--jobs=1"]
 
@@ -82,6 +87,113 @@ def test_the_second_table_on_rectangles(paper, tmp_path, monkeypatch):
     text = (tmp_path / "table2.md").read_text(encoding="utf-8")
     assert "| rect | 2.15 / " in text
     assert "not run" not in text
+
+
+def test_few_labels_on_digits(paper, tmp_path, capsys):
+    """All runs of a seed have the same encoder; a second call runs nothing."""
+    tangents = paper("tangents")
+    arguments = ["--data", "digits", "--labels", "40", "120", "--n-components=32"]
+    arguments += ["--epochs", "2", "2", "--trials=2", "--seeds=2", "--jobs=1"]
+    arguments += ["--results", str(tmp_path)]
+    tangents.main(arguments)
+    out = capsys.readouterr().out
+    assert "[encoder 2/2]" in out
+    assert "120 labels, MTC final" in out
+    text = (tmp_path / "tangents_digits.md").read_text(encoding="utf-8")
+    assert "| model | 40 labels | 120 labels |" in text
+    for model in ("NN", "CAE", "MTC", "MTC − CAE, ours"):
+        assert f"\n| {model} | " in text
+    lines = (tmp_path / "tangents_digits.jsonl").read_text(encoding="utf-8")
+    records = [json.loads(line) for line in lines.splitlines()]
+    # 4 fine-tunings, alone and of 2 encoders, and 2 settings of the tangents; and the
+    # best of each model with 2 seeds.
+    assert len(records) == 2 * (4 + 2 * 4 + 2 + 3 * 2)
+    assert {tuple(r["n_epochs"]) for r in records} == {(2, 4), (2, 2)}
+    # Two encoders and random weights in the search, one of each for a seed.
+    assert len(list(tmp_path.glob(".cache/encoders/*"))) == 3 + 2 * 2
+    assert str(tmp_path) not in lines + text
+
+    finals = [r for r in records if r["stage"] == "final"]
+    for n_labels in (40, 120):
+        by_model = {r["model"]: r for r in finals if r["n_labels"] == n_labels}
+        cae, mtc = by_model["CAE"], by_model["MTC"]
+        assert mtc["setting"].items() > cae["setting"].items()
+        assert mtc["setting"]["tangent_penalty"] > 0
+        assert mtc["training_loss"] != cae["training_loss"]
+    for record in records:
+        assert ("test_error" in record) == (record["stage"] == "final")
+        assert 0 < record["valid_error"] < 1
+
+    tangents.main(arguments)
+    assert (tmp_path / "tangents_digits.jsonl").read_text(encoding="utf-8") == lines
+    assert "[encoder" not in capsys.readouterr().out
+
+
+@pytest.fixture
+def task_of_few(paper, task, tmp_path):
+    def make(**changes):
+        setting = {"tuning": "adam 0.01"}
+        described = {**vars(task), "model": "NN", "setting": setting, **changes}
+        cls = paper("few_labels").FewLabelsTask
+        return cls(n_labels=50, encoders=str(tmp_path), **described)
+
+    return make
+
+
+def test_labelled_rows_are_the_seeds_with_each_class_at_its_share(paper, task_of_few):
+    y = paper("data").digits().y_train
+    rows, again = task_of_few().labelled(y), task_of_few(model="CAE").labelled(y)
+    assert_array_equal(rows, again)
+    assert len(set(rows)) == 50
+    assert set(np.bincount(y[rows])) <= {4, 5, 6}
+    assert set(task_of_few(seed=1).labelled(y)) != set(rows)
+
+
+def test_a_network_without_pre_training_starts_at_random_weights(paper, task_of_few):
+    """No row of the data and no step has left a trace."""
+    task = task_of_few()
+    found = paper("few_labels").attempted(paper("few_labels").pre_trained, task)
+    X = np.random.default_rng(0).random((30, 64), dtype="f4")
+    drawn = ContractiveAutoencoder(8, random_state=0, learning_rate=1e-30, max_iter=1)
+    with pytest.warns(ConvergenceWarning, match="max_iter=1"):
+        drawn.fit(X)
+    assert_array_equal(found.components_, drawn.components_)
+    assert task_of_few(seed=1).encoder_file != task.encoder_file
+
+
+def test_an_encoder_that_diverges_is_a_failure_of_its_runs(paper, task_of_few):
+    few_labels, runs = paper("few_labels"), paper("runs")
+    setting = {"jacobian_penalty": 0.1, "training": "sgd 1e30", "tuning": "adam 0.01"}
+    task = task_of_few(model="CAE", setting=setting)
+    assert "Training diverged in epoch 1" in few_labels.fit_one(task)
+    assert not task.encoder_file.exists()
+    record = runs.run(task)
+    assert record["valid_error"] == 1.0
+    assert "diverged" in record["failure"]
+    finals = [{**record, "model": model} for model in ("NN", "CAE", "MTC")]
+    assert "diverged" in paper("report").table_labels("mnist", {100: finals})
+
+
+def test_only_final_runs_with_few_labels_read_the_test_rows(
+    paper, task_of_few, monkeypatch
+):
+    runs = paper("runs")
+    blind = Bunch(**{**runs.load("digits"), "X_test": None, "y_test": None})
+    monkeypatch.setattr(runs, "load", lambda *how: blind)
+    assert "test_error" not in runs.run(task_of_few())
+    with pytest.raises(ValueError, match="Expected 2D array"):
+        runs.run(task_of_few(stage="final"))
+
+
+def test_all_numbers_of_labels_get_as_many_steps(paper):
+    epochs = paper("few_labels").epochs_of_fine_tuning
+    assert [epochs(n, 3000, 100) for n in (100, 600, 1000, 3000)] == [
+        3000,
+        500,
+        300,
+        100,
+    ]
+    assert epochs(40, 120, 2) == 4
 
 
 @pytest.fixture

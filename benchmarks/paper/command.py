@@ -1,4 +1,4 @@
-"""What the commands of both tables have in common."""
+"""What the commands have in common."""
 
 import argparse
 import shlex
@@ -13,11 +13,12 @@ from search import rungs
 FOLDER = Path(__file__).parents[1] / "results" / "paper"
 
 
-def parser(doc, models):
-    """Declare the options."""
+def parser(doc, models=()):
+    """Declare the options, --models among them if there is something to leave out."""
     made = argparse.ArgumentParser(description=doc.partition("\n")[0])
     made.add_argument("--local-file", help="of the data; MNIST comes from OpenML else")
-    made.add_argument("--models", nargs="+", default=models, choices=models)
+    if models:
+        made.add_argument("--models", nargs="+", default=models, choices=models)
     made.add_argument("--sizes", type=int, nargs=3, help="rows of each part")
     made.add_argument("--n-components", type=int, default=1000)
     made.add_argument("--epochs", type=int, nargs=2, default=(100, 100))

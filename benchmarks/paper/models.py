@@ -50,6 +50,16 @@ GRIDS |= {
     "CAE-1": GRIDS["CAE"],
     "CAE-2": GRIDS["CAE"],
 }
+# With few labels: the encoder, on all rows, and what fine-tuning adds to it.
+CAE_H = {
+    "jacobian_penalty": LAMBDAS,
+    "hessian_penalty": [0.0, 0.01, 0.03, 0.1],
+    **PRE_TRAINING,
+}
+TANGENTS = {
+    "tangent_penalty": [0.1, 0.3, 1.0, 3.0, 10.0, 30.0],
+    "n_tangents": [5, 10, 15, 25],
+}
 SVM_RBF = {"C": [1.0, 3.0, 10.0, 30.0], "gamma": [0.005, 0.01, 0.02, 0.03, 0.05]}
 
 TABLE_1 = ["AE", "AE+wd", "DAE-g", "DAE-b", "RBM", "CAE"]
@@ -111,18 +121,29 @@ def grid_of(name):
 
 def n_settings(name):
     """Count the settings of a model's grid."""
-    return math.prod(len(values) for values in grid_of(name).values())
+    return size(grid_of(name))
+
+
+def size(grid):
+    """Count the settings of a grid."""
+    return math.prod(len(values) for values in grid.values())
 
 
 def draw_settings(name, n_trials):
-    """Draw different settings of a model from its grid, evenly from each line.
+    """Draw different settings of a model from its grid."""
+    return draw(name, grid_of(name), n_trials)
+
+
+def draw(name, grid, n_trials):
+    """Draw different settings from a grid, evenly from each line.
 
     Each line's values come in one random order after another, so that all of them are
-    tried as often, give or take one. More trials begin with the same ones.
+    tried as often, give or take one. More trials begin with the same ones. The name
+    decides the orders.
     """
-    grid, drawn = grid_of(name), []
-    if n_trials > n_settings(name):
-        raise ValueError(f"{name} has only {n_settings(name)} settings to try.")
+    drawn, n_in_all = [], size(grid)
+    if n_trials > n_in_all:
+        raise ValueError(f"{name} has only {n_in_all} settings to try.")
     model = zlib.crc32(name.encode())
     lines = {
         line: shuffled(values, np.random.RandomState([model, number]))

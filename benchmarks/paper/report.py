@@ -40,6 +40,12 @@ PAPER_2 = {
     "rect": [2.15, 2.41, 2.60, 1.99, 1.48, 1.21],
     "rect-img": [24.04, 24.05, 22.50, 21.59, 21.86, 21.54],
 }
+# The manifold tangent classifier's table: test error in % by the number of labels.
+PAPER_LABELS = {
+    "NN": {100: 25.81, 600: 11.44, 1000: 10.7, 3000: 6.04},
+    "CAE": {100: 13.47, 600: 6.3, 1000: 4.77, 3000: 3.22},
+    "MTC": {100: 12.03, 600: 5.13, 1000: 3.64, 3000: 2.57},
+}
 
 
 def half_width(error, n_test):
@@ -128,6 +134,37 @@ def table_2(by_data, n_test):
             )
         rows.append(row)
     return markdown(["set", *TABLE_2_COLUMNS], rows)
+
+
+def table_labels(data, by_labels):
+    """Put each model's error with few labels beside the paper's."""
+    rows = []
+    for model, printed in PAPER_LABELS.items():
+        row = [model]
+        for n_labels, finals in by_labels.items():
+            paper = shown(printed.get(n_labels) if data == "mnist" else None, ".2f")
+            row.append(f"{paper} / {with_deviation(errors_of(finals, model))}")
+        rows.append(row)
+    difference = [
+        with_deviation(errors_of(finals, "MTC") - errors_of(finals, "CAE"))
+        for finals in by_labels.values()
+    ]
+    header = ["model", *(f"{n_labels:,} labels" for n_labels in by_labels)]
+    return markdown(header, [*rows, ["MTC − CAE, ours", *difference]])
+
+
+def errors_of(finals, model):
+    """Return a model's test errors in %, NaN where training diverged."""
+    runs = by_model(finals)[model]
+    return 100 * np.array([run.get("test_error", math.nan) for run in runs])
+
+
+def with_deviation(values):
+    """Show the mean of a few values and their standard deviation."""
+    if np.isnan(values).any():
+        return "diverged"
+    mean = f"{values.mean():.2f}"
+    return mean if len(values) == 1 else f"{mean} ± {values.std(ddof=1):.2f}"
 
 
 def chosen(finals):
@@ -259,6 +296,7 @@ def write(folder, name, text, finals):
     columns = [
         "data",
         "model",
+        *(["n_labels"] if "n_labels" in finals[0] else []),
         "seed",
         "test_error",
         "valid_error",

@@ -71,6 +71,11 @@ class Task:
         """The same as a string."""
         return json.dumps(self.described, sort_keys=True)
 
+    def measure(self, images):
+        """Train and measure the model on the data."""
+        measure = measure_svm if self.model == "SVM_rbf" else measure_network
+        return measure(self, images)
+
 
 class Results:
     """A file of JSON lines, one for each finished run."""
@@ -110,8 +115,10 @@ class Results:
 
 def summary(record):
     """Say in one line what a run gave."""
+    labels = f"{record['n_labels']} labels, " if "n_labels" in record else ""
     text = (
-        f"{record['data']} {record['model']} {record['stage']} {record['setting']} "
+        f"{record['data']} {labels}{record['model']} {record['stage']} "
+        f"{record['setting']} "
         f"{'+'.join(map(str, record['n_epochs']))} epochs, seed {record['seed']}: "
         f"validation error {100 * record['valid_error']:.2f} %"
     )
@@ -125,23 +132,27 @@ def run(task):
     torch.set_num_threads(1)
     started = time.perf_counter()
     images = load(task.data, task.local_file, task.sizes)
-    measure = measure_svm if task.model == "SVM_rbf" else measure_network
-    try:
-        with warnings.catch_warnings():
-            # The epochs are part of the task, and the linear SVM stops at a number of
-            # steps, too.
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            measured = measure(task, images)
-    except ValueError as error:
-        if "diverged" not in str(error):
-            raise
-        measured = {"valid_error": 1.0, "failure": str(error)}
+    measured = attempted(task.measure, images)
     return {
         "key": task.key,
         **task.described,
         **measured,
         "seconds": time.perf_counter() - started,
     }
+
+
+def attempted(function, *arguments):
+    """Return what a function measures, or how its training diverged."""
+    try:
+        with warnings.catch_warnings():
+            # The epochs are part of the task, and the linear SVM stops at a number of
+            # steps, too.
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            return function(*arguments)
+    except ValueError as error:
+        if "diverged" not in str(error):
+            raise
+        return {"valid_error": 1.0, "failure": str(error)}
 
 
 def measure_network(task, images):

@@ -50,7 +50,12 @@ def search(results, task, models, n_trials, n_jobs):
 
 def finals(results, task, best, seeds, n_jobs):
     """Train each model at its best setting, once for each seed, and test it."""
-    tasks = [
+    return results.run(final_tasks(task, best, seeds), n_jobs)
+
+
+def final_tasks(task, best, seeds):
+    """Return the task of each model at its best setting, for each seed."""
+    return [
         replace(
             task,
             model=model,
@@ -62,4 +67,3 @@ def finals(results, task, best, seeds, n_jobs):
         for model, setting in best.items()
         for seed in seeds
     ]
-    return results.run(tasks, n_jobs)

@@ -1,0 +1,165 @@
+"""Runs with few labels: an encoder of all rows, fine-tuned on some.
+
+An encoder is fitted once and kept in a file, for all numbers of labels and all that is
+tried in fine-tuning.
+"""
+
+import hashlib
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import joblib
+import numpy as np
+import torch
+from data import load
+from models import PROTOCOL_VERSION, TANGENTS, encoder, solver_parameters
+from runs import Task, attempted
+from sklearn.frozen import FrozenEstimator
+from sklearn.model_selection import train_test_split
+
+from skcae import ContractiveAutoencoder, FineTunedClassifier
+
+# Rows to a step of fine-tuning.
+BATCH_SIZE = 100
+
+
+@dataclass(frozen=True)
+class FewLabelsTask(Task):
+    """A run with few labels.
+
+    Parameters
+    ----------
+    n_labels : int
+        How many rows of the training data have labels: their draw is the seed's, with
+        each class at its share.
+    encoders : str
+        The folder of fitted encoders.
+    """
+
+    n_labels: int
+    encoders: str
+
+    @property
+    def described(self):
+        """What tells this task from others, wherever the files are."""
+        described = dict(super().described)
+        del described["encoders"]
+        return described
+
+    @property
+    def encoder_setting(self):
+        """The part of the setting that is the encoder's, empty for random weights."""
+        of_tuning = {"tuning", *TANGENTS}
+        return {k: value for k, value in self.setting.items() if k not in of_tuning}
+
+    @property
+    def encoder_file(self):
+        """Where the encoder is kept, by all that it depends on."""
+        same = [self.data, self.checksum, self.sizes, self.n_components, self.seed]
+        own = [self.encoder_setting, self.n_epochs[0], PROTOCOL_VERSION]
+        text = json.dumps([*same, *own], sort_keys=True)
+        name = hashlib.sha256(text.encode()).hexdigest()[:16]
+        return Path(self.encoders) / f"{name}.joblib"
+
+    def labelled(self, y):
+        """Draw the rows that have labels."""
+        rows, _ = train_test_split(
+            np.arange(len(y)),
+            train_size=self.n_labels,
+            stratify=y,
+            random_state=self.seed,
+        )
+        return rows
+
+    def measure(self, images):
+        """Fine-tune the encoder, and measure the network."""
+        tangents = {k: self.setting[k] for k in TANGENTS if k in self.setting}
+        rows, n_epochs = self.labelled(images.y_train), self.n_epochs[1]
+        network = FineTunedClassifier(
+            FrozenEstimator(pre_trained(self)),
+            **solver_parameters(self.setting["tuning"]),
+            **tangents,
+            batch_size=BATCH_SIZE,
+            # No epoch is saved: a stall ends no training.
+            max_iter=n_epochs,
+            n_iter_no_change=n_epochs,
+            tol=0.0,
+            random_state=self.seed + 500,
+        ).fit(images.X_train[rows], images.y_train[rows])
+        measured = {
+            "valid_error": 1 - network.score(images.X_valid, images.y_valid),
+            "training_loss": float(network.loss_curve_[-1]),
+        }
+        if self.stage == "final":
+            measured["test_error"] = 1 - network.score(images.X_test, images.y_test)
+        return measured
+
+
+def epochs_of_fine_tuning(n_labels, most_labels, n_epochs):
+    """Return the epochs in which few labels get as many steps as the most do."""
+    steps = n_epochs * -(-most_labels // BATCH_SIZE)
+    return -(-steps // -(-n_labels // BATCH_SIZE))
+
+
+def pre_trained(task):
+    """Return the fitted encoder of a task, from its file if there is one."""
+    if not task.encoder_file.exists():
+        pre_train(task)
+    return joblib.load(task.encoder_file)
+
+
+def pre_train(task):
+    """Fit the encoder of a task, and keep it."""
+    path, started = task.encoder_file, time.perf_counter()
+    model = fitted_encoder(task)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Whole or not there, whatever interrupts it.
+    part = path.with_suffix(".part")
+    joblib.dump(model, part)
+    part.replace(path)
+    return {"seconds": time.perf_counter() - started}
+
+
+def fitted_encoder(task):
+    """Fit the encoder of a task on all rows, or draw weights if it has no setting."""
+    X, n_epochs = load(task.data, task.local_file, task.sizes).X_train, task.n_epochs[0]
+    if task.encoder_setting:
+        model = encoder(
+            "CAE", task.encoder_setting, task.n_components, n_epochs, task.seed
+        )
+        return model.fit(X)
+    # One step that is too short to change a number.
+    still = {"solver": "sgd", "momentum": 0.0, "learning_rate": 1e-30, "max_iter": 1}
+    model = ContractiveAutoencoder(task.n_components, random_state=task.seed, **still)
+    return model.fit(X[:2])
+
+
+def fit_encoders(results, tasks, n_jobs):
+    """Fit the encoders of the tasks that are still to be run, each of them once."""
+    missing = {
+        task.encoder_file: task
+        for task in tasks
+        if task.key not in results.by_key and not task.encoder_file.exists()
+    }
+    with joblib.parallel_config("loky", inner_max_num_threads=1):
+        done = joblib.Parallel(n_jobs, return_as="generator_unordered")(
+            joblib.delayed(fit_one)(task) for task in missing.values()
+        )
+        for number, text in enumerate(done, 1):
+            print(f"[encoder {number}/{len(missing)}] {text}", flush=True)
+
+
+def fit_one(task):
+    """Fit and keep one encoder, and say what it took."""
+    torch.set_num_threads(1)
+    outcome = attempted(pre_train, task)
+    took = outcome.get("failure") or f"{outcome['seconds']:.0f} s"
+    return f"{task.encoder_setting or 'random weights'}, seed {task.seed}: {took}"
+
+
+def run_all(results, tasks, n_jobs):
+    """Fit the encoders and run the tasks; return the records."""
+    fit_encoders(results, tasks, n_jobs)
+    return results.run(tasks, n_jobs)

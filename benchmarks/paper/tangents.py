@@ -1,0 +1,167 @@
+"""The manifold tangent classifier: few labels, and an encoder of all rows.
+
+    python benchmarks/paper/tangents.py --quick
+    python benchmarks/paper/tangents.py --local-file mnist.npz
+
+NN is the network from random weights, CAE the same from a contractive encoder of all
+rows, and MTC that with a penalty on changes along the encoder's tangents (Rifai et al.,
+NIPS 2011). Finished runs are kept in a file and never run again, and so are encoders.
+"""
+
+from dataclasses import asdict, replace
+
+import command
+import report
+from data import load
+from few_labels import FewLabelsTask, epochs_of_fine_tuning, run_all
+from models import CAE_H, FINE_TUNING, TANGENTS, draw, size
+from runs import Results
+from search import final_tasks
+
+DATA = ["mnist", "digits"]
+LABELS = [100, 600, 1000, 3000]
+
+
+def main(arguments=None):
+    """Search, train the best, and write the report."""
+    args = parsed(arguments)
+    name = f"tangents_{args.data}"
+    results = Results(args.results / f"{name}.jsonl")
+    tasks = tasks_of(args)
+    best, trials = search(results, tasks, args)
+    seeds = range(1, args.seeds + 1)
+    finals = [run for n in tasks for run in final_tasks(tasks[n], best[n], seeds)]
+    tested = run_all(results, finals, args.jobs)
+    by_labels = {n: [r for r in tested if r["n_labels"] == n] for n in tasks}
+    text = written(args, by_labels, trials)
+    report.write(args.results, name, text, tested)
+
+
+def parsed(arguments):
+    """Read the options."""
+    parser = command.parser(__doc__)
+    parser.add_argument("--data", default="mnist", choices=DATA)
+    parser.add_argument("--labels", type=int, nargs="+", default=LABELS)
+    parser.set_defaults(seeds=5)
+    args = parser.parse_args(arguments)
+    if args.quick:
+        args.labels = [100, 1000] if args.data == "mnist" else [50, 200]
+    return command.settle(args)
+
+
+def tasks_of(args):
+    """Return what all runs with each number of labels have in common."""
+    common = asdict(command.task_of(args, args.data))
+    n_pre_training, n_fine_tuning = args.epochs
+    tasks = {}
+    for n in sorted(args.labels):
+        n_epochs = epochs_of_fine_tuning(n, max(args.labels), n_fine_tuning)
+        tasks[n] = FewLabelsTask(
+            **{**common, "n_epochs": (n_pre_training, n_epochs)},
+            n_labels=n,
+            encoders=str(args.results / ".cache" / "encoders"),
+        )
+    return tasks
+
+
+def search(results, tasks, args):
+    """Choose by validation error; return the settings by labels, and all trials.
+
+    One encoder serves all numbers of labels. MTC has the encoder and the fine-tuning
+    that serve CAE best.
+    """
+    encoders = draw("CAE+H", CAE_H, args.trials)
+    tunings = [{"tuning": tuning} for tuning in FINE_TUNING["tuning"]]
+    best, trials = {n: {} for n in tasks}, []
+
+    def tried(model, settings_by_labels):
+        """Run all settings of a model, and return the records by labels."""
+        runs = [
+            replace(tasks[n], model=model, setting=setting)
+            for n, settings in settings_by_labels.items()
+            for setting in settings
+        ]
+        records = run_all(results, runs, args.jobs)
+        trials.extend(records)
+        return {n: [r for r in records if r["n_labels"] == n] for n in tasks}
+
+    for n, records in tried("NN", dict.fromkeys(tasks, tunings)).items():
+        best[n]["NN"] = lowest(records)
+    both = [{**encoder, **tuning} for encoder in encoders for tuning in tunings]
+    records = tried("CAE", dict.fromkeys(tasks, both))
+    encoder = min(encoders, key=lambda encoder: mean_lowest(records, encoder))
+    for n in tasks:
+        best[n]["CAE"] = lowest(of_encoder(records[n], encoder))
+    drawn = draw("MTC", TANGENTS, args.trials)
+    settings = {
+        n: [{**best[n]["CAE"], **tangents} for tangents in drawn] for n in tasks
+    }
+    for n, records in tried("MTC", settings).items():
+        best[n]["MTC"] = lowest(records)
+    return best, trials
+
+
+def lowest(records):
+    """Return the setting with the lowest validation error."""
+    return min(records, key=lambda record: record["valid_error"])["setting"]
+
+
+def of_encoder(records, encoder):
+    """Return the records of runs with this encoder."""
+    return [r for r in records if encoder.items() <= r["setting"].items()]
+
+
+def mean_lowest(by_labels, encoder):
+    """Return an encoder's lowest validation error, mean over the numbers of labels."""
+    errors = [
+        min(record["valid_error"] for record in of_encoder(records, encoder))
+        for records in by_labels.values()
+    ]
+    return sum(errors) / len(errors)
+
+
+def written(args, by_labels, trials):
+    """Write the report."""
+    images = load(args.data, args.local_file, args.sizes)
+    n_train, n_valid = len(images.y_train), len(images.y_valid)
+    chosen = "\n\n".join(
+        f"### {n:,} labels\n\n{report.chosen(records)}"
+        for n, records in by_labels.items()
+    )
+    listed = [{**r, "data": f"{r['n_labels']:,} labels"} for r in trials]
+    tested = [record for records in by_labels.values() for record in records]
+    return f"""# Few labels on {args.data}
+
+{n_train:,} rows for pre-training, of which some have labels; {args.n_components} units.
+Test error in % of {len(images.y_test):,} rows, the paper's and ours: mean over
+{args.seeds} draws of the labelled rows, each with an encoder of its own, and the
+standard deviation. NN starts at random weights, CAE at those of a contractive
+autoencoder of all rows, MTC has the penalty along the tangents besides. The three share
+the rows, the order of the batches and the output layer's first weights, and CAE and MTC
+the encoder, so that their difference is that of each draw.
+
+{report.table_labels(args.data, by_labels)}
+
+## What was chosen
+
+By the error on {n_valid:,} validation rows, with one draw of the labelled rows. First
+the encoder and the fine-tuning: {args.trials} of {size(CAE_H)} settings of the
+encoder, drawn evenly, each with all {len(FINE_TUNING["tuning"])} of fine-tuning, which
+NN is tried with too. One encoder serves all numbers of labels: that of the lowest mean
+error. Then for MTC, with the encoder and the fine-tuning of CAE, {args.trials} of
+{size(TANGENTS)} settings of the tangents. The runs above have new seeds, and they alone
+have read the test rows. Epochs are those of pre-training + fine-tuning; all numbers of
+labels get as many steps.
+
+{chosen}
+
+## All trials
+
+{report.trials(listed)}
+
+{command.footer("tangents", args, [*tested, *trials])}
+"""
+
+
+if __name__ == "__main__":
+    main()
