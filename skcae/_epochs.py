@@ -206,7 +206,8 @@ def level_of_caller() -> int:
 
 
 def _package(frame: Any) -> str:
-    name: str = frame.f_globals["__name__"]
+    # Code that is given to exec may have no name.
+    name: str = frame.f_globals.get("__name__", "")
     return name.partition(".")[0]
 
 

@@ -272,6 +272,12 @@ def test_too_few_epochs_to_settle_warn_of_that(small, unit_data):
         small(max_iter=3, tol=10.0).fit(unit_data)
 
 
+def test_code_without_a_module_is_warned_too(small, unit_data):
+    names = {"make": small, "X": unit_data}
+    with pytest.warns(ConvergenceWarning, match="max_iter=3 epochs are too few"):
+        exec("make(max_iter=3, tol=10.0).fit(X)", names)
+
+
 def test_batch_size_auto_is_full_batch_for_few_rows(small, digits):
     X = digits[0][:63]
     auto, full = small().fit(X), small(batch_size=63).fit(X)
