@@ -35,11 +35,11 @@ _HESSIAN_SAMPLES = r"""
 """
 
 _LAYER = r"""
-    activation : {"sigmoid", "tanh", "relu", "softplus", "elu", "identity"}, \
-            default="sigmoid"
-        The encoder's elementwise φ. With "identity" the Jacobian penalty is weight
-        decay, :math:`\lambda \lVert W \rVert_F^2`; with "relu" and "identity" it gives
-        no gradient to the biases.
+    activation : str, default="sigmoid"
+        The encoder's elementwise φ: "sigmoid", "tanh", "relu", "softplus", "elu" or
+        "identity". With "identity" the Jacobian penalty is weight decay,
+        :math:`\lambda \lVert W \rVert_F^2`; with "relu" and "identity" it gives no
+        gradient to the biases.
 
     loss : {"squared_error", "cross_entropy"}, default="squared_error"
         "squared_error" has a linear decoder and takes any real data.
@@ -135,7 +135,7 @@ _ATTRIBUTES = r"""
         Number of epochs run, those that `warm_start` and `partial_fit` went on from
         included.
 
-    loss_curve_ : ndarray of shape (n_iter_,)
+    loss_curve_ : ndarray of shape (`n_iter_`,)
         The mean training objective of each epoch, as its steps saw it.
 
     validation_loss_curve_ : ndarray
@@ -145,7 +145,7 @@ _ATTRIBUTES = r"""
     n_features_in_ : int
         Number of features seen during fit.
 
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features, if X had any.
 """
 

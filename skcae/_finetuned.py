@@ -72,10 +72,10 @@ class FineTunedClassifier(ClassifierMixin, BaseFineTuned):
     classes_ : ndarray of shape (n_classes,)
         The labels.
 
-    loss_curve_ : ndarray of shape (n_iter_,)
+    loss_curve_ : ndarray of shape (`n_iter_`,)
         The mean objective of each epoch of fine-tuning, as its steps saw it.
 
-    validation_error_curve_ : ndarray of shape (n_iter_,)
+    validation_error_curve_ : ndarray of shape (`n_iter_`,)
         The share of the held-out data that is misclassified after each epoch; of rows
         held out from X it is weighted as they are. Only with `early_stopping=True`.
 
@@ -85,7 +85,7 @@ class FineTunedClassifier(ClassifierMixin, BaseFineTuned):
     n_features_in_ : int
         Number of features seen during fit.
 
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features, if X had any.
 
     See Also
@@ -298,10 +298,10 @@ class FineTunedRegressor(RegressorMixin, BaseFineTuned):
     intercepts_ : list of ndarray of shape (n_outputs,)
         The biases of each layer.
 
-    loss_curve_ : ndarray of shape (n_iter_,)
+    loss_curve_ : ndarray of shape (`n_iter_`,)
         The mean objective of each epoch of fine-tuning, as its steps saw it.
 
-    validation_error_curve_ : ndarray of shape (n_iter_,)
+    validation_error_curve_ : ndarray of shape (`n_iter_`,)
         The mean squared error of the held-out data after each epoch; of rows held out
         from X it is weighted as they are. Only with `early_stopping=True`.
 
@@ -311,7 +311,7 @@ class FineTunedRegressor(RegressorMixin, BaseFineTuned):
     n_features_in_ : int
         Number of features seen during fit.
 
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features, if X had any.
 
     See Also
