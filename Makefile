@@ -6,12 +6,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help demo test lint bench clean
+.PHONY: help demo test lint docs bench clean
 
 help:
 	@echo "make demo   contractive features against pixels in a linear SVM"
 	@echo "make test   the test suite, with coverage"
 	@echo "make lint   formatting, lint and types"
+	@echo "make docs   the documentation, in docs/_build/html"
 	@echo "make bench  how fast it is, on this machine (about half an hour)"
 	@echo "make clean  remove .venv and what the targets wrote"
 
@@ -26,6 +27,9 @@ lint: $(VENV)/lint.installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+docs: $(VENV)/docs.installed
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going docs docs/_build/html
+
 bench: $(VENV)/demo.installed
 	$(BIN)/python benchmarks/speed/steps.py
 	$(BIN)/python benchmarks/speed/steps.py --threads 2 --shapes 784x1000
@@ -37,6 +41,8 @@ bench: $(VENV)/demo.installed
 clean:
 	rm -rf $(VENV) results dist build .coverage .hypothesis
 	rm -rf .mypy_cache .pytest_cache .ruff_cache
+	rm -rf docs/_build docs/auto_examples docs/reference/generated
+	rm -f docs/sg_execution_times.rst
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -44,6 +50,7 @@ $(BIN)/python:
 $(VENV)/demo.installed: EXTRAS := plot,progress
 $(VENV)/test.installed: EXTRAS := test
 $(VENV)/lint.installed: EXTRAS := lint
+$(VENV)/docs.installed: EXTRAS := docs
 $(VENV)/%.installed: pyproject.toml constraints.txt | $(BIN)/python
 	$(INSTALL) -e ".[$(EXTRAS)]"
 	@touch $@

@@ -1,0 +1,78 @@
+"""How the documentation is built: `make docs`."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent / "_extensions"))
+
+import skcae
+
+project = "skcae"
+author = "The skcae developers"
+project_copyright = author
+version = release = skcae.__version__
+
+extensions = [
+    "myst_parser",
+    "numpydoc",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx_gallery.gen_gallery",
+    # In _extensions:
+    "formulas",
+    "public_names",
+    "reports",
+]
+exclude_patterns = ["_build", "_templates", "examples"]
+templates_path = ["_templates"]
+nitpicky = True
+# scikit-learn's way of writing: what stands in single backticks is code.
+default_role = "literal"
+suppress_warnings = ["config.cache"]
+
+# ---- Markdown ---------------------------------------------------------------------
+
+myst_enable_extensions = ["colon_fence", "dollarmath"]
+myst_heading_anchors = 3
+
+# ---- the reference ----------------------------------------------------------------
+
+autodoc_typehints = "none"
+toc_object_entries_show_parents = "hide"
+autosummary_generate = True
+# A module's page has what is in its `__all__`.
+autosummary_ignore_module_all = False
+numpydoc_show_class_members = False
+
+# ---- the gallery ------------------------------------------------------------------
+
+sphinx_gallery_conf = {
+    "examples_dirs": "examples",
+    "gallery_dirs": "auto_examples",
+    "backreferences_dir": "reference/generated/examples",
+    "doc_module": ("skcae",),
+    "reference_url": {"skcae": None},
+    "abort_on_example_error": True,
+    "show_signature": False,
+    "image_srcset": ["2x"],
+}
+
+# ---- the site ---------------------------------------------------------------------
+
+html_theme = "pydata_sphinx_theme"
+html_title = "skcae"
+html_static_path = ["_static"]
+html_css_files = ["skcae.css"]
+html_show_sourcelink = False
+html_copy_source = False
+html_sidebars = {"getting_started": [], "results": []}
+html_theme_options = {
+    "logo": {"text": "skcae"},
+    "navbar_align": "left",
+    "header_links_before_dropdown": 7,
+    "show_toc_level": 2,
+    "show_prev_next": False,
+    "secondary_sidebar_items": ["page-toc"],
+    "footer_start": ["copyright"],
+    "footer_end": [],
+}

@@ -1,0 +1,176 @@
+"""The documentation's code runs, and it leaves nothing out."""
+
+import doctest
+import re
+import runpy
+from pathlib import Path
+from types import SimpleNamespace
+
+import matplotlib
+import matplotlib.pyplot as plt
+import pytest
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+TEXTS = {
+    page: page.read_text(encoding="utf-8")
+    for page in sorted([*DOCS.glob("*.md"), *DOCS.glob("*/*.md")])
+}
+SESSIONS = [page for page, text in TEXTS.items() if "\n>>> " in text]
+EXAMPLES = sorted((DOCS / "examples").glob("*.py"))
+REPORTS = runpy.run_path(str(DOCS / "_extensions" / "reports.py"))
+PUBLIC = runpy.run_path(str(DOCS / "_extensions" / "public_names.py"))
+
+
+def name_of(path):
+    return path.relative_to(DOCS).with_suffix("").as_posix()
+
+
+# ---- code ---------------------------------------------------------------------------
+
+
+def only_code(text):
+    """Blank what is not Python, so that failures have the page's line numbers."""
+    lines, is_code = [], False
+    for line in text.splitlines():
+        if line.startswith("```"):
+            is_code = line == "```python"
+            line = ""
+        lines.append(line if is_code else "")
+    return "\n".join(lines)
+
+
+def test_there_are_sessions_to_run():
+    assert {"index", "getting_started", "mistakes", "design"} <= set(
+        map(name_of, SESSIONS)
+    )
+    assert sum(page.parent.name == "guide" for page in SESSIONS) >= 5
+
+
+@pytest.mark.parametrize("page", SESSIONS, ids=name_of)
+def test_the_sessions_print_what_they_show(page):
+    session = doctest.DocTestParser().get_doctest(
+        only_code(TEXTS[page]), {}, name_of(page), str(page), 0
+    )
+    assert len(session.examples) == TEXTS[page].count("\n>>> ")
+    report = []
+    runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE)
+    assert runner.run(session, out=report.append).failed == 0, "".join(report)
+
+
+def test_an_example_of_the_gallery_runs(capsys):
+    matplotlib.use("agg")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plt, "show", lambda: None)
+        names = runpy.run_path(str(DOCS / "examples" / "plot_callbacks.py"))
+    assert all(ax.get_xlabel() == "epoch" for ax in names["axes"])
+    assert len(names["log"]) > 10
+    assert "ended after" in capsys.readouterr().out
+    plt.close("all")
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=name_of)
+def test_the_gallery_takes_each_example(example):
+    """It takes files by their name, and their title from the docstring."""
+    assert example.name.startswith("plot_")
+    lines = example.read_text(encoding="utf-8").splitlines()
+    assert lines[0] == '"""'
+    assert lines[2] == "=" * len(lines[1])
+
+
+# ---- nothing is left out ------------------------------------------------------------
+
+
+def reference_of(names):
+    """Pretend to be the environment of a build that has described these names."""
+    return SimpleNamespace(get_domain=lambda name: SimpleNamespace(objects=set(names)))
+
+
+def test_every_public_module_is_in_the_reference():
+    index = TEXTS[DOCS / "reference" / "index.md"]
+    listed = re.findall(r"^   (skcae[\w.]*)$", index, re.MULTILINE)
+    assert sorted(listed) == sorted(PUBLIC["public_modules"]())
+
+
+def test_a_reference_without_a_public_name_is_not_built():
+    names = PUBLIC["public_names"]()
+    assert {"skcae.StackedCAE", "skcae.losses.LOSSES"} <= set(names)
+    check = PUBLIC["check_all_are_there"]
+    check(None, reference_of(names))
+    with pytest.raises(ValueError, match=r"no entry for skcae\.StackedCAE\. Every"):
+        check(None, reference_of(set(names) - {"skcae.StackedCAE"}))
+
+
+def test_links_lead_somewhere():
+    for page, text in TEXTS.items():
+        for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", text):
+            assert (page.parent / target).exists(), f"{page}: {target}"
+
+
+# ---- the page of results ------------------------------------------------------------
+
+
+@pytest.fixture
+def reports(tmp_path):
+    """Make a folder of two reports."""
+    for name in ("paper/one.md", "speed/two.md"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_text("# Title\n\n| a |\n|---|\n| 1 |\n")
+    return tmp_path
+
+
+def line(name):
+    return f"<!-- report: {name}, or run: make it -->"
+
+
+def test_reports_that_exist_are_shown(reports):
+    page = f"{line('paper/one.md')}\n\n{line('speed/two.md')}\n"
+    shown = REPORTS["with_reports"](page, reports)
+    assert shown.count("```{include}") == 2
+    assert "make it" not in shown
+
+
+def test_a_report_that_is_still_to_come_is_announced(reports):
+    page = "\n".join(map(line, ("paper/one.md", "speed/two.md", "paper/three.md")))
+    shown = REPORTS["with_reports"](page, reports)
+    assert shown.count("```{include}") == 2
+    assert "Not run yet\n`make it` writes" in shown
+
+
+def test_reports_are_not_lost(reports):
+    show = REPORTS["with_reports"]
+    with pytest.raises(ValueError, match=r"leaves out speed/two\.md"):
+        show(line("paper/one.md"), reports)
+    with pytest.raises(ValueError, match=r"papers is no folder: where is papers/one"):
+        show(line("papers/one.md"), reports)
+    (reports / "paper" / "one.md").write_text("# Title\n")
+    with pytest.raises(ValueError, match=r"one\.md holds no table"):
+        show(line("paper/one.md"), reports)
+
+
+def test_the_page_shows_all_there_is():
+    shown = REPORTS["with_reports"](TEXTS[DOCS / "results.md"])
+    assert shown.count("```{include}") >= 10
+
+
+def test_the_papers_tables_are_those_that_reports_compare_with():
+    paper = runpy.run_path(str(ROOT / "benchmarks" / "paper" / "report.py"))
+    text = TEXTS[DOCS / "results.md"]
+    rows = [
+        [cell.strip() for cell in row.split("|")[1:-1]]
+        for row in text.splitlines()
+        if row.startswith("| ")
+    ]
+    numbers = [
+        (row[0], [float(cell) for cell in row[1:]]) for row in rows if is_row(row)
+    ]
+    for table in paper["PAPER_1"].values():
+        for model, printed in table.items():
+            assert (model, list(printed)) in numbers
+    for data, printed in paper["PAPER_2"].items():
+        assert (data, printed) in numbers
+    assert len(numbers) == 6 + 5 + 7
+
+
+def is_row(cells):
+    return re.fullmatch(r"[\d.]+", cells[1]) is not None
