@@ -4,10 +4,13 @@ A line `<!-- report: paper/table1_mnist.md, or run: COMMAND -->` of that page be
 the report, or if there is none yet, a note with the command that writes it.
 """
 
+import logging
 import re
 from pathlib import Path
 from typing import Any
 
+# Its warnings are sphinx's, and end the build as theirs do.
+LOGGER = logging.getLogger("sphinx.reports")
 PAGE = "results"
 REPORTS = Path(__file__).parents[2] / "benchmarks" / "results"
 LINE = re.compile(r"^<!-- report: (\S+\.md), or run: (.+) -->$", re.MULTILINE)
@@ -52,10 +55,13 @@ def with_reports(text: str, reports: Path = REPORTS) -> str:
 
 def read_page(app: Any, page: str, source: list[str]) -> None:
     """Change a page before it is parsed; folders of reports have no page but this."""
-    if page == PAGE:
-        source[0] = with_reports(source[0])
-    else:
+    if page != PAGE:
         source[0] = LINK_TO_FOLDER.sub(f"]({PAGE}.md)", source[0])
+        return
+    try:
+        source[0] = with_reports(source[0])
+    except ValueError as error:
+        LOGGER.warning("%s", error)
 
 
 def always_read_page(app: Any, env: Any, *changes: set[str]) -> list[str]:
