@@ -1,8 +1,12 @@
 """How the documentation is built: `make docs`."""
 
+import os
 import sys
 from pathlib import Path
 
+# The examples are too small to gain from a second thread, and their numbers then do not
+# depend on how many there are. The libraries read it when they are imported.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 sys.path.insert(0, str(Path(__file__).parent / "_extensions"))
 
 import skcae

@@ -53,7 +53,7 @@ def skip_what_is_scikit_learns(
 
 def link_to_scikit_learn(app: Any, env: Any, node: Any, text: Any) -> Any:
     """Resolve sklearn.… to a page of its reference, without asking the network."""
-    from docutils import nodes
+    from docutils import nodes  # which those who only list the names need not have
 
     target = node.get("reftarget", "")
     if not target.startswith("sklearn."):

@@ -25,7 +25,7 @@ from skcae.inspection import jacobian_norm, saturation
 X, y = load_digits(return_X_y=True)
 X = X / 16
 penalties = [0.003, 0.01, 0.03, 0.1, 0.3, 1]
-margins = [0.1, 1, 10]
+C_values = [0.1, 1, 10]
 
 
 def measure(penalty, split):
@@ -42,7 +42,7 @@ def measure(penalty, split):
         random_state=split,
     ).fit(X_train)
     codes, test_codes = cae.transform(X_train), cae.transform(X_test)
-    svms = [LinearSVC(C=C, max_iter=20_000).fit(codes, y_train) for C in margins]
+    svms = [LinearSVC(C=C, max_iter=20_000).fit(codes, y_train) for C in C_values]
     return [
         -cae.score(X_test),
         jacobian_norm(cae, X_test).mean(),
@@ -75,14 +75,16 @@ panels = zip(
 for column, (ax, label) in enumerate(panels):
     ax.semilogx(penalties, measured[:, column], "o-", color="tab:blue")
     ax.axhline(basic[column], color="tab:blue", linestyle=":")
-    ax.set(ylabel=label, ylim=(0, None))
+    ax.set_ylabel(label)
 styles = [("tab:orange", "s"), ("tab:blue", "o"), ("black", "^")]
-for k, (C, (color, marker)) in enumerate(zip(margins, styles, strict=True)):
+for k, (C, (color, marker)) in enumerate(zip(C_values, styles, strict=True)):
     line = measured[:, 3 + k]
     axes[1, 1].semilogx(penalties, line, marker=marker, color=color, label=f"C = {C:g}")
     axes[1, 1].axhline(basic[3 + k], color=color, linestyle=":")
-axes[1, 1].set(ylabel="SVM's test error, %", ylim=(0, None))
+axes[1, 1].set_ylabel("SVM's test error, %")
 axes[1, 1].legend()
+for ax in axes.flat:
+    ax.set_ylim(0, 1.05 * ax.get_ylim()[1])
 for ax in axes[1]:
     ax.set_xlabel("λ")
 plt.show()

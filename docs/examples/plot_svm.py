@@ -78,6 +78,7 @@ ax.plot(list(errors), np.array(list(errors.values())), color="0.75", zorder=1)
 for position, values in enumerate(errors.values()):
     ax.scatter([position] * len(values), values, color="tab:blue", zorder=2)
     ax.scatter(position, np.mean(values), color="black", marker="_", s=900, zorder=3)
-ax.set(ylabel="test error, %", ylim=(0, None), title="Linear SVM on digits")
+ax.set(ylabel="test error, %", title="Linear SVM on digits")
 ax.margins(x=0.15)
+ax.set_ylim(0, 1.05 * ax.get_ylim()[1])
 plt.show()
