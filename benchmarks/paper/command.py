@@ -6,7 +6,7 @@ from pathlib import Path
 
 import report
 from data import checksum
-from models import PROTOCOL_VERSION, n_settings
+from models import PROTOCOL_VERSION, is_searched, n_settings
 from runs import Task
 from search import rungs
 
@@ -21,8 +21,8 @@ def parser(doc, models=()):
         made.add_argument("--models", nargs="+", default=models, choices=models)
     made.add_argument("--sizes", type=int, nargs=3, help="rows of each part")
     made.add_argument("--n-components", type=int, default=1000)
-    made.add_argument("--epochs", type=int, nargs=2, default=(100, 100))
-    made.add_argument("--trials", type=int, default=8)
+    made.add_argument("--epochs", type=int, nargs=2, default=(40, 60))
+    made.add_argument("--trials", type=int, default=6)
     made.add_argument("--seeds", type=int, default=3)
     made.add_argument("--jobs", type=int, default=2)
     made.add_argument("--results", type=Path, default=FOLDER)
@@ -75,10 +75,18 @@ def _plain(value):
     return tuple(value) if isinstance(value, list) else value
 
 
-def search_text(args):
-    """Say how the settings were chosen."""
+def search_text(args, trials):
+    """Say how the settings were chosen, and which trials only settled the grids."""
     sizes = {model: n_settings(model) for model in args.models}
-    return report.search_text(args.trials, rungs(args.trials, args.epochs), sizes)
+    text = report.search_text(args.trials, rungs(args.trials, args.epochs), sizes)
+    n_outside = sum(not is_searched(r["model"], r["setting"]) for r in trials)
+    if n_outside:
+        text += (
+            f"\n\n{n_outside} of the trials that are listed below are outside these "
+            "grids: they are of a first search on wider ones, which these were "
+            "narrowed from."
+        )
+    return text
 
 
 def footer(script, args, records):

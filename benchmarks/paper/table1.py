@@ -45,7 +45,7 @@ encoders' codes.
 
 ## What was chosen
 
-{command.search_text(args)}
+{command.search_text(args, trials)}
 
 {report.chosen(tested)}
 

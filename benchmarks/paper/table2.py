@@ -50,7 +50,7 @@ columns, not the rows.
 
 ## What was chosen
 
-{command.search_text(args)}
+{command.search_text(args, trials)}
 Chosen on {args.choose_on or "each set"}.
 
 {chosen}
