@@ -105,9 +105,10 @@ def test_few_labels_on_digits(paper, tmp_path, capsys):
         assert f"\n| {model} | " in text
     lines = (tmp_path / "tangents_digits.jsonl").read_text(encoding="utf-8")
     records = [json.loads(line) for line in lines.splitlines()]
-    # 4 fine-tunings, alone and of 2 encoders, and 2 settings of the tangents; and the
+    # Each fine-tuning, alone and of 2 encoders, and 2 settings of the tangents; and the
     # best of each model with 2 seeds.
-    assert len(records) == 2 * (4 + 2 * 4 + 2 + 3 * 2)
+    n_tunings = len(paper("models").FINE_TUNING["tuning"])
+    assert len(records) == 2 * (n_tunings + 2 * n_tunings + 2 + 3 * 2)
     assert {tuple(r["n_epochs"]) for r in records} == {(2, 4), (2, 2)}
     # Two encoders and random weights in the search, one of each for a seed.
     assert len(list(tmp_path.glob(".cache/encoders/*"))) == 3 + 2 * 2
@@ -278,15 +279,17 @@ def test_only_final_runs_read_the_test_rows(paper, task, monkeypatch):
 def test_every_model_has_as_many_trials_and_more_begin_with_the_same(paper):
     models = paper("models")
     for model in {*models.TABLE_1, *models.TABLE_2}:
-        few, more = models.draw_settings(model, 4), models.draw_settings(model, 12)
+        few, more = models.draw_settings(model, 4), models.draw_settings(model, 6)
         assert more[:4] == few
-        assert len({json.dumps(setting) for setting in more}) == 12
+        assert len({json.dumps(setting) for setting in more}) == 6
+        assert all(models.is_searched(model, setting) for setting in more)
+        assert not models.is_searched(model, {**more[0], "tuning": "adam 1", "C": 0})
         for line, values in models.grid_of(model).items():
             # Evenly, but for what was drawn twice and left out.
             counts = [sum(s[line] == value for s in more) for value in values]
             assert max(counts) - min(counts) <= 3
-    with pytest.raises(ValueError, match="AE has only 16 settings"):
-        models.draw_settings("AE", 17)
+    with pytest.raises(ValueError, match="AE has only 6 settings"):
+        models.draw_settings("AE", 7)
 
 
 def test_layers_have_seeds_of_their_own(paper):
