@@ -25,13 +25,13 @@ cae = ContractiveAutoencoder(
 # %%
 # The filters of the units with the largest weights: red is positive, blue negative.
 
-FilterDisplay.from_estimator(cae, n_filters=36)
+filters = FilterDisplay.from_estimator(cae, n_filters=36)
 
 # %%
 # A few digits, each with the six directions in which its code moves most. Moving along
 # the first ones changes the stroke, not the paper around it.
 
-TangentDisplay.from_estimator(cae, X[:5], n_tangents=6)
+tangents = TangentDisplay.from_estimator(cae, X[:5], n_tangents=6)
 
 # %%
 # How much the code responds to each of them:

@@ -39,7 +39,8 @@ display = JacobianSpectrumDisplay.from_estimator(encoders, X_valid)
 # directions. Some of the 64 pixels are black in nearly all digits; weight decay and
 # contraction give them up.
 
-display.plot(scale="log").ax_.set_ylim(1e-4, 5)
+display.plot(scale="log")
+limits = display.ax_.set_ylim(1e-4, 5)
 
 # %%
 # The squares of the singular values sum up to what the penalty lowers, ‖J‖²_F:

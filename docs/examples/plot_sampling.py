@@ -35,8 +35,8 @@ for row, start, walk in zip(axes, X, walks, strict=False):
     for ax, image in zip(row, [start, *walk], strict=True):
         ax.imshow(image.reshape(8, 8), cmap="gray_r", vmin=0, vmax=1)
         ax.set_axis_off()
-axes[0, 0].set_title("start", fontsize="small")
-axes[0, 6].set_title("steps 1 to 12", fontsize="small")
+for column, title in ((0, "start"), (6, "steps 1 to 12")):
+    axes[0, column].set_title(title, fontsize="small")
 
 # %%
 # A larger step size goes further, and leaves the digits sooner. Here is the mean
