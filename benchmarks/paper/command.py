@@ -21,7 +21,7 @@ def parser(doc, models=()):
         made.add_argument("--models", nargs="+", default=models, choices=models)
     made.add_argument("--sizes", type=int, nargs=3, help="rows of each part")
     made.add_argument("--n-components", type=int, default=1000)
-    made.add_argument("--epochs", type=int, nargs=2, default=(40, 60))
+    made.add_argument("--epochs", type=int, nargs=2, default=(30, 30))
     made.add_argument("--trials", type=int, default=6)
     made.add_argument("--seeds", type=int, default=3)
     made.add_argument("--jobs", type=int, default=2)
