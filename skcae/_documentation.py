@@ -1,12 +1,13 @@
-"""What the docstrings of several estimators have in common.
+"""What the docstrings of several estimators and functions have in common.
 
-A line `%(name)s` of a class's docstring stands for a part of `PARTS`.
+A line `%(name)s` of a docstring stands for a part of `PARTS`.
 """
 
 import re
+from collections.abc import Callable
 from typing import TypeVar
 
-Class = TypeVar("Class", bound=type)
+Described = TypeVar("Described", bound=Callable[..., object])
 
 _N_COMPONENTS = r"""
     n_components : int, default=256
@@ -192,6 +193,24 @@ _RUNNING_OF_FINE_TUNING = _RUNNING.replace(
 
 _SOLVER_OF_FINE_TUNING = _SOLVER.replace("float, default=0.02", "float, default=0.01")
 
+_ENCODER = r"""
+    encoder : fitted estimator
+        An autoencoder of skcae, a `StackedCAE`, scikit-learn's `BernoulliRBM`, or a
+        `Pipeline` that ends with some of them.
+"""
+
+_WHERE_TO_MEASURE = r"""
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        Where to measure.
+"""
+
+_NO_ENCODER = r"""
+    TypeError
+        If the encoder is none of these.
+    NotFittedError
+        If it is not fitted.
+"""
+
 PARTS = {
     "n_components": _N_COMPONENTS,
     "Hessian samples": _HESSIAN_SAMPLES,
@@ -205,16 +224,19 @@ PARTS = {
     "stopping of fine-tuning": _STOPPING_OF_FINE_TUNING,
     "tangents": _TANGENTS,
     "attributes": _ATTRIBUTES,
+    "encoder": _ENCODER,
+    "where to measure": _WHERE_TO_MEASURE,
+    "no encoder": _NO_ENCODER,
 }
 
 
-def documented(cls: Class) -> Class:
-    """Put the shared parts into the class's docstring."""
-    if cls.__doc__:  # there is none under python -OO
-        cls.__doc__ = re.sub(
+def documented(described: Described) -> Described:
+    """Put the shared parts into the docstring of a class or a function."""
+    if described.__doc__:  # there is none under python -OO
+        described.__doc__ = re.sub(
             r"^ *%\(([\w -]+)\)s$",
             lambda line: PARTS[line[1]].strip("\n"),
-            cls.__doc__,
+            described.__doc__,
             flags=re.MULTILINE,
         )
-    return cls
+    return described

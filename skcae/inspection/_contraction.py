@@ -10,10 +10,12 @@ from sklearn.utils._param_validation import Interval, validate_params
 from torch import Tensor
 
 from skcae._core.arrays import make_generator
+from skcae._documentation import documented
 from skcae._epochs import draw_seed
 from skcae.inspection._encoder import Measurement, measurement
 
 
+@documented
 @validate_params(
     {
         "n_directions": [Interval(Integral, 1, None, closed="left")],
@@ -38,9 +40,7 @@ def contraction_ratio(
 
     Parameters
     ----------
-    encoder : fitted estimator
-        An autoencoder of skcae, a `StackedCAE`, scikit-learn's `BernoulliRBM`, or a
-        `Pipeline` that ends with some of them.
+    %(encoder)s
 
     X : {array-like, sparse matrix} of shape (n_samples, n_features)
         The centres x₀, in the paper validation data.
@@ -69,10 +69,7 @@ def contraction_ratio(
 
     Raises
     ------
-    TypeError
-        If the encoder is none of these.
-    NotFittedError
-        If it is not fitted.
+    %(no encoder)s
     ValueError
         If X is not usable or has another number of features, or a radius is not
         positive.

@@ -6,12 +6,14 @@ import numpy as np
 from torch import Tensor
 
 from skcae._core import arrays
+from skcae._documentation import documented
 from skcae.inspection._encoder import measurement
 
 # The slope of a sigmoid at 0.05 and at 0.95, as a part of its largest slope of 1/4.
 SATURATED_SLOPE = 0.05 * 0.95 / 0.25
 
 
+@documented
 def jacobian(encoder: Any, X: Any) -> np.ndarray:
     """Compute the encoder's Jacobian at each sample.
 
@@ -22,12 +24,9 @@ def jacobian(encoder: Any, X: Any) -> np.ndarray:
 
     Parameters
     ----------
-    encoder : fitted estimator
-        An autoencoder of skcae, a `StackedCAE`, scikit-learn's `BernoulliRBM`, or a
-        `Pipeline` that ends with some of them.
+    %(encoder)s
 
-    X : {array-like, sparse matrix} of shape (n_samples, n_features)
-        Where to measure.
+    %(where to measure)s
 
     Returns
     -------
@@ -37,10 +36,7 @@ def jacobian(encoder: Any, X: Any) -> np.ndarray:
 
     Raises
     ------
-    TypeError
-        If the encoder is none of these.
-    NotFittedError
-        If it is not fitted.
+    %(no encoder)s
     ValueError
         If X is not usable or has another number of features.
 
@@ -75,6 +71,7 @@ def jacobian(encoder: Any, X: Any) -> np.ndarray:
     )
 
 
+@documented
 def jacobian_norm(encoder: Any, X: Any, *, mean_square: bool = False) -> np.ndarray:
     """Compute the Frobenius norm of the encoder's Jacobian at each sample.
 
@@ -84,12 +81,9 @@ def jacobian_norm(encoder: Any, X: Any, *, mean_square: bool = False) -> np.ndar
 
     Parameters
     ----------
-    encoder : fitted estimator
-        An autoencoder of skcae, a `StackedCAE`, scikit-learn's `BernoulliRBM`, or a
-        `Pipeline` that ends with some of them.
+    %(encoder)s
 
-    X : {array-like, sparse matrix} of shape (n_samples, n_features)
-        Where to measure.
+    %(where to measure)s
 
     mean_square : bool, default=False
         Whether to give the mean squared entry of the Jacobian instead, which is what
@@ -103,10 +97,7 @@ def jacobian_norm(encoder: Any, X: Any, *, mean_square: bool = False) -> np.ndar
 
     Raises
     ------
-    TypeError
-        If the encoder is none of these.
-    NotFittedError
-        If it is not fitted.
+    %(no encoder)s
     ValueError
         If X is not usable or has another number of features.
 
@@ -140,6 +131,7 @@ def jacobian_norm(encoder: Any, X: Any, *, mean_square: bool = False) -> np.ndar
     return measured.map(norms)
 
 
+@documented
 def saturation(encoder: Any, X: Any) -> np.ndarray:
     """Compute the fraction of hidden units that are saturated at each sample.
 
@@ -152,12 +144,9 @@ def saturation(encoder: Any, X: Any) -> np.ndarray:
 
     Parameters
     ----------
-    encoder : fitted estimator
-        An autoencoder of skcae, a `StackedCAE`, scikit-learn's `BernoulliRBM`, or a
-        `Pipeline` that ends with some of them.
+    %(encoder)s
 
-    X : {array-like, sparse matrix} of shape (n_samples, n_features)
-        Where to measure.
+    %(where to measure)s
 
     Returns
     -------
@@ -166,10 +155,7 @@ def saturation(encoder: Any, X: Any) -> np.ndarray:
 
     Raises
     ------
-    TypeError
-        If the encoder is none of these.
-    NotFittedError
-        If it is not fitted.
+    %(no encoder)s
     ValueError
         If X is not usable or has another number of features.
 

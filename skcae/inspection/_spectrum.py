@@ -9,11 +9,14 @@ from sklearn.utils._param_validation import Interval, validate_params
 from torch import Tensor
 
 from skcae._core import spectrum
+from skcae._documentation import documented
 from skcae._tangents import tangents_at
 from skcae._validation import check_at_most
 from skcae.inspection._encoder import Measurement, measurement
 
 
+@documented
+@documented
 @validate_params(
     {"n_values": [Interval(Integral, 1, None, closed="left"), None]},
     prefer_skip_nested_validation=True,
@@ -31,12 +34,9 @@ def singular_values(encoder: Any, X: Any, n_values: int | None = None) -> Bunch:
 
     Parameters
     ----------
-    encoder : fitted estimator
-        An autoencoder of skcae, a `StackedCAE`, scikit-learn's `BernoulliRBM`, or a
-        `Pipeline` that ends with some of them.
+    %(encoder)s
 
-    X : {array-like, sparse matrix} of shape (n_samples, n_features)
-        Where to measure.
+    %(where to measure)s
 
     n_values : int, default=None
         How many of the largest; all min(n_components, n_features) by default.
@@ -56,10 +56,7 @@ def singular_values(encoder: Any, X: Any, n_values: int | None = None) -> Bunch:
 
     Raises
     ------
-    TypeError
-        If the encoder is none of these.
-    NotFittedError
-        If it is not fitted.
+    %(no encoder)s
     ValueError
         If X is not usable or has another number of features, or there are not so many
         values.
@@ -106,12 +103,9 @@ def tangent_vectors(encoder: Any, X: Any, n_tangents: int) -> np.ndarray:
 
     Parameters
     ----------
-    encoder : fitted estimator
-        An autoencoder of skcae, a `StackedCAE`, scikit-learn's `BernoulliRBM`, or a
-        `Pipeline` that ends with some of them.
+    %(encoder)s
 
-    X : {array-like, sparse matrix} of shape (n_samples, n_features)
-        Where to measure.
+    %(where to measure)s
 
     n_tangents : int
         How many, at most min(n_components, n_features).
@@ -125,10 +119,7 @@ def tangent_vectors(encoder: Any, X: Any, n_tangents: int) -> np.ndarray:
 
     Raises
     ------
-    TypeError
-        If the encoder is none of these.
-    NotFittedError
-        If it is not fitted.
+    %(no encoder)s
     ValueError
         If X is not usable or has another number of features, or there are not so many
         tangents.
