@@ -211,6 +211,34 @@ _NO_ENCODER = r"""
         If it is not fitted.
 """
 
+_AXES = r"""
+    ax_ : matplotlib Axes
+        Where it is drawn.
+
+    figure_ : matplotlib Figure
+        The figure of the axes.
+"""
+
+_AX = r"""
+        ax : matplotlib Axes, default=None
+            Where to draw; by default in a new figure.
+"""
+
+_PLOT_PARAMETERS = r"""
+        **plot_parameters : dict
+            Passed to `plot`.
+"""
+
+_LINE_KW = r"""
+        line_kw : dict, default=None
+            Passed to matplotlib's `plot` of each curve.
+"""
+
+_IMAGE_SHAPE = r"""
+    image_shape : tuple of int, default=None
+        (height, width), or (height, width, 3) for colours; a square by default.
+"""
+
 PARTS = {
     "n_components": _N_COMPONENTS,
     "Hessian samples": _HESSIAN_SAMPLES,
@@ -227,6 +255,11 @@ PARTS = {
     "encoder": _ENCODER,
     "where to measure": _WHERE_TO_MEASURE,
     "no encoder": _NO_ENCODER,
+    "axes": _AXES,
+    "ax": _AX,
+    "plot parameters": _PLOT_PARAMETERS,
+    "line_kw": _LINE_KW,
+    "image shape": _IMAGE_SHAPE,
 }
 
 

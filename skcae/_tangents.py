@@ -41,8 +41,7 @@ def tangents_at(
     ValueError
         If there are not so many.
     """
-    largest = min(layers.n_components, layers.n_features)
-    check_at_most("n_tangents", n_tangents, largest)
+    check_at_most("n_tangents", n_tangents, layers.n_singular_values)
 
     def vectors(X: Tensor, out: Tensor) -> None:
         slopes = layers.slopes(layers.outputs(X))

@@ -86,11 +86,16 @@ def fit(model, X):
         return model.fit(X)
 
 
+def remembered(args):
+    """Return `fit`, which fits what is kept beside the results only once."""
+    return joblib.Memory(args.results / "models", verbose=0).cache(fit)
+
+
 def fit_all(args, images, settings):
     """Fit each model of Table 1, several at a time."""
-    remembered = joblib.Memory(args.results / "models", verbose=0).cache(fit)
+    fit_once = remembered(args)
     tasks = [
-        joblib.delayed(remembered)(
+        joblib.delayed(fit_once)(
             encoder(name, setting, args.n_components, args.epochs, seed=1),
             images.X_train,
         )
@@ -102,12 +107,11 @@ def fit_all(args, images, settings):
 
 def fit_stack(args, images, setting):
     """Fit one stack, and return its first layers by their number."""
-    remembered = joblib.Memory(args.results / "models", verbose=0).cache(fit)
     layers = [
         encoder("CAE", setting, args.n_components, args.rot_epochs, seed=1 + k)
         for k in range(DEPTH)
     ]
-    stack = remembered(make_pipeline(*layers), images.X_train)
+    stack = remembered(args)(make_pipeline(*layers), images.X_train)
     return {f"depth {k}": stack[:k] for k in range(1, DEPTH + 1)}
 
 

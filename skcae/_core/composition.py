@@ -43,6 +43,11 @@ class Layers:
         return self.weights[-1].shape[0]
 
     @property
+    def n_singular_values(self) -> int:
+        """How many singular values a Jacobian has."""
+        return min(self.n_components, self.n_features)
+
+    @property
     def jacobian_size(self) -> int:
         """The most numbers that a sample's Jacobian takes on the way up."""
         return max(W.shape[0] for W in self.weights) * self.n_features

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from skcae._core.arrays import Rows, resolve_device_or_cpu, working_dtype
+from skcae._core.arrays import Rows, copy_rows, resolve_device_or_cpu, working_dtype
 from skcae._core.composition import Layers
 from skcae._core.passes import map_rows
 from skcae._encoders import encoding_layers, features_of, split_steps
@@ -73,6 +73,13 @@ class Measurement:
     def slopes(self, rows: Tensor) -> list[Tensor]:
         """Return φ_k' of each layer for each row."""
         return self.layers.slopes(self.layers.outputs(rows))
+
+
+def dense_rows(rows: Rows, chosen: np.ndarray) -> np.ndarray:
+    """Return some of the rows as an array, whatever they are kept as."""
+    dense = np.empty((len(chosen), rows.n_features), rows.dtype)
+    copy_rows(rows.matrix, chosen, dense)
+    return dense
 
 
 def measurement(encoder: Any, X: Any, *, in_double: bool = False) -> Measurement:

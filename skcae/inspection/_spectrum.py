@@ -12,7 +12,7 @@ from skcae._core import spectrum
 from skcae._documentation import documented
 from skcae._tangents import tangents_at
 from skcae._validation import check_at_most
-from skcae.inspection._encoder import Measurement, measurement
+from skcae.inspection._encoder import measurement
 
 
 @documented
@@ -81,8 +81,9 @@ def singular_values(encoder: Any, X: Any, n_values: int | None = None) -> Bunch:
     True
     """
     measured = measurement(encoder, X, in_double=True)
-    n = _rank(measured) if n_values is None else n_values
-    check_at_most("n_values", n, _rank(measured))
+    largest = measured.layers.n_singular_values
+    n = largest if n_values is None else n_values
+    check_at_most("n_values", n, largest)
 
     def values(rows: Tensor) -> Tensor:
         return spectrum.singular_values(measured.layers, measured.slopes(rows), n)
@@ -145,8 +146,3 @@ def tangent_vectors(encoder: Any, X: Any, n_tangents: int) -> np.ndarray:
     """
     measured = measurement(encoder, X, in_double=True)
     return tangents_at(measured.layers, measured.rows, n_tangents, measured.dtype)
-
-
-def _rank(measured: Measurement) -> int:
-    """Return how many singular values a Jacobian has."""
-    return min(measured.layers.n_components, measured.layers.n_features)

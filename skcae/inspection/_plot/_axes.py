@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 
 # Colours that the colour-blind tell apart, too (Okabe and Ito), and a second sign for
@@ -34,6 +35,22 @@ def curve_style(number: int) -> dict[str, Any]:
         "color": COLORS[number % len(COLORS)],
         "linestyle": DASHES[number % len(DASHES)],
     }
+
+
+def draw_curve(
+    ax: Any,
+    number: int,
+    x: np.ndarray,
+    y: np.ndarray,
+    *,
+    band: tuple[np.ndarray, np.ndarray] | None = None,
+    **style: Any,
+) -> Any:
+    """Draw one of several curves, shade the band about it, and return the line."""
+    (line,) = ax.plot(x, y, **{**curve_style(number), **style})
+    if band is not None:
+        ax.fill_between(x, *band, color=line.get_color(), alpha=0.15, linewidth=0)
+    return line
 
 
 def named(estimator: Any) -> dict[str, Any]:

@@ -8,9 +8,10 @@ from scipy.spatial.distance import pdist
 from sklearn.utils import Bunch, check_random_state
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 
-from skcae._encoders import features_of, split_steps
+from skcae._documentation import documented
 from skcae.inspection._contraction import contraction_ratio
-from skcae.inspection._plot._axes import axes_for, curve_style, include_origin, named
+from skcae.inspection._encoder import dense_rows, measurement
+from skcae.inspection._plot._axes import axes_for, draw_curve, include_origin, named
 
 # The distances between examples are taken between at most so many of them.
 MAX_EXAMPLES = 1000
@@ -19,6 +20,7 @@ FARTHEST = 3.0
 N_RADII = 21
 
 
+@documented
 class ContractionCurveDisplay:
     """Contraction curves: how far codes move when inputs move by a given distance.
 
@@ -35,11 +37,7 @@ class ContractionCurveDisplay:
 
     Attributes
     ----------
-    ax_ : matplotlib Axes
-        Where it is drawn.
-
-    figure_ : matplotlib Figure
-        The figure of the axes.
+    %(axes)s
 
     lines_ : list of matplotlib Line2D
         The curves.
@@ -76,6 +74,7 @@ class ContractionCurveDisplay:
         self.distances = distances
 
     @classmethod
+    @documented
     def from_estimator(
         cls,
         estimator: Any,
@@ -109,11 +108,9 @@ class ContractionCurveDisplay:
             Where the directions come from, and which examples distances are measured
             between if there are more than 1000.
 
-        ax : matplotlib Axes, default=None
-            Where to draw; by default in a new figure.
+        %(ax)s
 
-        **plot_parameters : dict
-            Passed to `plot`.
+        %(plot parameters)s
 
         Returns
         -------
@@ -137,6 +134,7 @@ class ContractionCurveDisplay:
         }
         return cls(ratios, distances=distances).plot(ax=ax, **plot_parameters)
 
+    @documented
     def plot(
         self,
         *,
@@ -149,8 +147,7 @@ class ContractionCurveDisplay:
 
         Parameters
         ----------
-        ax : matplotlib Axes, default=None
-            Where to draw; by default in a new figure.
+        %(ax)s
 
         statistic : {"mean", "root_mean_square"}, default="mean"
             Which average over examples and directions. The paper's is the mean.
@@ -158,8 +155,7 @@ class ContractionCurveDisplay:
         spread : bool, default=False
             Whether to shade one standard deviation about the mean.
 
-        line_kw : dict, default=None
-            Passed to matplotlib's `plot` of each curve.
+        %(line_kw)s
 
         Returns
         -------
@@ -169,12 +165,11 @@ class ContractionCurveDisplay:
         ax = axes_for(self, ax)
         self.lines_ = []
         for number, (name, ratio) in enumerate(self.ratios.items()):
-            style = {**curve_style(number), "label": name, **(line_kw or {})}
-            self.lines_ += ax.plot(ratio.radii, ratio[statistic], **style)
+            style = {"label": name, **(line_kw or {})}
             if spread:
-                low, high = ratio.mean - ratio.std, ratio.mean + ratio.std
-                color = self.lines_[-1].get_color()
-                ax.fill_between(ratio.radii, low, high, color=color, alpha=0.15)
+                style["band"] = ratio.mean - ratio.std, ratio.mean + ratio.std
+            line = draw_curve(ax, number, ratio.radii, ratio[statistic], **style)
+            self.lines_.append(line)
         include_origin(ax)
         if self.distances is not None:
             mark_distances(ax, self.distances)
@@ -190,14 +185,11 @@ def distances_between(encoder: Any, X: Any, random: Any) -> np.ndarray:
     They are measured where the radii are: in what the encoder takes after the fixed
     preprocessing.
     """
-    steps, _ = split_steps(encoder)
-    rows = features_of(steps, X)
-    rows = rows if hasattr(rows, "shape") else np.asarray(rows)
-    if rows.shape[0] > MAX_EXAMPLES:
-        chosen = np.sort(random.permutation(rows.shape[0])[:MAX_EXAMPLES])
-        rows = rows.iloc[chosen] if hasattr(rows, "iloc") else rows[chosen]
-    dense = rows.toarray() if hasattr(rows, "toarray") else np.asarray(rows)
-    distances = pdist(dense.astype(np.float64))
+    rows = measurement(encoder, X, in_double=True).rows
+    chosen = np.arange(len(rows))
+    if len(rows) > MAX_EXAMPLES:
+        chosen = np.sort(random.permutation(len(rows))[:MAX_EXAMPLES])
+    distances = pdist(dense_rows(rows, chosen))
     distances = distances[distances > 0]
     if not len(distances):
         raise ValueError("All examples are the same: pass X with different rows.")

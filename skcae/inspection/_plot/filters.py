@@ -6,11 +6,13 @@ from typing import Any, Self
 import numpy as np
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 
+from skcae._documentation import documented
 from skcae._encoders import encoding_layers, split_steps
 from skcae.inspection._plot._axes import axes_for
 from skcae.inspection._plot._images import grid_of, image_shape_of, signed_images
 
 
+@documented
 class FilterDisplay:
     """Filters: the weights of units of the first layer, each as an image.
 
@@ -19,16 +21,11 @@ class FilterDisplay:
     weights : ndarray of shape (n_filters, n_features)
         W_j of each unit to show.
 
-    image_shape : tuple of int, default=None
-        (height, width), or (height, width, 3) for colours; a square by default.
+    %(image shape)s
 
     Attributes
     ----------
-    ax_ : matplotlib Axes
-        Where it is drawn.
-
-    figure_ : matplotlib Figure
-        The figure of the axes.
+    %(axes)s
 
     image_ : matplotlib AxesImage
         The grid.
@@ -53,6 +50,7 @@ class FilterDisplay:
         self.image_shape = image_shape
 
     @classmethod
+    @documented
     def from_estimator(
         cls,
         estimator: Any,
@@ -77,11 +75,9 @@ class FilterDisplay:
         image_shape : tuple of int, default=None
             (height, width), or (height, width, 3) for colours; a square by default.
 
-        ax : matplotlib Axes, default=None
-            Where to draw; by default in a new figure.
+        %(ax)s
 
-        **plot_parameters : dict
-            Passed to `plot`.
+        %(plot parameters)s
 
         Returns
         -------
@@ -101,6 +97,7 @@ class FilterDisplay:
             weights = weights[largest_first[:n_filters]]
         return cls(weights, image_shape=image_shape).plot(ax=ax, **plot_parameters)
 
+    @documented
     def plot(self, *, ax: Any = None, n_columns: int | None = None) -> Self:
         """Draw the grid.
 
@@ -110,8 +107,7 @@ class FilterDisplay:
 
         Parameters
         ----------
-        ax : matplotlib Axes, default=None
-            Where to draw; by default in a new figure.
+        %(ax)s
 
         n_columns : int, default=None
             Images to a row; as wide as high by default.

@@ -7,9 +7,11 @@ import numpy as np
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 from sklearn.utils.validation import check_is_fitted
 
+from skcae._documentation import documented
 from skcae.inspection._plot._axes import axes_for, curve_style, include_origin
 
 
+@documented
 class LossCurveDisplay:
     """Loss curves: the objective of each epoch, on training and held-out data.
 
@@ -26,11 +28,7 @@ class LossCurveDisplay:
 
     Attributes
     ----------
-    ax_ : matplotlib Axes
-        Where it is drawn.
-
-    figure_ : matplotlib Figure
-        The figure of the axes.
+    %(axes)s
 
     lines_ : list of matplotlib Line2D
         The curves.
@@ -61,6 +59,7 @@ class LossCurveDisplay:
         self.held_out_label = held_out_label
 
     @classmethod
+    @documented
     def from_estimator(cls, estimator: Any, *, ax: Any = None) -> Self:
         """Draw the curves of a fitted estimator.
 
@@ -70,8 +69,7 @@ class LossCurveDisplay:
             An autoencoder of skcae, a `StackedCAE`, whose layers are drawn one by one,
             or a fine-tuned network.
 
-        ax : matplotlib Axes, default=None
-            Where to draw; by default in a new figure.
+        %(ax)s
 
         Returns
         -------
@@ -105,16 +103,15 @@ class LossCurveDisplay:
                 return cls(training, held_out, held_out_label=label).plot(ax=ax)
         return cls(training, {}).plot(ax=ax)
 
+    @documented
     def plot(self, *, ax: Any = None, line_kw: Mapping[str, Any] | None = None) -> Self:
         """Draw the curves.
 
         Parameters
         ----------
-        ax : matplotlib Axes, default=None
-            Where to draw; by default in a new figure.
+        %(ax)s
 
-        line_kw : dict, default=None
-            Passed to matplotlib's `plot` of each curve.
+        %(line_kw)s
 
         Returns
         -------

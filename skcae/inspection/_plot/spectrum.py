@@ -7,10 +7,12 @@ import numpy as np
 from sklearn.utils import Bunch
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 
-from skcae.inspection._plot._axes import axes_for, curve_style, include_origin, named
+from skcae._documentation import documented
+from skcae.inspection._plot._axes import axes_for, draw_curve, include_origin, named
 from skcae.inspection._spectrum import singular_values
 
 
+@documented
 class JacobianSpectrumDisplay:
     """Spectra: the singular values of the Jacobian, averaged over samples by rank.
 
@@ -24,11 +26,7 @@ class JacobianSpectrumDisplay:
 
     Attributes
     ----------
-    ax_ : matplotlib Axes
-        Where it is drawn.
-
-    figure_ : matplotlib Figure
-        The figure of the axes.
+    %(axes)s
 
     lines_ : list of matplotlib Line2D
         The curves.
@@ -60,6 +58,7 @@ class JacobianSpectrumDisplay:
         self.spectra = spectra
 
     @classmethod
+    @documented
     def from_estimator(
         cls,
         estimator: Any,
@@ -83,11 +82,9 @@ class JacobianSpectrumDisplay:
         n_values : int, default=None
             How many of the largest; all by default.
 
-        ax : matplotlib Axes, default=None
-            Where to draw; by default in a new figure.
+        %(ax)s
 
-        **plot_parameters : dict
-            Passed to `plot`.
+        %(plot parameters)s
 
         Returns
         -------
@@ -101,6 +98,7 @@ class JacobianSpectrumDisplay:
         }
         return cls(spectra).plot(ax=ax, **plot_parameters)
 
+    @documented
     def plot(
         self,
         *,
@@ -113,8 +111,7 @@ class JacobianSpectrumDisplay:
 
         Parameters
         ----------
-        ax : matplotlib Axes, default=None
-            Where to draw; by default in a new figure.
+        %(ax)s
 
         scale : {"linear", "log"}, default="linear"
             Of the singular values.
@@ -122,8 +119,7 @@ class JacobianSpectrumDisplay:
         spread : bool, default=True
             Whether to shade one standard deviation about the mean.
 
-        line_kw : dict, default=None
-            Passed to matplotlib's `plot` of each curve.
+        %(line_kw)s
 
         Returns
         -------
@@ -133,17 +129,14 @@ class JacobianSpectrumDisplay:
         ax = axes_for(self, ax)
         self.lines_ = []
         for number, (name, spectrum) in enumerate(self.spectra.items()):
-            rank = np.arange(1, len(spectrum.mean) + 1)
-            style = {**curve_style(number), "label": name, **(line_kw or {})}
-            self.lines_ += ax.plot(rank, spectrum.mean, **style)
+            mean, std = spectrum.mean, spectrum.std
+            style = {"label": name, **(line_kw or {})}
             if spread:
                 # The values of a sample are never below zero.
-                low = np.maximum(
-                    spectrum.mean - spectrum.std, spectrum.sample_values.min(0)
-                )
-                high = spectrum.mean + spectrum.std
-                color = self.lines_[-1].get_color()
-                ax.fill_between(rank, low, high, color=color, alpha=0.15, linewidth=0)
+                low = np.maximum(mean - std, spectrum.sample_values.min(0))
+                style["band"] = low, mean + std
+            rank = np.arange(1, len(mean) + 1)
+            self.lines_.append(draw_curve(ax, number, rank, mean, **style))
         ax.set_yscale(scale)
         if scale == "linear":
             include_origin(ax)

@@ -4,9 +4,9 @@ from typing import Any, Self
 
 import numpy as np
 from sklearn.utils._optional_dependencies import check_matplotlib_support
-from sklearn.utils.validation import check_array
 
-from skcae._encoders import features_of, split_steps
+from skcae._documentation import documented
+from skcae.inspection._encoder import dense_rows, measurement
 from skcae.inspection._plot._axes import axes_for
 from skcae.inspection._plot._images import (
     centres,
@@ -18,6 +18,7 @@ from skcae.inspection._plot._images import (
 from skcae.inspection._spectrum import tangent_vectors
 
 
+@documented
 class TangentDisplay:
     """Tangents: each sample beside the directions to which its code responds most.
 
@@ -31,16 +32,11 @@ class TangentDisplay:
     tangents : ndarray of shape (n_samples, n_tangents, n_features)
         Their tangents.
 
-    image_shape : tuple of int, default=None
-        (height, width), or (height, width, 3) for colours; a square by default.
+    %(image shape)s
 
     Attributes
     ----------
-    ax_ : matplotlib Axes
-        Where it is drawn.
-
-    figure_ : matplotlib Figure
-        The figure of the axes.
+    %(axes)s
 
     image_ : matplotlib AxesImage
         The grid.
@@ -75,6 +71,7 @@ class TangentDisplay:
         self.image_shape = image_shape
 
     @classmethod
+    @documented
     def from_estimator(
         cls,
         estimator: Any,
@@ -101,8 +98,7 @@ class TangentDisplay:
         image_shape : tuple of int, default=None
             (height, width), or (height, width, 3) for colours; a square by default.
 
-        ax : matplotlib Axes, default=None
-            Where to draw; by default in a new figure.
+        %(ax)s
 
         Returns
         -------
@@ -115,14 +111,13 @@ class TangentDisplay:
             If the samples make no such images, or there are not so many tangents.
         """
         check_matplotlib_support(cls.__name__)
-        steps, _ = split_steps(estimator)
-        samples = check_array(features_of(steps, X), accept_sparse="csr")
-        if hasattr(samples, "toarray"):
-            samples = samples.toarray()
+        rows = measurement(estimator, X).rows
+        samples = dense_rows(rows, np.arange(len(rows)))
         image_shape_of(samples.shape[1], image_shape)
         tangents = tangent_vectors(estimator, X, n_tangents)
         return cls(samples, tangents, image_shape=image_shape).plot(ax=ax)
 
+    @documented
     def plot(self, *, ax: Any = None) -> Self:
         """Draw a row of images for each sample: itself, then its tangents.
 
@@ -131,8 +126,7 @@ class TangentDisplay:
 
         Parameters
         ----------
-        ax : matplotlib Axes, default=None
-            Where to draw; by default in a new figure.
+        %(ax)s
 
         Returns
         -------
