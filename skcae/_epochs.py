@@ -16,7 +16,7 @@ from sklearn.callback._callback_context import CallbackContext
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
-from skcae._core.arrays import Array, make_generator
+from skcae._core.arrays import Array, make_generator, random_order
 from skcae._core.layers import Parameters
 from skcae._core.solvers import Adam, Sgd, Solver, SolverState
 from skcae._core.training import (
@@ -26,7 +26,6 @@ from skcae._core.training import (
     constant_rate,
     copy_of,
     linear_rate,
-    random_order,
 )
 from skcae._parameters import TrainingParameters
 from skcae._validation import check_can_be_split
@@ -54,6 +53,10 @@ class EpochFitMixin(TrainingParameters, CallbackSupportMixin):
     ) -> dict[str, Any]:
         """Describe the model that has these parameters, as NumPy arrays."""
         raise NotImplementedError
+
+    def _present_attributes(self, training: Training, data: Any) -> dict[str, Any]:
+        """Describe the model as it is between two epochs, for callbacks to keep."""
+        return self._fitted_attributes(training, data, copy_of(training.parameters))
 
     def _finish(
         self,
@@ -154,7 +157,10 @@ class EpochFitMixin(TrainingParameters, CallbackSupportMixin):
         log: Callable[..., None],
     ) -> None:
         """Train until the objective stalls, a callback says stop, or max_iter."""
-        for number in range(1, self.max_iter + 1):
+        # One that is taken up after a crash may have come to its end already.
+        for number in range(len(training.loss_curve) + 1, self.max_iter + 1):
+            if training.should_end():
+                return
             epoch = context.subcontext(task_name="epoch")
             epoch.call_on_fit_task_begin(**call)
             training.run_epoch()
@@ -162,13 +168,13 @@ class EpochFitMixin(TrainingParameters, CallbackSupportMixin):
             log("epoch %d/%d: objective %.6g", number, self.max_iter, training.value)
             stop = epoch.call_on_fit_task_end(
                 **call,
-                reconstruction_attributes=lambda: self._fitted_attributes(
-                    training, data, copy_of(training.parameters)
+                reconstruction_attributes=lambda: self._present_attributes(
+                    training, data
                 ),
             )
-            if stop or training.should_end():
+            if stop:
                 return
-        if training.stalled_at is None:
+        if not training.should_end() and training.stalled_at is None:
             warnings.warn(
                 self._unsettled(), ConvergenceWarning, stacklevel=level_of_caller()
             )

@@ -1,5 +1,6 @@
 """`fit` and `partial_fit` of an autoencoder: from parameters and data to a training."""
 
+from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
@@ -27,6 +28,7 @@ from skcae._validation import (
     check_held_out_arguments,
     check_held_out_data,
     check_hessian_penalty,
+    check_same_rows,
     normalized,
 )
 from skcae.activations import ACTIVATIONS
@@ -136,10 +138,18 @@ class AutoencoderFitMixin(FittedStateMixin):
         sample_weight: Any,
         X_val: Any,
         sample_weight_val: Any,
+        *,
+        progress: dict[str, Any] | None = None,
     ) -> Self:
-        goes_on = self.warm_start and hasattr(self, "components_")
+        """Fit; given the progress of a training that was cut off, take it up."""
+        goes_on = bool(progress) or (self.warm_start and hasattr(self, "components_"))
         data = check_data(self, X, sample_weight, loss=self.loss, goes_on=goes_on)
+        if progress:
+            data = replace(data, n_earlier=progress["n_earlier"])
         training = self._start_fit(data, X_val, sample_weight_val)
+        if progress:
+            check_same_rows(progress["n_rows"], len(training.learner.rows))
+            training.go_on_from(progress)
         call = described_call(self, X, y, sample_weight)
         with epoch_progress(self) as log:
             context = self._init_callback_context(max_subtasks=self.max_iter)
@@ -147,6 +157,22 @@ class AutoencoderFitMixin(FittedStateMixin):
             self._train(training, data, call, context, log)
             context.call_on_fit_task_end(**call, reconstruction_attributes={})
         return self
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def _resume(
+        self,
+        X: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        *,
+        X_val: Any = None,
+        sample_weight_val: Any = None,
+    ) -> Self:
+        """Take up the fit that this model was seen in the midst of, if it was."""
+        held_out = X_val, sample_weight_val
+        if self._progress is None:
+            return self
+        return self._fit(X, y, sample_weight, *held_out, progress=self._progress)
 
     def _partial_fit(self, X: Any, sample_weight: Any) -> Self:
         # scikit-learn validates the parameters only before the first call.

@@ -1,48 +1,26 @@
 """Contractive autoencoders trained one on top of the other."""
 
-import copy
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, fields, replace
-from functools import reduce
-from itertools import repeat
-from numbers import Integral
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, _fit_context
-from sklearn.callback import CallbackSupportMixin
-from sklearn.callback._callback_context import CallbackContext
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from skcae._base import EncoderMixin
-from skcae._contractive import ContractiveAutoencoder
 from skcae._core.arrays import row_slices
 from skcae._documentation import documented
-from skcae._epochs import described_call, draw_seed
 from skcae._parameters import STRENGTH, ContractiveParameters
-from skcae._progress import epoch_progress
-from skcae._state import adopt
-from skcae._validation import (
-    CheckedData,
-    check_codes,
-    check_codes_can_be_reconstructed,
-    check_data,
-    check_held_out_arguments,
-    check_held_out_data,
-    check_same_stack,
-    check_stack,
-    check_X,
-)
+from skcae._stacking import StackFitMixin, decode, encode
+from skcae._validation import check_codes, check_X
 
 
 @documented
 @dataclass(repr=False, eq=False, kw_only=True)
 class StackedCAE(
     EncoderMixin,
-    ContractiveParameters,
-    CallbackSupportMixin,
+    StackFitMixin,
     BaseEstimator,
 ):
     r"""Contractive autoencoders stacked: each encodes the codes of the one below.
@@ -190,18 +168,9 @@ class StackedCAE(
         """
         goes_on = self.warm_start and hasattr(self, "estimators_")
         layers = self._layers(goes_on)
-        data = check_data(self, X, sample_weight, loss=self.loss, goes_on=goes_on)
-        check_held_out_arguments(self.early_stopping, X_val, sample_weight_val)
-        held_out = None
-        if X_val is not None:
-            held_out = check_held_out_data(self, data, X_val, sample_weight_val)
-        call = described_call(self, X, y, sample_weight)
-        with epoch_progress(self) as log:
-            context = self._init_callback_context(max_subtasks=len(layers))
-            context.call_on_fit_task_begin(**call)
-            self._fit_layers(layers, data, held_out, call, context, log)
-            context.call_on_fit_task_end(**call, reconstruction_attributes={})
-        return self
+        return self._fit(
+            layers, X, y, sample_weight, X_val, sample_weight_val, goes_on=goes_on
+        )
 
     def transform(self, X: Any) -> np.ndarray:
         """Encode X by all layers.
@@ -285,147 +254,3 @@ class StackedCAE(
     @property
     def _n_features_out(self) -> int:
         return int(self.estimators_[-1]._n_features_out)
-
-    # ---- fitting ----------------------------------------------------------------
-
-    def _layers(self, goes_on: bool) -> list[ContractiveAutoencoder]:
-        """Make the layers to be fitted, and refuse what cannot be before any is."""
-        per_layer = check_stack(
-            self.hidden_layer_sizes,
-            jacobian_penalty=self.jacobian_penalty,
-            hessian_penalty=self.hessian_penalty,
-        )
-        check_codes_can_be_reconstructed(len(per_layer), self.activation, self.loss)
-        shared: dict[str, Any] = {
-            f.name: getattr(self, f.name) for f in fields(ContractiveParameters)
-        }
-        layers = [
-            ContractiveAutoencoder(size, **strengths, **shared)
-            for size, strengths in per_layer
-        ]
-        for layer in layers:
-            layer._objective()
-        return self._going_on(layers) if goes_on else layers
-
-    def _going_on(
-        self, fresh: list[ContractiveAutoencoder]
-    ) -> list[ContractiveAutoencoder]:
-        """Return copies of the fitted layers, with the present parameters.
-
-        After an interrupt there are fewer of them; those that are missing stay fresh.
-        """
-        fitted = [layer.components_.shape[0] for layer in self.estimators_]
-        check_same_stack(fitted, [layer.n_components for layer in fresh])
-        copies = copy.deepcopy(self.estimators_)
-        for layer, now in zip(copies, fresh, strict=False):
-            layer.set_params(**now.get_params())
-            layer._check_goes_on()
-        return [*copies, *fresh[len(copies) :]]
-
-    def _seeds(self) -> Iterator[Any]:
-        """Give each layer's `random_state`, to be asked for when its turn comes.
-
-        The first layer takes ours, and draws from it what a single estimator would.
-        """
-        yield self.random_state
-        if self.random_state is None:
-            yield from repeat(None)
-        stream = check_random_state(self.random_state)
-        if isinstance(self.random_state, Integral):
-            draw_seed(stream)  # what the first layer drew
-        while True:
-            yield draw_seed(stream)
-
-    def _fit_layers(
-        self,
-        layers: list[ContractiveAutoencoder],
-        data: CheckedData,
-        held_out: CheckedData | None,
-        call: dict[str, Any],
-        context: CallbackContext,
-        log: Callable[..., None],
-    ) -> None:
-        """Fit each layer on the codes of those below it, and become the stack."""
-        columns, goes_on = data.columns, data.goes_on
-        fitted: list[ContractiveAutoencoder] = []
-        try:
-            for layer, seed in zip(layers, self._seeds(), strict=False):
-                if fitted:
-                    # The codes below those of the last layer are needed no more.
-                    data, held_out = encoded(fitted[-1], data, held_out)
-                n_before = getattr(layer, "n_iter_", 0)
-                layer.set_params(random_state=seed)
-                log("layer %d/%d", len(fitted) + 1, len(layers))
-                task = context.subcontext(task_name="layer")
-                with task.propagate_callback_context(layer):
-                    task.call_on_fit_task_begin(**call)
-                    try:
-                        name = f"Layer {len(fitted) + 1} of {len(layers)}"
-                        fit_layer(name, layer, data, held_out, call["y"])
-                    finally:
-                        if getattr(layer, "n_iter_", 0) > n_before:
-                            fitted.append(layer)
-                if task.call_on_fit_task_end(
-                    **call,
-                    reconstruction_attributes=lambda: stack_attributes(
-                        copy.deepcopy(fitted), columns
-                    ),
-                ):
-                    break
-        finally:
-            # After an interrupt too, or where a callback ended the fit: those above
-            # are then still the layers of the fit that this one went on from.
-            if fitted and not isinstance(sys.exception(), Exception):
-                above = self.estimators_[len(fitted) :] if goes_on else []
-                adopt(self, stack_attributes([*fitted, *above], columns))
-
-
-def fit_layer(
-    name: str,
-    layer: ContractiveAutoencoder,
-    data: CheckedData,
-    held_out: CheckedData | None,
-    y: Any,
-) -> None:
-    """Fit one layer on the codes of those below it; an error names it."""
-    how: dict[str, Any] = {}
-    if held_out is not None:
-        how = {"X_val": held_out.X, "sample_weight_val": held_out.sample_weight}
-    try:
-        layer.fit(data.X, y, data.sample_weight, **how)
-    except ValueError as error:
-        raise ValueError(f"{name}: {error}") from error
-
-
-def encoded(
-    layer: ContractiveAutoencoder, data: CheckedData, held_out: CheckedData | None
-) -> tuple[CheckedData, CheckedData | None]:
-    """Return the codes that a layer gives to the data, and to the held-out data."""
-    codes = replace(data, X=layer._codes(data.X))
-    if held_out is None:
-        return codes, None
-    return codes, replace(held_out, X=layer._codes(held_out.X))
-
-
-def stack_attributes(
-    layers: list[ContractiveAutoencoder], columns: dict[str, Any]
-) -> dict[str, Any]:
-    """Return the fitted attributes of a stack of these layers."""
-    return {
-        "feature_names_in_": None,
-        **columns,
-        "estimators_": list(layers),
-        "n_iter_": sum(layer.n_iter_ for layer in layers),
-    }
-
-
-def encode(layers: Sequence[ContractiveAutoencoder], X: Any) -> Any:
-    """Encode by all layers, from the input up."""
-    return reduce(lambda codes, layer: layer._codes(codes), layers, X)
-
-
-def decode(layers: Sequence[ContractiveAutoencoder], H: Any) -> Any:
-    """Decode by all layers, from the last down."""
-    return reduce(
-        lambda codes, layer: layer.inverse_transform(codes), reversed(layers), H
-    )

@@ -1,5 +1,6 @@
 """What a fitted autoencoder keeps, all of it as NumPy arrays."""
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,19 @@ def adopt(estimator: Any, attributes: dict[str, Any]) -> None:
         estimator.__dict__.pop(name, None)
 
 
+def weights_only(layer: Any, n_features: int) -> dict[str, Any]:
+    """Return the fitted attributes of a model of which only the weights are known."""
+    return {
+        **dict.fromkeys(OPTIONAL_ATTRIBUTES),
+        "n_features_in_": n_features,
+        "loss_curve_": np.empty(0),
+        "n_iter_": 0,
+        "_fitted_activation": layer.activation,
+        "_fitted_loss": layer.loss,
+        "_training_state": None,
+    }
+
+
 class FittedStateMixin(EpochFitMixin):
     """The fitted attributes: how they come from a training and go into the next."""
 
@@ -44,7 +58,8 @@ class FittedStateMixin(EpochFitMixin):
     _fitted_activation: str
     _fitted_loss: str
     # What warm_start and partial_fit go on from, besides the weights: the solver's name
-    # and state, and the generator's.
+    # and state, and the generator's. In the midst of a fit, as callbacks see the model,
+    # also the "progress" from which that fit can be taken up.
     _training_state: dict[str, Any] | None = None
 
     def _check_goes_on(self) -> None:
@@ -68,7 +83,7 @@ class FittedStateMixin(EpochFitMixin):
         self, training: Training, data: CheckedData, parameters: Parameters
     ) -> dict[str, Any]:
         """Describe the model that has these parameters, as NumPy arrays."""
-        earlier = self.loss_curve_ if data.goes_on else np.empty(0)
+        earlier = self.loss_curve_[: data.n_earlier] if data.goes_on else np.empty(0)
         curve = np.concatenate([earlier, training.loss_curve])
         attributes: dict[str, Any] = {
             # What is made of it may start as a copy of this estimator, which may have
@@ -98,13 +113,32 @@ class FittedStateMixin(EpochFitMixin):
         `in_step` says whether the solver's state belongs to these parameters.
         """
         attributes = self._fitted_attributes(training, data, parameters)
+        attributes["_training_state"] = self._state(training, in_step=in_step)
+        adopt(self, attributes)
+
+    def _present_attributes(
+        self, training: Training, data: CheckedData
+    ) -> dict[str, Any]:
+        progress = {**training.progress(), "n_earlier": data.n_earlier}
+        state = copy.deepcopy(self._state(training, in_step=True))
+        return {
+            **super()._present_attributes(training, data),
+            "_training_state": {**state, "progress": progress},
+        }
+
+    def _state(self, training: Training, *, in_step: bool) -> dict[str, Any]:
+        """Describe what a later training goes on from, besides the weights."""
         state = training.learner.solver.state if in_step else {}
-        attributes["_training_state"] = {
+        return {
             "solver": self.solver,
             "solver_state": {name: to_array(tensor) for name, tensor in state.items()},
             "generator": to_array(training.completed_generator),
         }
-        adopt(self, attributes)
+
+    @property
+    def _progress(self) -> dict[str, Any] | None:
+        """The progress of a fit that has not come to its end."""
+        return (self._training_state or {}).get("progress")
 
     @property
     def _decoder_components(self) -> np.ndarray | None:

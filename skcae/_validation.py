@@ -46,6 +46,8 @@ class CheckedData:
         The fitted attributes that describe the columns.
     goes_on : bool
         Whether training goes on from the fitted model.
+    n_earlier : int
+        The epochs in that model's record which came before this training.
     clip_to : (float, float) or None
         The bounds of the loss, if X leaves them by rounding.
     """
@@ -54,6 +56,7 @@ class CheckedData:
     sample_weight: Array | None
     columns: dict[str, Any]
     goes_on: bool
+    n_earlier: int = 0
     clip_to: tuple[float, float] | None = None
 
 
@@ -127,7 +130,17 @@ def check_data(
     X = check_X(scratch, X, reset=not goes_on)
     clip_to = check_bounds(X, loss)
     weights = check_weights(sample_weight, X, all_zero=all_zero)
-    return CheckedData(X, weights, columns_of(scratch), goes_on, clip_to)
+    n_earlier = len(getattr(estimator, "loss_curve_", ())) if goes_on else 0
+    return CheckedData(X, weights, columns_of(scratch), goes_on, n_earlier, clip_to)
+
+
+def check_same_rows(n_rows: int, n_now: int) -> None:
+    """Refuse to take a training up on other rows, as far as their number tells."""
+    if n_now != n_rows:
+        raise ValueError(
+            f"The checkpoint is of a training on {n_rows} rows, but X and "
+            f"sample_weight now leave {n_now}. Pass the same data, or fit anew."
+        )
 
 
 def columns_of(estimator: Any) -> dict[str, Any]:

@@ -111,6 +111,12 @@ def resume_generator(state: Array) -> torch.Generator:
     return torch.Generator().set_state(torch.from_numpy(state.copy()))
 
 
+def random_order(n_rows: int, generator: torch.Generator) -> Array:
+    """Draw a permutation of the rows."""
+    order: Array = torch.randperm(n_rows, generator=generator, device="cpu").numpy()
+    return order
+
+
 def row_slices(n_rows: int, n_columns: int) -> Iterator[slice]:
     """Cut rows into slices of bounded size, for matrices of at most n_columns."""
     step = max(1, CHUNK_ELEMENTS // n_columns)
@@ -203,7 +209,23 @@ class Rows:
             self._resident_weights = self.weights_of(slice(None))
             self._resident = self._move()
 
-    def prepare(self, order: Array) -> Array | Tensor:
+    def batches(
+        self, batch_size: int, *, shuffle: bool, generator: torch.Generator
+    ) -> Iterator[Array | Tensor | slice]:
+        """Cut the rows of one epoch into batches; the last may be short.
+
+        A single batch of all rows is not shuffled: its order changes nothing but
+        rounding.
+        """
+        if batch_size >= len(self):
+            yield slice(None)
+            return
+        drawn = random_order(len(self), generator) if shuffle else np.arange(len(self))
+        order = self._where_gathered(drawn)
+        for start in range(0, len(self), batch_size):
+            yield order[start : start + batch_size]
+
+    def _where_gathered(self, order: Array) -> Array | Tensor:
         """Put an order of the rows where batches are gathered."""
         if self._resident is None:
             return order
@@ -215,7 +237,7 @@ class Rows:
     def read(self, index: Array | Tensor | slice, out: Tensor) -> None:
         """Write rows into a tensor on the device.
 
-        `index` is a part of a prepared order, or slice(None).
+        `index` is what `batches` gives.
         """
         if self._resident is None:
             self._read_from_host(index, out)

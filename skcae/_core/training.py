@@ -1,14 +1,13 @@
 """The mini-batch loop, one epoch at a time, and the rules that end it."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from skcae._core.arrays import Array, Rows
+from skcae._core.arrays import Array, Rows, to_array
 from skcae._core.layers import Parameters
 from skcae._core.solvers import Solver
 from skcae._core.threads import fitting_threads
@@ -44,29 +43,6 @@ def linear_rate(learning_rate: float, n_steps: int) -> Schedule:
 def falling_rate(rate: Schedule, step: int, n_steps: int) -> Schedule:
     """Let a rate fall to zero within n_steps from the given step."""
     return lambda at: rate(at) * max(0.0, 1.0 - (at - step) / n_steps)
-
-
-def random_order(n_rows: int, generator: torch.Generator) -> Array:
-    """Draw a permutation of the rows."""
-    order: Array = torch.randperm(n_rows, generator=generator, device="cpu").numpy()
-    return order
-
-
-def batches(
-    rows: Rows, batch_size: int, *, shuffle: bool, generator: torch.Generator
-) -> Iterator[Array | Tensor | slice]:
-    """Cut the rows of one epoch into batches; the last may be short.
-
-    A single batch of all rows is not shuffled: its order changes nothing but rounding.
-    """
-    n_rows = len(rows)
-    if batch_size >= n_rows:
-        yield slice(None)
-        return
-    drawn = random_order(n_rows, generator) if shuffle else np.arange(n_rows)
-    order = rows.prepare(drawn)
-    for start in range(0, n_rows, batch_size):
-        yield order[start : start + batch_size]
 
 
 def has_stalled(curve: Sequence[float], n_epochs: int, tol: float) -> bool:
@@ -228,11 +204,8 @@ class Training:
         n_rows = len(self.learner.rows)
         n_steps = math.ceil(n_rows / self.batch_size)
         values = next(iter(self.parameters.values())).new_zeros(n_steps)
-        order = batches(
-            self.learner.rows,
-            self.batch_size,
-            shuffle=self.shuffle,
-            generator=self.generator,
+        order = self.learner.rows.batches(
+            self.batch_size, shuffle=self.shuffle, generator=self.generator
         )
         for value, index in zip(values, order, strict=True):
             self.learner.take_step(index, self.rate(self.step), value)
@@ -262,6 +235,44 @@ class Training:
             if n_done < self.n_exempt or not stalled:
                 return False
             self.stalled_at = n_done
-            n_steps = self.n_iter_no_change * self.step // n_done
-            self.rate = falling_rate(self.rate, self.step, n_steps)
+            self._let_rate_fall(n_done)
         return not self.anneals or n_done >= self.stalled_at + self.n_iter_no_change
+
+    def _let_rate_fall(self, stalled_at: int) -> None:
+        """Begin the rate's last fall at the end of this epoch."""
+        n_steps = self.step // len(self.loss_curve)
+        self.rate = falling_rate(
+            self.rate, stalled_at * n_steps, self.n_iter_no_change * n_steps
+        )
+
+    # ---- to be stopped and taken up again ---------------------------------------
+
+    def progress(self) -> dict[str, Any]:
+        """Return a copy of the record, with which `go_on_from` takes a training up.
+
+        The parameters, the solver's state and the generator's are not in it.
+        """
+        return {
+            "n_rows": len(self.learner.rows),
+            "step": self.step,
+            "stalled_at": self.stalled_at,
+            "loss_curve": list(self.loss_curve),
+            "validation_curve": list(self.validation_curve),
+            "kept": {name: to_array(kept.clone()) for name, kept in self.kept.items()},
+            "kept_epoch": self.kept_epoch,
+        }
+
+    def go_on_from(self, progress: dict[str, Any]) -> None:
+        """Take up a training that has come so far, before its first epoch here."""
+        self.step = progress["step"]
+        self.loss_curve = list(progress["loss_curve"])
+        self.validation_curve = list(progress["validation_curve"])
+        self.kept_epoch = progress["kept_epoch"]
+        self.kept = {
+            name: torch.from_numpy(progress["kept"][name]).to(parameter, copy=True)
+            for name, parameter in self.parameters.items()
+            if name in progress["kept"]
+        }
+        self.stalled_at = progress["stalled_at"]
+        if self.stalled_at is not None:
+            self._let_rate_fall(self.stalled_at)

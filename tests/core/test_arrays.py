@@ -104,11 +104,12 @@ def test_batches_hold_the_rows_and_weights_asked_for(make, resident, monkeypatch
     rows = Rows(make(X), weights, dtype=FLOAT64, device=CPU, subset=np.array([5, 1, 3]))
     rows.settle()
     is_sparse = sparse.issparse(rows.matrix)
-    index = rows.prepare(np.array([2, 0]))
+    index, last = rows.batches(2, shuffle=False, generator=torch.Generator())
     assert isinstance(index, torch.Tensor) == (resident and not is_sparse)
     assert len(rows) == 3
-    np.testing.assert_array_equal(read(rows, index, 2), X[[3, 5]])
-    np.testing.assert_array_equal(rows.weights_of(index), [3.0, 5.0])
+    np.testing.assert_array_equal(read(rows, index, 2), X[[5, 1]])
+    np.testing.assert_array_equal(read(rows, last, 1), X[[3]])
+    np.testing.assert_array_equal(rows.weights_of(index), [5.0, 1.0])
     np.testing.assert_array_equal(read(rows, slice(None), 3), X[[5, 1, 3]])
     chunks = list(rows.chunks(2))
     assert [part for part, _ in chunks] == [slice(0, 2), slice(2, 3)]

@@ -10,7 +10,6 @@ from skcae._core.reconstruction import ReconstructionLearner, mean_objective
 from skcae._core.solvers import Adam, Sgd
 from skcae._core.training import (
     Training,
-    batches,
     constant_rate,
     falling_rate,
     has_stalled,
@@ -33,7 +32,7 @@ def take(n_rows, batch_size, shuffle=True, seed=0):
     rows = rows_of(positions[:, None].astype(float))
     return [
         positions[index]
-        for index in batches(rows, batch_size, shuffle=shuffle, generator=generator)
+        for index in rows.batches(batch_size, shuffle=shuffle, generator=generator)
     ]
 
 

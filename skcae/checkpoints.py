@@ -1,0 +1,257 @@
+"""Checkpoints of a training, and going on from one after a crash."""
+
+import copy
+import os
+import warnings
+from numbers import Integral
+from pathlib import Path
+from typing import Any
+
+from skcae._base import BaseAutoencoder
+from skcae._stacked import StackedCAE
+from skcae._state import OPTIONAL_ATTRIBUTES
+from skcae.persistence import load, save
+
+__all__ = ["Checkpoint", "resume"]
+
+# What scikit-learn's callbacks leave on an estimator while it is fitted.
+CALLBACK_ATTRIBUTES = (
+    "_callback_fit_ctx",
+    "_parent_callback_ctx",
+    "_skl_callbacks",
+    "_skl_callbacks_to_teardown",
+)
+
+
+class Checkpoint:
+    """Callback that writes the training to a file every few epochs.
+
+    After a crash `resume` goes on from the file as if nothing had happened: the fit
+    that it completes ends with the same bits. The file holds the weights, the solver's
+    state, the generator's, the position in the schedule, the record of early stopping
+    and the epoch. A new one takes the old one's place only when it is on the disk, so
+    that a crash at any moment leaves one that is whole.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The file. A new fit replaces it.
+
+    every : int, default=1
+        Number of epochs from one checkpoint to the next. The end of the fit, and of
+        each layer of a stack, is always kept.
+
+    Warns
+    -----
+    UserWarning
+        If the file cannot be written, as on a full disk. The training goes on, and the
+        file is what it was.
+
+    See Also
+    --------
+    resume : Goes on from the file.
+
+    Notes
+    -----
+    It is set on an autoencoder or a `StackedCAE`, in a pipeline too, and not in a
+    search, whose fits would all write to the same file. The file is in skops' format
+    and can be given to `skcae.persistence.load`: the model is then that of the epoch,
+    ready to transform.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> import numpy as np
+    >>> from skcae import ContractiveAutoencoder
+    >>> from skcae.checkpoints import Checkpoint, resume
+    >>> X = np.random.default_rng(0).random((50, 8))
+    >>> folder = TemporaryDirectory()
+    >>> path = Path(folder.name) / "training.skops"
+    >>> cae = ContractiveAutoencoder(4, max_iter=20, tol=0.1, random_state=0)
+    >>> cae = cae.set_callbacks(Checkpoint(path, every=5)).fit(X)
+
+    Where that did not come to its end, the same data and the file do:
+
+    >>> again = resume(path, X)
+    >>> np.array_equal(again.transform(X), cae.transform(X))
+    True
+    >>> folder.cleanup()
+    """
+
+    def __init__(self, path: str | os.PathLike[str], every: int = 1) -> None:
+        self.path = path
+        self.every = every
+
+    def setup(self, estimator: Any, context: Any) -> None:
+        """Check what it is set on, before the fit begins.
+
+        Raises
+        ------
+        TypeError
+            If the estimator has no checkpoints, or is fitted by a search.
+        ValueError
+            If `every` is no positive integer.
+        FileNotFoundError
+            If the file's folder is not there.
+        """
+        if not isinstance(estimator, (BaseAutoencoder, StackedCAE)):
+            raise TypeError(
+                "A Checkpoint is for the fit of an autoencoder or a StackedCAE, not "
+                f"of a {type(estimator).__name__}: set it on the autoencoder."
+            )
+        if _in_search(context):
+            raise TypeError(
+                "A Checkpoint is one file for one fit, but a search runs many. Set it "
+                "on the best estimator, for the fit that follows the search."
+            )
+        if not isinstance(self.every, Integral) or self.every < 1:
+            raise ValueError(f"every={self.every!r} must be a positive integer.")
+        folder = Path(self.path).absolute().parent
+        if not folder.is_dir():
+            raise FileNotFoundError(f"There is no folder {folder} for the checkpoint.")
+
+    def teardown(self, estimator: Any, context: Any) -> None:
+        """Leave the file as it is."""
+
+    def on_fit_task_begin(self, estimator: Any, context: Any) -> None:
+        """Do nothing."""
+
+    def on_fit_task_end(
+        self, estimator: Any, context: Any, *, fitted_estimator: Any
+    ) -> None:
+        """Write the file after an epoch whose turn it is, a layer, and the fit."""
+        is_epoch = context.task_name == "epoch"
+        if not is_epoch or (context.task_id + 1) % self.every == 0:
+            self._write(fitted_estimator)
+
+    def for_layer(self, in_stack: Any) -> "LayerCheckpoint":
+        """Return a callback for the epochs of a layer of a stack.
+
+        `in_stack` makes of the layer, as it is, the stack with it.
+        """
+        return LayerCheckpoint(self, in_stack)
+
+    def _write(self, model: Any) -> None:
+        try:
+            save(bare(model), self.path)
+        except OSError as error:
+            warnings.warn(
+                f"The checkpoint {os.fspath(self.path)!r} could not be written: "
+                f"{error}. Training goes on; the file is what it was.",
+                UserWarning,
+                stacklevel=2,
+            )
+
+
+class LayerCheckpoint:
+    """Writes the checkpoint of a stack at the end of a layer's epochs."""
+
+    def __init__(self, checkpoint: Checkpoint, in_stack: Any) -> None:
+        self.checkpoint = checkpoint
+        self.in_stack = in_stack
+
+    def setup(self, estimator: Any, context: Any) -> None:
+        """Do nothing."""
+
+    def teardown(self, estimator: Any, context: Any) -> None:
+        """Do nothing."""
+
+    def on_fit_task_begin(self, estimator: Any, context: Any) -> None:
+        """Do nothing."""
+
+    def on_fit_task_end(
+        self, estimator: Any, context: Any, *, fitted_estimator: Any
+    ) -> None:
+        """Write the stack with the layer as it is; the stack itself ends the layer."""
+        if context.task_name == "epoch":
+            stack = self.in_stack(bare(fitted_estimator))
+            self.checkpoint.on_fit_task_end(estimator, context, fitted_estimator=stack)
+
+
+def bare(seen: Any) -> Any:
+    """Return the model that callbacks see without what belongs to the fit."""
+    model = copy.copy(seen)
+    absent = [name for name in OPTIONAL_ATTRIBUTES if getattr(model, name, 0) is None]
+    for name in [*CALLBACK_ATTRIBUTES, *absent]:
+        vars(model).pop(name, None)
+    return model
+
+
+def _in_search(context: Any) -> bool:
+    """Tell whether a task is one of several that run side by side."""
+    while context.parent is not None:
+        context = context.parent
+        if not context.sequential_subtasks:
+            return True
+    return False
+
+
+def resume(
+    path: str | os.PathLike[str],
+    X: Any,
+    y: Any = None,
+    sample_weight: Any = None,
+    *,
+    X_val: Any = None,
+    sample_weight_val: Any = None,
+    callbacks: tuple[Any, ...] = (),
+) -> Any:
+    """Go on with a fit from its checkpoint, and complete it.
+
+    On the same machine with the same number of threads the result is, bit for bit, that
+    of a fit that nothing has cut off. If the fit was complete, it is returned as it is.
+
+    Parameters
+    ----------
+    path : str or path-like
+        What a `Checkpoint` has written.
+
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        The same training data.
+
+    y : Ignored
+        Not used, present for consistency with scikit-learn. It is handed to callbacks.
+
+    sample_weight : array-like of shape (n_samples,), default=None
+        The same weights.
+
+    X_val : {array-like, sparse matrix} of shape (n_val, n_features), default=None
+        The same held-out data.
+
+    sample_weight_val : array-like of shape (n_val,), default=None
+        The same weights of the held-out data.
+
+    callbacks : sequence of callbacks, default=()
+        Callbacks for the rest of the fit, such as a `Checkpoint` for the same file.
+
+    Returns
+    -------
+    estimator : estimator
+        The fitted autoencoder or stack.
+
+    Raises
+    ------
+    ImportError
+        If skops is not installed.
+    OSError
+        If the file cannot be opened.
+    TypeError
+        If the file holds an estimator that has no checkpoints.
+    ValueError
+        If the file is damaged, or the data is not that of the training, as far as its
+        shape tells.
+
+    Examples
+    --------
+    See `Checkpoint`.
+    """
+    estimator = load(path)
+    if not isinstance(estimator, (BaseAutoencoder, StackedCAE)):
+        raise TypeError(
+            f"{os.fspath(path)!r} holds a {type(estimator).__name__}, and no "
+            "checkpoint of an autoencoder or a StackedCAE."
+        )
+    held_out = {"X_val": X_val, "sample_weight_val": sample_weight_val}
+    estimator.set_callbacks(*callbacks)._resume(X, y, sample_weight, **held_out)
+    return estimator.set_callbacks()

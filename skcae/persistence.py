@@ -1,0 +1,260 @@
+"""Models in files: whole, without pickle, or their weights alone.
+
+`save` and `load` take any estimator of skcae, and pipelines and searches with some in
+them. The format is that of skops, which builds only objects of types that it trusts and
+those of skcae, and runs nothing from a file.
+"""
+
+import os
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+from zipfile import ZIP_STORED, ZipFile
+
+from sklearn.utils.validation import check_is_fitted
+
+from skcae._core.arrays import Array
+from skcae._integrity import check_model, check_weights_fit, named_weights
+from skcae._tuning import BaseFineTuned
+
+__all__ = ["get_weights", "load", "save", "set_weights"]
+
+# Besides our estimators: the type of a device that was given as an object. It names one
+# and does nothing else.
+TRUSTED = [
+    "skcae._autoencoder.Autoencoder",
+    "skcae._contractive.ContractiveAutoencoder",
+    "skcae._denoising.DenoisingAutoencoder",
+    "skcae._finetuned.FineTunedClassifier",
+    "skcae._finetuned.FineTunedRegressor",
+    "skcae._stacked.StackedCAE",
+    "torch.device",
+]
+
+
+def save(estimator: Any, path: str | os.PathLike[str]) -> None:
+    """Write an estimator to a file, without pickle.
+
+    The file appears as a whole or not at all: what was there before stays until the new
+    one is on the disk.
+
+    Parameters
+    ----------
+    estimator : estimator
+        An estimator of skcae, or any that skops can write, such as a pipeline.
+
+    path : str or path-like
+        Where to.
+
+    Raises
+    ------
+    ImportError
+        If skops is not installed.
+    TypeError
+        If a part of the estimator cannot be written.
+    OSError
+        If the file cannot be written. What was there before is then still there.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> import numpy as np
+    >>> from skcae import ContractiveAutoencoder
+    >>> from skcae.persistence import load, save
+    >>> X = np.random.default_rng(0).random((50, 8))
+    >>> cae = ContractiveAutoencoder(4, max_iter=20, tol=0.1, random_state=0).fit(X)
+    >>> with TemporaryDirectory() as folder:
+    ...     save(cae, Path(folder) / "cae.skops")
+    ...     again = load(Path(folder) / "cae.skops")
+    >>> np.array_equal(again.transform(X), cae.transform(X))
+    True
+    """
+    data = _skops().dumps(estimator, compression=ZIP_STORED)
+    write_whole(Path(path), data)
+
+
+def load(path: str | os.PathLike[str], *, trusted: list[str] | None = None) -> Any:
+    """Read an estimator that `save` has written.
+
+    Whoever made the file cannot make it run anything: only objects of scikit-learn's,
+    NumPy's and skcae's types are built, and the models among them are checked.
+
+    Parameters
+    ----------
+    path : str or path-like
+        Where from.
+
+    trusted : list of str, default=None
+        Further types to be trusted, by their full names, for pipelines with steps from
+        elsewhere.
+
+    Returns
+    -------
+    estimator : estimator
+        A new object.
+
+    Raises
+    ------
+    ImportError
+        If skops is not installed.
+    OSError
+        If the file cannot be opened.
+    TypeError
+        If the file holds objects of types that are not trusted.
+    ValueError
+        If the file is cut off, damaged, or holds no model.
+
+    Examples
+    --------
+    See `save`.
+    """
+    skops = _skops()
+    untrusted = import_module("skops.io.exceptions").UntrustedTypesFoundException
+    with open(path, "rb") as file:
+        try:
+            _check_plain(file)
+            estimator = skops.load(file, trusted=[*TRUSTED, *(trusted or [])])
+            check_model(estimator)
+        except untrusted as error:
+            raise TypeError(
+                f"{os.fspath(path)!r} was not loaded: {error} If you know where it "
+                "comes from, pass their names as trusted."
+            ) from error
+        # A damaged file may break anything in the reading of it.
+        except Exception as error:
+            raise ValueError(
+                f"{os.fspath(path)!r} is damaged or holds no model of skcae: "
+                f"{type(error).__name__}: {error}"
+            ) from error
+    return estimator
+
+
+def get_weights(estimator: Any) -> dict[str, Array]:
+    """Return the weights of a fitted estimator, for a file without code of any kind.
+
+    Parameters
+    ----------
+    estimator : estimator
+        A fitted estimator of skcae.
+
+    Returns
+    -------
+    weights : dict of ndarray
+        Copies, under the names that the attributes have. Those of a stack's layers
+        begin with "0.", "1." and so on, and so do a fine-tuned network's.
+
+    Raises
+    ------
+    NotFittedError
+        If the estimator is not fitted.
+    TypeError
+        If it is no estimator of skcae.
+
+    Examples
+    --------
+    >>> import io
+    >>> import numpy as np
+    >>> from sklearn.base import clone
+    >>> from skcae import ContractiveAutoencoder
+    >>> from skcae.persistence import get_weights, set_weights
+    >>> X = np.random.default_rng(0).random((50, 8))
+    >>> cae = ContractiveAutoencoder(4, max_iter=20, tol=0.1, random_state=0).fit(X)
+    >>> file = io.BytesIO()
+    >>> np.savez(file, **get_weights(cae))
+    >>> with np.load(io.BytesIO(file.getvalue()), allow_pickle=False) as weights:
+    ...     again = set_weights(clone(cae), weights)
+    >>> np.array_equal(again.transform(X), cae.transform(X))
+    True
+    """
+    check_is_fitted(estimator)
+    return {name: array.copy() for name, array in named_weights(estimator).items()}
+
+
+def set_weights(estimator: Any, weights: Any) -> Any:
+    """Make an estimator the fitted model that has these weights.
+
+    The activation and the loss are those of its parameters, and the numbers of units
+    must be, too. Training can go on from it, with a fresh solver.
+
+    Parameters
+    ----------
+    estimator : estimator
+        An autoencoder or a `StackedCAE`; or a fitted `FineTunedClassifier` or
+        `FineTunedRegressor`, whose classes and preprocessing stay.
+
+    weights : mapping of str to array-like
+        As `get_weights` gives them: a dictionary, an open npz file, or what
+        `safetensors.numpy.load_file` returns.
+
+    Returns
+    -------
+    estimator : estimator
+        The same object.
+
+    Raises
+    ------
+    NotFittedError
+        If the estimator is a fine-tuned one and not fitted.
+    TypeError
+        If it is no estimator of skcae.
+    ValueError
+        If names are missing or unknown, or an array has another shape or type or is not
+        finite. The estimator is then what it was before.
+
+    Examples
+    --------
+    See `get_weights`.
+    """
+    if isinstance(estimator, BaseFineTuned):
+        check_is_fitted(estimator)
+    return check_weights_fit(estimator, weights)
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file so that at any moment the old one or the new one is there.
+
+    The new one takes the old one's place when it is on the disk.
+    """
+    part = path.with_name(f"{path.name}.part")
+    try:
+        with part.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+    if os.name != "nt":  # where folders cannot be opened
+        _settle_names(path.parent)
+
+
+def _settle_names(folder: Path) -> None:
+    """Wait until a folder's list of names is on the disk, too."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _check_plain(file: Any) -> None:
+    """Refuse compressed members, which may be far larger than the file."""
+    with ZipFile(file) as archive:
+        if any(member.compress_type != ZIP_STORED for member in archive.infolist()):
+            raise ValueError("It is compressed, as save does not write it.")
+        if archive.testzip() is not None:
+            raise ValueError("Its checksums do not fit.")
+    file.seek(0)
+
+
+def _skops() -> Any:
+    """Import skops, or say how to get it."""
+    try:
+        return import_module("skops.io")
+    except ImportError as error:
+        raise ImportError(
+            "Models are saved and loaded with skops, which is not installed: "
+            "pip install skcae[io]"
+        ) from error

@@ -1,0 +1,316 @@
+"""Checkpoints, and trainings that are taken up from them."""
+
+import copy
+import errno
+import os
+import resource
+import runpy
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MinMaxScaler
+
+from skcae import (
+    Autoencoder,
+    ContractiveAutoencoder,
+    DenoisingAutoencoder,
+    FineTunedClassifier,
+    StackedCAE,
+    persistence,
+)
+from skcae.checkpoints import Checkpoint, resume
+from skcae.persistence import get_weights, load
+from tests.test_callbacks import Propagated
+
+HOW = {"max_iter": 12, "tol": 1e-9, "random_state": 0}
+MODELS = {
+    "adam": ContractiveAutoencoder(6, hessian_penalty=0.1, **HOW),
+    "momentum": Autoencoder(
+        6, solver="sgd", learning_rate=1e-3, tied_weights=False, **HOW
+    ),
+    "descent": DenoisingAutoencoder(
+        6, solver="sgd", momentum=0.0, learning_rate=1e-3, **HOW
+    ),
+    "noise": ContractiveAutoencoder(6, hessian_penalty=0.1, hessian_noise=0.1, **HOW),
+    "early stopping": DenoisingAutoencoder(
+        6, early_stopping=True, n_iter_no_change=2, **{**HOW, "max_iter": 40}
+    ),
+    "annealing": ContractiveAutoencoder(
+        6, n_iter_no_change=4, **{**HOW, "tol": 0.1, "max_iter": 16}
+    ),
+    "constant": Autoencoder(6, learning_rate_schedule="constant", **HOW),
+    "one layer": StackedCAE((6,), **HOW),
+    "stack": StackedCAE((6, 4, 3), **{**HOW, "max_iter": 4}),
+    "stack, early stopping": StackedCAE(
+        (6, 4), early_stopping=True, n_iter_no_change=2, **HOW
+    ),
+}
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+
+class Copies(Checkpoint):
+    """Keeps every checkpoint in a file of its own."""
+
+    def _write(self, model):
+        super()._write(model)
+        earlier = getattr(self, "files", [])
+        self.files = [*earlier, Path(f"{self.path}.{len(earlier)}")]
+        Path(self.path).rename(self.files[-1])
+
+
+def assert_same(model, expected):
+    """Bit for bit, and all that training goes on from too."""
+    weights, others = get_weights(model), get_weights(expected)
+    assert weights.keys() == others.keys()
+    for name, array in weights.items():
+        assert_array_equal(array, others[name])
+    assert model.n_iter_ == expected.n_iter_
+    for one, other in zip(layers(model), layers(expected), strict=True):
+        assert_array_equal(one.loss_curve_, other.loss_curve_)
+        assert_array_equal(
+            getattr(one, "validation_loss_curve_", ()),
+            getattr(other, "validation_loss_curve_", ()),
+        )
+        state, expected_state = one._training_state, other._training_state
+        assert state.keys() == expected_state.keys()
+        assert_array_equal(state["generator"], expected_state["generator"])
+        for name, array in expected_state["solver_state"].items():
+            assert_array_equal(state["solver_state"][name], array)
+
+
+def layers(model):
+    return getattr(model, "estimators_", [model])
+
+
+@pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
+def test_a_fit_ends_the_same_from_every_checkpoint(model, digits, tmp_path):
+    X, _ = digits
+    X = X[:400]
+    callback = Copies(tmp_path / "training.skops")
+    whole = copy.deepcopy(model).set_callbacks(callback).fit(X)
+    assert len(callback.files) > whole.n_iter_
+    for file in callback.files:
+        assert_same(resume(file, X), whole)
+    undisturbed = copy.deepcopy(model).fit(X)
+    assert_same(undisturbed, whole)
+
+
+def test_a_checkpoint_is_the_model_of_its_epoch(small, unit_data, tmp_path):
+    callback = Copies(tmp_path / "training.skops")
+    small(tol=0).set_callbacks(callback).fit(unit_data)
+    models = [load(file) for file in callback.files]
+    assert [model.n_iter_ for model in models] == [*range(1, 13), 12]
+    scores = [model.score(unit_data) for model in models]
+    assert len(set(scores)) == 12
+
+
+def test_every_so_many_epochs_and_at_the_end(small, unit_data, tmp_path):
+    callback = Copies(tmp_path / "training.skops", every=5)
+    small(tol=0).set_callbacks(callback).fit(unit_data)
+    assert [load(file).n_iter_ for file in callback.files] == [5, 10, 12]
+
+
+def test_with_weights_held_out_rows_and_names(tmp_path, digits):
+    import pandas as pd
+
+    X, _ = digits
+    frame = pd.DataFrame(X[:200]).rename(columns=str)
+    how = {
+        "sample_weight": np.linspace(0.0, 2.0, 200),
+        "X_val": frame[:50],
+        "sample_weight_val": np.ones(50),
+    }
+    callback = Copies(tmp_path / "training.skops", every=4)
+    model = ContractiveAutoencoder(6, early_stopping=True, **HOW)
+    whole = model.set_callbacks(callback).fit(frame, **how)
+    for file in callback.files:
+        again = resume(file, frame, **how)
+        assert_same(again, whole)
+        assert again.get_feature_names_out().tolist() == [
+            *model.get_feature_names_out()
+        ]
+        assert_array_equal(again.feature_names_in_, whole.feature_names_in_)
+
+
+@pytest.mark.parametrize("model", ["adam", "stack"])
+def test_of_a_warm_start(model, digits, tmp_path):
+    X, _ = digits
+    first = copy.deepcopy(MODELS[model]).set_params(warm_start=True).fit(X[:300])
+    callback = Copies(tmp_path / "training.skops")
+    whole = copy.deepcopy(first).set_callbacks(callback).fit(X[:300])
+    assert whole.n_iter_ == 2 * first.n_iter_
+    for file in callback.files:
+        assert_same(resume(file, X[:300]), whole)
+
+
+def test_a_model_seen_in_the_midst_of_its_fit_can_be_fitted_anew(unit_data, tmp_path):
+    callback = Copies(tmp_path / "training.skops")
+    whole = ContractiveAutoencoder(6, **HOW).set_callbacks(callback).fit(unit_data)
+    model = load(callback.files[3])
+    assert_same(model.fit(unit_data), whole)
+    goes_on = load(callback.files[3]).set_params(warm_start=True).fit(unit_data)
+    assert_array_equal(goes_on.loss_curve_[:4], whole.loss_curve_[:4])
+    assert goes_on.n_iter_ > 4 + 6
+
+
+def test_callbacks_see_the_rest_of_the_fit(unit_data, tmp_path):
+    callback = Copies(tmp_path / "training.skops")
+    ContractiveAutoencoder(6, **HOW).set_callbacks(callback).fit(unit_data)
+    seen = Propagated()
+    model = resume(callback.files[8], unit_data, callbacks=(seen,))
+    assert seen.begun == ["fit", "epoch", "epoch", "epoch"]
+    assert not hasattr(model, "_skl_callbacks")
+
+
+def test_in_a_pipeline(unit_data, tmp_path):
+    path = tmp_path / "training.skops"
+    model = ContractiveAutoencoder(6, **HOW).set_callbacks(Checkpoint(path))
+    pipeline = make_pipeline(MinMaxScaler(), model).fit(unit_data)
+    X = pipeline[0].transform(unit_data)
+    assert_array_equal(load(path).transform(X), pipeline.transform(unit_data))
+
+
+def test_a_stacks_callbacks_leave_the_layers(unit_data, tmp_path):
+    stack = StackedCAE((4, 3), **HOW).set_callbacks(Checkpoint(tmp_path / "a.skops"))
+    stack.fit(unit_data)
+    assert not any(hasattr(layer, "_skl_callbacks") for layer in stack.estimators_)
+
+
+# ---- what is refused ------------------------------------------------------------
+
+
+def test_other_estimators_are_refused(digits, tmp_path):
+    X, y = digits
+    classifier = FineTunedClassifier(ContractiveAutoencoder(4))
+    classifier.set_callbacks(Checkpoint(tmp_path / "training.skops"))
+    with pytest.raises(TypeError, match="not of a FineTunedClassifier: set it on"):
+        classifier.fit(X, y)
+
+
+@pytest.mark.filterwarnings("ignore:Scoring failed", "ignore:.*fits failed")
+def test_a_search_is_refused(unit_data, tmp_path):
+    model = ContractiveAutoencoder(4).set_callbacks(Checkpoint(tmp_path / "a.skops"))
+    search = GridSearchCV(model, {"jacobian_penalty": [0.1, 0.3]}, cv=2)
+    with pytest.raises(ValueError, match="one file for one fit, but a search"):
+        search.fit(unit_data)
+
+
+@pytest.mark.parametrize("every", [0, 1.5, "2"])
+def test_every_must_be_a_count(every, small, unit_data, tmp_path):
+    model = small().set_callbacks(Checkpoint(tmp_path / "a.skops", every=every))
+    with pytest.raises(ValueError, match="must be a positive integer"):
+        model.fit(unit_data)
+
+
+def test_a_missing_folder_is_noticed_before_the_fit(small, unit_data, tmp_path):
+    model = small().set_callbacks(Checkpoint(tmp_path / "none" / "a.skops"))
+    with pytest.raises(FileNotFoundError, match="There is no folder"):
+        model.fit(unit_data)
+    assert not hasattr(model, "components_")
+
+
+def test_other_data_is_refused(unit_data, tmp_path):
+    callback = Copies(tmp_path / "training.skops")
+    ContractiveAutoencoder(6, **HOW).set_callbacks(callback).fit(unit_data)
+    with pytest.raises(ValueError, match=r"training on 40 rows, but .* leave 39"):
+        resume(callback.files[2], unit_data[1:])
+    with pytest.raises(ValueError, match="X has 7 features, but"):
+        resume(callback.files[2], unit_data[:, 1:])
+
+
+def test_a_file_with_something_else_is_refused(unit_data, tmp_path):
+    path = tmp_path / "scaler.skops"
+    persistence.save(MinMaxScaler().fit(unit_data), path)
+    with pytest.raises(TypeError, match="holds a MinMaxScaler, and no checkpoint"):
+        resume(path, unit_data)
+
+
+# ---- when things go wrong -------------------------------------------------------
+
+
+def test_an_interrupt_leaves_the_checkpoint_to_go_on_from(unit_data, tmp_path):
+    class Interrupt(Propagated):
+        def on_fit_task_end(self, estimator, context):
+            if context.task_name == "epoch" and context.task_id == 6:
+                raise KeyboardInterrupt
+
+    path = tmp_path / "training.skops"
+    model = ContractiveAutoencoder(6, **HOW)
+    model.set_callbacks(Checkpoint(path), Interrupt())
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(unit_data)
+    whole = ContractiveAutoencoder(6, **HOW).fit(unit_data)
+    assert_same(resume(path, unit_data), whole)
+
+
+def test_a_full_disk_warns_and_leaves_the_last_checkpoint(unit_data, tmp_path):
+    """The system refuses to write beyond a size, as it would on a full disk."""
+    path = tmp_path / "training.skops"
+    small = ContractiveAutoencoder(2, **HOW).set_callbacks(Checkpoint(path))
+    small.fit(unit_data)
+    before = path.read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    larger = ContractiveAutoencoder(50, **{**HOW, "max_iter": 2})
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (len(before), limits[1]))
+        with pytest.warns(
+            UserWarning, match="could not be written: .*Training goes on"
+        ):
+            larger.set_callbacks(Checkpoint(path)).fit(unit_data)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert larger.n_iter_ == 2
+    assert path.read_bytes() == before
+    assert os.listdir(tmp_path) == [path.name]
+
+
+def test_what_cannot_be_written_leaves_no_part(tmp_path, monkeypatch):
+    path = tmp_path / "file"
+    path.write_bytes(b"before")
+
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(persistence.os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        persistence.write_whole(path, b"after")
+    assert path.read_bytes() == b"before"
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_kills_lose_nothing(tmp_path):
+    """Five kills, in a process of its own since it forks."""
+    script = Path(__file__).parents[1] / "benchmarks" / "robustness" / "kills.py"
+    report = tmp_path / "kills.md"
+    out = subprocess.run(
+        [sys.executable, script, "--kills", "5", "--report", report],
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert out.returncode == 0, out.stdout + out.stderr
+    *_, total = (
+        line for line in report.read_text().splitlines() if line[:5] == "| all"
+    )
+    assert int(total.split("|")[3]) >= 5
+
+
+def test_the_kill_script_notices_another_end(tmp_path, monkeypatch):
+    script = Path(__file__).parents[1] / "benchmarks" / "robustness" / "kills.py"
+    same = runpy.run_path(str(script))["same"]
+    X = np.random.default_rng(0).random((20, 4))
+    model = ContractiveAutoencoder(3, **HOW).fit(X)
+    other = copy.deepcopy(model)
+    assert same(model, other)
+    other.components_[0, 0] = np.nextafter(other.components_[0, 0], 1)
+    assert not same(model, other)

@@ -1,0 +1,430 @@
+"""Models in files: whole, or their weights; and files that are not what they seem."""
+
+import json
+import pickle
+import zipfile
+from io import BytesIO
+
+import joblib
+import numpy as np
+import pytest
+import safetensors.numpy
+import skops.io
+import torch
+from numpy.testing import assert_array_equal
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.frozen import FrozenEstimator
+from sklearn.neural_network import BernoulliRBM
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, MinMaxScaler
+
+from skcae import (
+    Autoencoder,
+    ContractiveAutoencoder,
+    DenoisingAutoencoder,
+    FineTunedClassifier,
+    FineTunedRegressor,
+    StackedCAE,
+    persistence,
+)
+from skcae.persistence import get_weights, load, save, set_weights
+
+HOW = {"max_iter": 4, "tol": 0.5, "random_state": 0}
+MODELS = {
+    "CAE": ContractiveAutoencoder(6, **HOW),
+    "untied": Autoencoder(6, tied_weights=False, activation="tanh", **HOW),
+    "DAE": DenoisingAutoencoder(6, solver="sgd", learning_rate=1e-3, **HOW),
+    "stack": StackedCAE((6, 4), early_stopping=True, **HOW),
+    "classifier": FineTunedClassifier(
+        make_pipeline(MinMaxScaler(), BernoulliRBM(6, n_iter=2, random_state=0)), **HOW
+    ),
+    "regressor": FineTunedRegressor(StackedCAE((6, 4), **HOW), **HOW),
+    "pipeline": make_pipeline(MinMaxScaler(), ContractiveAutoencoder(6, **HOW)),
+    "frozen": FrozenEstimator(ContractiveAutoencoder(6, **HOW)),
+}
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+
+@pytest.fixture(scope="module")
+def fitted(digits):
+    X, y = digits
+    made = {}
+    for name, model in MODELS.items():
+        if name == "frozen":
+            made[name] = FrozenEstimator(clone(model.estimator).fit(X[:200]))
+        else:
+            made[name] = clone(model).fit(X[:200], y[:200])
+    return made
+
+
+def outputs(model, X):
+    if hasattr(model, "predict_proba"):
+        return model.predict_proba(X)
+    return model.predict(X) if hasattr(model, "predict") else model.transform(X)
+
+
+# ---- whole models ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_saved_model_is_the_same(name, fitted, digits, tmp_path):
+    X, _ = digits
+    save(fitted[name], tmp_path / "model.skops")
+    again = load(tmp_path / "model.skops")
+    assert_array_equal(outputs(again, X), outputs(fitted[name], X))
+    assert repr(again) == repr(fitted[name])
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_only_our_types_are_to_be_trusted(name, fitted):
+    data = skops.io.dumps(fitted[name])
+    untrusted = skops.io.get_untrusted_types(data=data)
+    assert set(untrusted) <= {t for t in persistence.TRUSTED if t.startswith("skcae.")}
+
+
+def test_every_public_estimator_is_trusted():
+    for model in MODELS.values():
+        if type(model).__module__.startswith("skcae"):
+            name = f"{type(model).__module__}.{type(model).__name__}"
+            assert name in persistence.TRUSTED
+
+
+def test_training_goes_on_from_a_file(unit_data, tmp_path):
+    model = ContractiveAutoencoder(6, **HOW).fit(unit_data)
+    save(model, tmp_path / "model.skops")
+    again = load(tmp_path / "model.skops").partial_fit(unit_data)
+    assert_array_equal(again.components_, model.partial_fit(unit_data).components_)
+
+
+def test_a_device_as_an_object(unit_data, tmp_path):
+    model = ContractiveAutoencoder(6, device=torch.device("cpu"), **HOW).fit(unit_data)
+    save(model, tmp_path / "model.skops")
+    assert load(tmp_path / "model.skops").device == torch.device("cpu")
+
+
+@pytest.mark.parametrize(
+    "through", [pickle, joblib, skops.io], ids=["pickle", "joblib", "skops"]
+)
+def test_a_model_of_another_device_works_here(through, unit_data, tmp_path):
+    """As one that was fitted on a card would, and goes on training where told to."""
+    model = ContractiveAutoencoder(6, **HOW).fit(unit_data)
+    model.set_params(device="cuda:7")
+    path = tmp_path / "model"
+    if through is pickle:
+        path.write_bytes(pickle.dumps(model))
+        again = pickle.loads(path.read_bytes())
+    elif through is joblib:
+        joblib.dump(model, path)
+        again = joblib.load(path)
+    else:
+        save(model, path)
+        again = load(path)
+    assert_array_equal(again.transform(unit_data), model.transform(unit_data))
+    with pytest.raises(ValueError, match="device='cuda:7' cannot be used here"):
+        again.partial_fit(unit_data)
+    again.set_params(device="cpu").partial_fit(unit_data)
+
+
+def test_a_missing_package_is_named(monkeypatch, tmp_path):
+    monkeypatch.setattr(persistence, "import_module", _no_module)
+    with pytest.raises(ImportError, match=r"pip install skcae\[io\]"):
+        save(ContractiveAutoencoder(), tmp_path / "model.skops")
+
+
+def _no_module(name):
+    raise ImportError(name)
+
+
+# ---- weights --------------------------------------------------------------------
+
+
+def through_npz(weights, path):
+    np.savez(path, **weights)
+    with np.load(f"{path}.npz", allow_pickle=False) as archive:
+        return dict(archive)
+
+
+def through_safetensors(weights, path):
+    safetensors.numpy.save_file(weights, path)
+    return safetensors.numpy.load_file(path)
+
+
+@pytest.mark.parametrize("through", [through_npz, through_safetensors])
+@pytest.mark.parametrize("name", ["CAE", "untied", "DAE", "stack", "classifier"])
+def test_weights_through_a_file(name, through, fitted, digits, tmp_path):
+    X, _ = digits
+    weights = through(get_weights(fitted[name]), tmp_path / "weights")
+    other = clone(fitted[name])
+    if name == "classifier":
+        other.set_params(random_state=5).fit(X[:200], digits[1][:200])
+        assert (outputs(other, X) != outputs(fitted[name], X)).any()
+    set_weights(other, weights)
+    assert_array_equal(outputs(other, X), outputs(fitted[name], X))
+
+
+def test_weights_are_copies(unit_data):
+    model = ContractiveAutoencoder(6, **HOW).fit(unit_data)
+    weights = get_weights(model)
+    weights["components_"][:] = 0
+    assert model.components_.any()
+    set_weights(model, weights)
+    weights["components_"][:] = 1
+    assert not model.components_.any()
+
+
+def test_a_model_made_of_weights_is_whole(unit_data, tmp_path):
+    model = ContractiveAutoencoder(6, **HOW).fit(unit_data)
+    made = set_weights(clone(model), get_weights(model))
+    save(made, tmp_path / "model.skops")
+    assert load(tmp_path / "model.skops").score(unit_data) == model.score(unit_data)
+    assert made.partial_fit(unit_data).n_iter_ == 1
+    assert made.get_feature_names_out().shape == (6,)
+
+
+def without(name):
+    return lambda weights: {k: v for k, v in weights.items() if k != name}
+
+
+def changed(name, change):
+    return lambda weights: {**weights, name: change(weights[name])}
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (without("intercept_hidden_"), "takes weights of the names"),
+        (lambda weights: {**weights, "more": np.ones(2)}, "takes weights of the names"),
+        (changed("components_", lambda W: W[:, :, None]), "must have two dimensions"),
+        (changed("components_", lambda W: W[:, :0]), "no empty one"),
+        (changed("intercept_hidden_", lambda b: b[:5]), r"of shape \(6,\), but is"),
+        (changed("intercept_visible_", lambda c: c.astype(int)), "float32 or float64"),
+        (changed("components_", lambda W: W * np.nan), "NaN or infinite"),
+    ],
+)
+def test_weights_that_do_not_fit_change_nothing(spoil, message, unit_data):
+    model = ContractiveAutoencoder(6, **HOW).fit(unit_data)
+    before, weights = model.transform(unit_data), get_weights(model)
+    with pytest.raises(ValueError, match=message):
+        set_weights(model, spoil(weights))
+    assert_array_equal(model.transform(unit_data), before)
+
+
+def test_weights_of_another_number_of_units(unit_data):
+    weights = get_weights(ContractiveAutoencoder(6, **HOW).fit(unit_data))
+    with pytest.raises(ValueError, match="has 6 rows, but n_components=5"):
+        set_weights(ContractiveAutoencoder(5), weights)
+
+
+def test_weights_of_a_stack_that_do_not_meet(digits):
+    X, _ = digits
+    stack = StackedCAE((6, 4), **HOW).fit(X[:100])
+    weights = get_weights(stack)
+    weights["1.components_"] = weights["1.components_"][:, :5]
+    weights["1.intercept_visible_"] = weights["1.intercept_visible_"][:5]
+    with pytest.raises(ValueError, match="Layer 0 gives 6 codes, but layer 1 takes 5"):
+        set_weights(clone(stack), weights)
+
+
+def test_weights_of_something_else():
+    with pytest.raises(TypeError, match="A MinMaxScaler is no estimator of skcae"):
+        get_weights(MinMaxScaler().fit(np.eye(2)))
+    with pytest.raises(NotFittedError):
+        get_weights(ContractiveAutoencoder())
+    with pytest.raises(NotFittedError):
+        set_weights(FineTunedClassifier(ContractiveAutoencoder()), {})
+    with pytest.raises(TypeError, match="A MinMaxScaler is no estimator of skcae"):
+        set_weights(MinMaxScaler(), {})
+
+
+# ---- files that are not what they seem ------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def model_file(fitted):
+    return skops.io.dumps(fitted["stack"], compression=zipfile.ZIP_STORED)
+
+
+def refused(data, path, error=ValueError, match="is damaged or holds no model"):
+    path.write_bytes(data)
+    with pytest.raises(error, match=match):
+        load(path)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"PK\x05\x06" + bytes(18), b"not a zip", pickle.dumps({"a": 1})],
+    ids=["empty", "empty archive", "text", "pickle"],
+)
+def test_what_is_no_model(data, tmp_path):
+    refused(data, tmp_path / "model.skops")
+
+
+def test_a_file_that_is_not_there(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        load(tmp_path / "none.skops")
+
+
+def test_a_file_that_was_cut_off(model_file, tmp_path):
+    for length in np.linspace(1, len(model_file) - 1, 40).astype(int):
+        refused(model_file[:length], tmp_path / "model.skops")
+
+
+def test_a_file_with_other_bytes(model_file, tmp_path):
+    """Damage is an error that says so, or left the model as it was."""
+    random = np.random.default_rng(0)
+    expected = get_weights(skops.io.loads(model_file, trusted=persistence.TRUSTED))
+    path, n_refused = tmp_path / "model.skops", 0
+    for _ in range(300):
+        damaged = bytearray(model_file)
+        for position in random.integers(0, len(damaged), random.integers(1, 4)):
+            damaged[position] ^= random.integers(1, 256)
+        path.write_bytes(damaged)
+        model = model_or_error(path)
+        if isinstance(model, ValueError):
+            n_refused += 1
+            continue
+        for name, array in get_weights(model).items():
+            assert_array_equal(array, expected[name])
+    assert n_refused > 200
+
+
+def rewritten(data, change):
+    """Change the description in a file, with checksums that fit."""
+    source, target = zipfile.ZipFile(BytesIO(data)), BytesIO()
+    with zipfile.ZipFile(target, "w") as archive:
+        for name in source.namelist():
+            content = source.read(name)
+            if name == "schema.json":
+                content = json.dumps(change(json.loads(content))).encode()
+            archive.writestr(name, content)
+    return target.getvalue()
+
+
+def leaves(node, path=()):
+    """Go through the values of a nested description, by their paths."""
+    items = node.items() if isinstance(node, dict) else enumerate(node)
+    for key, value in items:
+        yield (*path, key), value
+        if isinstance(value, (dict, list)):
+            yield from leaves(value, (*path, key))
+
+
+def with_value(node, path, value):
+    parent = node
+    for key in path[:-1]:
+        parent = parent[key]
+    parent[path[-1]] = value
+    return node
+
+
+def test_a_description_that_was_tampered_with(model_file, tmp_path):
+    """Whatever stands in it, an error of ours or a model that is whole."""
+    random = np.random.default_rng(0)
+    schema = json.loads(zipfile.ZipFile(BytesIO(model_file)).read("schema.json"))
+    paths = [path for path, _ in leaves(schema)]
+    values = [None, -1, 10**30, "1e400", "", "os", [], {}, True, "builtins", "numpy"]
+    n_refused = 0
+    for _ in range(400):
+        path = paths[random.integers(len(paths))]
+        value = values[random.integers(len(values))]
+        data = rewritten(model_file, lambda s, p=path, v=value: with_value(s, p, v))
+        file = tmp_path / "model.skops"
+        file.write_bytes(data)
+        model = model_or_error(file)
+        if isinstance(model, Exception):
+            n_refused += 1
+            continue
+        assert isinstance(model, StackedCAE)
+        if hasattr(model, "estimators_"):
+            assert np.isfinite(model.transform(np.ones((2, 64)))).all()
+    # The others are where nothing depends on the value, as in names of members.
+    assert n_refused > 100
+
+
+def model_or_error(path):
+    """What `load` gives, or the error that it documents; any other is raised."""
+    try:
+        return load(path)
+    except (ValueError, TypeError) as error:
+        if "is damaged or holds no" in str(error) or "was not loaded" in str(error):
+            return error
+        raise
+
+
+class Stranger(MinMaxScaler):
+    """A step from elsewhere."""
+
+
+def test_a_type_from_elsewhere_is_built_only_if_trusted(tmp_path):
+    path = tmp_path / "model.skops"
+    save(make_pipeline(Stranger()), path)
+    with pytest.raises(TypeError, match=r"was not loaded: .*Stranger"):
+        load(path)
+    name = f"{Stranger.__module__}.Stranger"
+    assert isinstance(load(path, trusted=[name])[0], Stranger)
+
+
+def test_a_function_is_not_taken_from_a_file(tmp_path):
+    save(FunctionTransformer(print), tmp_path / "model.skops")
+    with pytest.raises(TypeError, match=r"was not loaded: .*print"):
+        load(tmp_path / "model.skops")
+
+
+def test_compressed_members_are_refused(fitted, tmp_path):
+    data = skops.io.dumps(fitted["CAE"], compression=zipfile.ZIP_DEFLATED)
+    refused(data, tmp_path / "model.skops", match="It is compressed")
+
+
+SPOILED = {
+    "shape": lambda m: setattr(m, "intercept_hidden_", np.zeros(3)),
+    "no array": lambda m: setattr(m, "components_", [1.0]),
+    "text": lambda m: setattr(m, "components_", np.array([["a"]])),
+    "NaN": lambda m: setattr(m, "components_", m.components_ * np.nan),
+    "missing": lambda m: delattr(m, "intercept_visible_"),
+    "features": lambda m: setattr(m, "n_features_in_", 3),
+    "activation": lambda m: setattr(m, "_fitted_activation", "exec"),
+    "loss": lambda m: setattr(m, "_fitted_loss", None),
+    "parameter": lambda m: setattr(m, "learning_rate", -1.0),
+    "solver": lambda m: m._training_state.update(solver="eval"),
+    "solver's state": lambda m: m._training_state["solver_state"].update(x=np.ones(2)),
+    "moments": lambda m: m._training_state["solver_state"].update(
+        {"mean.components": np.ones((2, 2))}
+    ),
+    "generator": lambda m: m._training_state.update(generator=np.ones(3, np.uint8)),
+    "progress": lambda m: m._training_state.update(progress={}),
+}
+
+
+@pytest.mark.parametrize("spoil", SPOILED.values(), ids=SPOILED)
+def test_a_model_that_is_not_whole_is_refused(spoil, unit_data, tmp_path):
+    model = ContractiveAutoencoder(6, **HOW).fit(unit_data)
+    spoil(model)
+    save(model, tmp_path / "model.skops")
+    with pytest.raises(ValueError, match="is damaged or holds no model"):
+        load(tmp_path / "model.skops")
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda m: m.coefs_.pop(),
+        lambda m: m.coefs_.__setitem__(0, m.coefs_[0][:, :1]),
+        lambda m: m._fitted_activations.append("tanh"),
+        lambda m: m._fitted_activations.__setitem__(0, "none"),
+    ],
+)
+def test_a_network_that_is_not_whole_is_refused(spoil, fitted, tmp_path):
+    model = pickle.loads(pickle.dumps(fitted["classifier"]))
+    spoil(model)
+    save(model, tmp_path / "model.skops")
+    with pytest.raises(ValueError, match="is damaged or holds no model"):
+        load(tmp_path / "model.skops")
+
+
+def test_a_damaged_model_inside_a_pipeline_is_found(fitted, tmp_path):
+    pipeline = pickle.loads(pickle.dumps(fitted["pipeline"]))
+    pipeline[-1].intercept_hidden_ = np.zeros(2)
+    save(pipeline, tmp_path / "model.skops")
+    with pytest.raises(ValueError, match="intercept_hidden_ must be a float32"):
+        load(tmp_path / "model.skops")
