@@ -1,0 +1,101 @@
+"""Layers as the nodes of an ONNX graph that skl2onnx builds."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+
+from skcae._encoders import EncodingLayer
+
+
+@dataclass(frozen=True)
+class Graph:
+    """The part of a graph that an estimator becomes. Values are known by their names.
+
+    Parameters
+    ----------
+    scope, container : object
+        Where skl2onnx keeps the names, and the nodes.
+    dtype : dtype
+        The precision of the numbers.
+    """
+
+    scope: Any
+    container: Any
+    dtype: np.dtype[Any]
+
+    def node(self, operator: str, *inputs: str, **attributes: Any) -> str:
+        """Add a node and return the name of its output."""
+        output: str = self.scope.get_unique_variable_name(operator.lower())
+        name = self.scope.get_unique_operator_name(operator)
+        self.container.add_node(operator, list(inputs), output, name=name, **attributes)
+        return output
+
+    def constant(self, values: Any) -> str:
+        """Add an array as it is, and return its name."""
+        helper = import_module("onnx.helper")
+        name: str = self.scope.get_unique_variable_name("constant")
+        kind = helper.np_dtype_to_tensor_dtype(values.dtype)
+        self.container.add_initializer(name, kind, values.shape, values)
+        return name
+
+    def numbers(self, values: Any) -> str:
+        """Add numbers in the graph's precision, and return their name."""
+        return self.constant(np.asarray(values, self.dtype))
+
+    def cast(self, values: str) -> str:
+        """Bring numbers of another type to the graph's precision."""
+        helper = import_module("onnx.helper")
+        return self.node("Cast", values, to=helper.np_dtype_to_tensor_dtype(self.dtype))
+
+    def give(self, values: str, output: Any) -> None:
+        """Make values an output of the estimator."""
+        self.container.add_node("Identity", values, output.full_name)
+
+
+# From a graph and the name of a; returns that of φ(a).
+AddActivation = Callable[[Graph, str], str]
+
+
+def operator_of(name: str) -> AddActivation:
+    """Make an activation of one of ONNX's operators."""
+    return lambda graph, a: graph.node(name, a)
+
+
+# onnxruntime computes ONNX's own Softplus and Elu in float32 only.
+
+
+def add_softplus(graph: Graph, a: str) -> str:
+    """Add log(1 + exp(a)) = max(a, 0) + log(1 + exp(−|a|)), which cannot overflow."""
+    small = graph.node("Exp", graph.node("Neg", graph.node("Abs", a)))
+    rest = graph.node("Log", graph.node("Add", small, graph.numbers([1])))
+    return graph.node("Add", graph.node("Relu", a), rest)
+
+
+def add_elu(graph: Graph, a: str) -> str:
+    """Add max(a, 0) + exp(min(a, 0)) − 1."""
+    exponential = graph.node("Exp", graph.node("Min", a, graph.numbers([0])))
+    bend = graph.node("Sub", exponential, graph.numbers([1]))
+    return graph.node("Add", graph.node("Relu", a), bend)
+
+
+#: How each activation of `skcae.activations` is added to a graph.
+ACTIVATION_NODES: dict[str, AddActivation] = {
+    "sigmoid": operator_of("Sigmoid"),
+    "tanh": operator_of("Tanh"),
+    "relu": operator_of("Relu"),
+    "softplus": add_softplus,
+    "elu": add_elu,
+    "identity": lambda graph, a: a,
+}
+
+
+def add_layers(graph: Graph, layers: Sequence[EncodingLayer], values: str) -> str:
+    """Add h = φ(Wx + b) for each layer, and return the name of the last output."""
+    for layer in layers:
+        W, b = graph.numbers(layer.weights), graph.numbers(layer.intercept)
+        a = graph.node("Gemm", values, W, b, transB=1)
+        values = ACTIVATION_NODES[layer.activation](graph, a)
+    return values

@@ -1,0 +1,312 @@
+"""Export of fitted estimators to ONNX, by converters for skl2onnx.
+
+An encoder becomes a chain of Gemm and its activation, and a fine-tuned network the same
+after its preprocessing, which skl2onnx converts. The layers are those of the fitted
+model, in the precision of the rows that the graph takes: float32 or float64.
+"""
+
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+from sklearn.base import is_classifier
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.svm import LinearSVC
+from sklearn.utils.validation import check_array, check_is_fitted
+
+from skcae._autoencoder import Autoencoder
+from skcae._contractive import ContractiveAutoencoder
+from skcae._core.arrays import Array
+from skcae._denoising import DenoisingAutoencoder
+from skcae._encoders import EncodingLayer, encoding_layers, split_steps
+from skcae._finetuned import FineTunedClassifier, FineTunedRegressor
+from skcae._onnx_graph import Graph, add_layers
+from skcae._stacked import StackedCAE
+from skcae._tuning import BaseFineTuned
+
+__all__ = ["register_converters", "to_onnx"]
+
+ENCODERS = (Autoencoder, ContractiveAutoencoder, DenoisingAutoencoder, StackedCAE)
+# What skl2onnx lets the user choose about a classifier's outputs.
+CLASSIFIER_OPTIONS = {
+    "zipmap": [True, False, "columns"],
+    "nocl": [True, False],
+    "output_class_labels": [False, True],
+    "raw_scores": [True, False],
+}
+
+
+def to_onnx(
+    estimator: Any,
+    X: Any,
+    *,
+    options: dict[Any, Any] | None = None,
+    target_opset: int | dict[str, int] | None = None,
+) -> Any:
+    """Convert a fitted estimator, or a pipeline with some in it, to ONNX.
+
+    The graph takes any number of rows. It has what `transform` or `predict` returns,
+    for a classifier the labels and then the probabilities.
+
+    Parameters
+    ----------
+    estimator : estimator
+        A fitted estimator of skcae, or any of scikit-learn's that skl2onnx converts,
+        such as a `Pipeline`.
+
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        Rows like those that the graph is to take; one is enough. Only their number of
+        features counts, and their type: the graph computes in float32 if X is
+        float32, and in float64 otherwise.
+
+    options : dict, default=None
+        Options of skl2onnx. None gives a classifier's probabilities as an array,
+        which for skl2onnx is the option `zipmap=False`.
+
+    target_opset : int or dict, default=None
+        The version of ONNX's operators, see skl2onnx. None stands for the newest that
+        it was tested with.
+
+    Returns
+    -------
+    model : onnx.ModelProto
+        The graph. Its input is called X.
+
+    Raises
+    ------
+    ImportError
+        If skl2onnx is not installed.
+    NotFittedError
+        If the estimator is not fitted.
+    ValueError
+        If X is not made of numbers, or has another number of features than the
+        estimator was fitted on.
+
+    See Also
+    --------
+    register_converters : For what skl2onnx's own functions can do beyond that.
+
+    Examples
+    --------
+    >>> from onnxruntime import InferenceSession
+    >>> from sklearn.datasets import load_digits
+    >>> from skcae import ContractiveAutoencoder
+    >>> from skcae.onnx import to_onnx
+    >>> X = load_digits().data.astype("float32") / 16
+    >>> cae = ContractiveAutoencoder(32, max_iter=20, tol=0.1, random_state=0).fit(X)
+    >>> model = to_onnx(cae, X[:1])
+    >>> session = InferenceSession(model.SerializeToString())
+    >>> (codes,) = session.run(None, {"X": X})
+    >>> bool(abs(codes - cae.transform(X)).max() < 1e-5)
+    True
+    """
+    register_converters()
+    check_is_fitted(estimator)
+    row = _row_like(estimator, X)
+    options = _array_outputs(estimator) if options is None else options
+    return _import_skl2onnx().to_onnx(
+        estimator, row, options=options, target_opset=target_opset
+    )
+
+
+def register_converters() -> None:
+    """Make the estimators of skcae known to skl2onnx.
+
+    From then on its own `to_onnx` and `convert_sklearn` convert them, alone and inside
+    the estimators that it knows. To call it again changes nothing.
+
+    Raises
+    ------
+    ImportError
+        If skl2onnx is not installed.
+
+    See Also
+    --------
+    to_onnx : Registers and converts.
+
+    Examples
+    --------
+    >>> from skcae.onnx import register_converters
+    >>> register_converters()
+    """
+    register = _import_skl2onnx().update_registered_converter
+    for encoder in ENCODERS:
+        register(encoder, _alias_of(encoder), _set_shape, _convert)
+    register(FineTunedRegressor, _alias_of(FineTunedRegressor), _set_shape, _convert)
+    register(
+        FineTunedClassifier,
+        _alias_of(FineTunedClassifier),
+        _set_classifier_shapes,
+        _convert_classifier,
+        options=CLASSIFIER_OPTIONS,
+    )
+
+
+def _alias_of(estimator: type) -> str:
+    """Return the name of skl2onnx's for a class, which tells it from others."""
+    return f"Skcae{estimator.__name__}"
+
+
+def _import_skl2onnx() -> Any:
+    """Import skl2onnx, or say how to install it."""
+    try:
+        return import_module("skl2onnx")
+    except ImportError as error:
+        raise ImportError(
+            'Export to ONNX needs skl2onnx; install it with pip install "skcae[onnx]"'
+        ) from error
+
+
+# ---- what the graph takes and gives ---------------------------------------------
+
+
+def _row_like(estimator: Any, X: Any) -> Array:
+    """Return a row like those of X, which must be like those that were fitted."""
+    floats = (np.float64, np.float32)
+    try:
+        X = check_array(X, accept_sparse=True, dtype=floats, ensure_all_finite=False)
+    except ValueError as error:
+        raise ValueError(
+            f"X must be a matrix of numbers, but: {error} For columns of other types "
+            "call register_converters(), and then skl2onnx.to_onnx with the type of "
+            "each."
+        ) from error
+    n_features = getattr(estimator, "n_features_in_", X.shape[1])
+    if X.shape[1] != n_features:
+        raise ValueError(
+            f"X has {X.shape[1]} features, but this {type(estimator).__name__} was "
+            f"fitted on {n_features}. Pass rows like those."
+        )
+    return np.zeros((1, n_features), X.dtype)
+
+
+def _array_outputs(estimator: Any) -> dict[int, dict[str, bool]] | None:
+    """Return the options by which a classifier's probabilities are an array.
+
+    They name what stands around the classifier too: a pipeline that is not told
+    otherwise asks its last step for a zipmap, which a LinearSVC does not even have.
+    """
+    if not is_classifier(estimator):
+        return None
+    steps = _last_steps(estimator)
+    has_zipmap = not isinstance(steps[-1], LinearSVC)
+    return {id(step): {"zipmap": False} if has_zipmap else {} for step in steps}
+
+
+def _last_steps(estimator: Any) -> list[Any]:
+    """Return an estimator, the last step in it, the last one in that, and so on."""
+    if isinstance(estimator, Pipeline):
+        inside = estimator.steps[-1][1]
+    else:
+        inside = getattr(estimator, "best_estimator_", None)
+    return [estimator] if inside is None else [estimator, *_last_steps(inside)]
+
+
+# ---- the fitted model -----------------------------------------------------------
+
+
+def _fitted_layers(estimator: Any) -> list[EncodingLayer]:
+    """Return the layers of a fitted encoder or network, from the input up."""
+    if not isinstance(estimator, BaseFineTuned):
+        return encoding_layers([estimator])
+    check_is_fitted(estimator)
+    activations = [*estimator._fitted_activations, "identity"]
+    parts = zip(estimator.coefs_, estimator.intercepts_, activations, strict=True)
+    return [EncodingLayer(W.T, b, activation) for W, b, activation in parts]
+
+
+def _with_an_output_per_class(layers: list[EncodingLayer]) -> list[EncodingLayer]:
+    """Give the first of two classes an output too: minus that of the second."""
+    *hidden, last = layers
+    W, b = last.weights, last.intercept
+    if len(b) > 1:
+        return layers
+    return [*hidden, EncodingLayer(np.vstack([-W, W]), np.append(-b, b), "identity")]
+
+
+def _preprocessing(estimator: Any) -> list[Any]:
+    """Return the fixed steps before the first layer, which only networks have."""
+    is_network = isinstance(estimator, BaseFineTuned)
+    return split_steps(estimator.encoder_)[0] if is_network else []
+
+
+# ---- what skl2onnx calls --------------------------------------------------------
+
+
+def _set_shape(operator: Any) -> None:
+    """Say what an encoder or a regressor gives: a matrix of the input's precision."""
+    types = import_module("skl2onnx.common.data_types")
+    checks = import_module("skl2onnx.common.utils")
+    good = [types.DoubleTensorType, types.FloatTensorType, types.Int64TensorType]
+    checks.check_input_and_output_numbers(operator, 1, 1)
+    checks.check_input_and_output_types(operator, good)
+    (rows,), (result,) = operator.inputs, operator.outputs
+    result.type = types.guess_tensor_type(rows.type)
+    n_outputs = len(_fitted_layers(operator.raw_operator)[-1].intercept)
+    result.type.shape = [rows.get_first_dimension(), n_outputs]
+
+
+def _set_classifier_shapes(operator: Any) -> None:
+    """Say what a classifier gives: labels, and a column for each class."""
+    shapes = import_module("skl2onnx.common.shape_calculator")
+    shapes.calculate_linear_classifier_output_shapes(operator)
+
+
+def _convert(scope: Any, operator: Any, container: Any) -> None:
+    """Convert an encoder or a regressor."""
+    graph, features = _graph_and_features(scope, operator, container)
+    layers = _fitted_layers(operator.raw_operator)
+    graph.give(add_layers(graph, layers, features), operator.outputs[0])
+
+
+def _convert_classifier(scope: Any, operator: Any, container: Any) -> None:
+    """Convert a classifier: labels, by the largest output, and probabilities."""
+    graph, features = _graph_and_features(scope, operator, container)
+    network = operator.raw_operator
+    layers = _with_an_output_per_class(_fitted_layers(network))
+    outputs = add_layers(graph, layers, features)
+    largest = graph.node("ArgMax", outputs, axis=1, keepdims=0)
+    labels = graph.node("Gather", _classes(graph, network), largest)
+    graph.give(labels, operator.outputs[0])
+    graph.give(_probabilities(graph, network, outputs), operator.outputs[1])
+
+
+def _probabilities(graph: Graph, network: Any, outputs: str) -> str:
+    """Add what makes outputs probabilities, unless `raw_scores` asks for the former."""
+    if graph.scope.get_options(network, {"raw_scores": False})["raw_scores"]:
+        return outputs
+    return graph.node("Sigmoid" if len(network.classes_) == 2 else "Softmax", outputs)
+
+
+def _classes(graph: Graph, network: Any) -> str:
+    """Add the labels, which to ONNX are strings or integers, and return their name."""
+    utils = import_module("skl2onnx.common.utils_classifier")
+    classes = utils.get_label_classes(graph.scope, network)
+    is_text = isinstance(classes[0], str)
+    return graph.constant(classes.astype(object if is_text else np.int64))
+
+
+def _graph_and_features(scope: Any, operator: Any, container: Any) -> tuple[Graph, str]:
+    """Return where nodes go, and the name of what the first layer takes."""
+    types = import_module("skl2onnx.common.data_types")
+    (rows,) = operator.inputs
+    is_double = isinstance(rows.type, types.DoubleTensorType)
+    graph = Graph(scope, container, np.dtype(np.float64 if is_double else np.float32))
+    steps = _preprocessing(operator.raw_operator)
+    if steps:
+        return graph, _preprocessed(scope, steps, rows)
+    is_real = is_double or isinstance(rows.type, types.FloatTensorType)
+    return graph, rows.full_name if is_real else graph.cast(rows.full_name)
+
+
+def _preprocessed(scope: Any, steps: list[Any], rows: Any) -> str:
+    """Leave scikit-learn's steps to skl2onnx, and return the name of the result."""
+    types = import_module("skl2onnx.common.data_types")
+    alias = _import_skl2onnx().get_model_alias(Pipeline)
+    pipeline = scope.declare_local_operator(alias, make_pipeline(*steps))
+    kind = types.guess_tensor_type(rows.type)
+    result = scope.declare_local_variable("features", kind)
+    pipeline.inputs.append(rows)
+    pipeline.outputs.append(result)
+    name: str = result.full_name
+    return name

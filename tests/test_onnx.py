@@ -1,0 +1,390 @@
+"""Exported graphs give in onnxruntime what the estimators give themselves."""
+
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+import skl2onnx
+from numpy.testing import assert_allclose, assert_array_equal
+from onnxruntime import InferenceSession
+from scipy import sparse
+from skl2onnx.common.data_types import (
+    FloatTensorType,
+    Int64TensorType,
+    StringTensorType,
+)
+from sklearn.compose import make_column_transformer
+from sklearn.decomposition import PCA
+from sklearn.ensemble import StackingClassifier
+from sklearn.exceptions import NotFittedError
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
+from sklearn.neural_network import BernoulliRBM
+from sklearn.pipeline import FeatureUnion, make_pipeline
+from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, StandardScaler
+from sklearn.svm import LinearSVC
+
+from skcae import (
+    Autoencoder,
+    ContractiveAutoencoder,
+    DenoisingAutoencoder,
+    FineTunedClassifier,
+    FineTunedRegressor,
+    StackedCAE,
+)
+from skcae._onnx_graph import ACTIVATION_NODES
+from skcae.activations import ACTIVATIONS
+from skcae.onnx import register_converters, to_onnx
+from tests.conftest import MODELS, class_name
+
+HOW = {"learning_rate": 0.01, "max_iter": 12, "tol": 0.5, "random_state": 0}
+PRECISIONS = {"float32": 1e-5, "float64": 1e-12}
+TUNING = {**HOW, "learning_rate": 0.1, "max_iter": 40}
+
+
+def encoder(cls=ContractiveAutoencoder, **parameters):
+    size = (6, 4) if cls is StackedCAE else 5
+    return cls(size, **HOW, **parameters)
+
+
+DATA = np.random.default_rng(0).normal(size=(40, 8))
+SINGLE = DATA.astype(np.float32)
+# 0 to 2, as the first column is small, middling or large.
+LABELS = np.digitize(DATA[:, 0], np.quantile(DATA[:, 0], [1 / 3, 2 / 3]))
+
+
+@pytest.fixture(params=PRECISIONS)
+def rows(request):
+    """Forty rows of eight features, in either precision."""
+    return DATA.astype(request.param)
+
+
+def run(model, X):
+    session = InferenceSession(model.SerializeToString())
+    return session.run(None, {"X": X})
+
+
+def assert_same(actual, expected):
+    """Compare by the precision that both have to have."""
+    assert actual.dtype == expected.dtype
+    tolerance = PRECISIONS[expected.dtype.name]
+    assert_allclose(actual, expected, rtol=tolerance, atol=tolerance)
+
+
+def assert_codes(estimator, X):
+    """Compare codes of any number of rows; three rows showed what X is like."""
+    model = to_onnx(estimator, X[:3])
+    for batch in (X, X[:1]):
+        (codes,) = run(model, batch)
+        assert_same(codes, estimator.transform(batch))
+
+
+def assert_classifies(classifier, X, kind=None, confidence="predict_proba"):
+    """Compare labels and what they follow from."""
+    model = to_onnx(classifier, X[:3])
+    for batch in (X, X[:1]):
+        found, scores = run(model, batch)
+        expected = classifier.predict(batch)
+        assert_array_equal(found, expected if kind is None else expected.astype(kind))
+        assert_same(scores, getattr(classifier, confidence)(batch).astype(X.dtype))
+    assert len(np.unique(classifier.predict(X))) > 1
+
+
+# ---- encoders -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("cls", [*MODELS, StackedCAE], ids=class_name)
+def test_codes_are_the_same(cls, activation, rows):
+    assert_codes(encoder(cls, activation=activation).fit(rows), rows)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_activations_are_the_same_far_from_zero(activation, rows):
+    a = np.linspace(-200, 200, 401, dtype=rows.dtype)[:, None]
+    model = encoder(Autoencoder, activation=activation).fit(a / 200)
+    model.components_, model.intercept_hidden_ = np.ones((1, 1)), np.zeros(1)
+    assert_codes(model, a)
+
+
+def test_every_activation_can_be_exported():
+    assert ACTIVATION_NODES.keys() == ACTIVATIONS.keys()
+
+
+def test_a_layer_is_a_product_and_an_activation(rows):
+    graph = to_onnx(encoder(StackedCAE, activation="tanh").fit(rows), rows).graph
+    assert [node.op_type for node in graph.node] == [*["Gemm", "Tanh"] * 2, "Identity"]
+
+
+def test_the_model_is_what_it_was_fitted_as(rows):
+    model = encoder(activation="tanh").fit(rows)
+    before = run(to_onnx(model, rows), rows)
+    model.set_params(activation="relu", n_components=3)
+    assert_array_equal(run(to_onnx(model, rows), rows), before)
+
+
+@pytest.mark.parametrize("fitted_on", PRECISIONS)
+def test_the_precision_is_that_of_the_rows(fitted_on, rows):
+    assert_codes(encoder().fit(rows.astype(fitted_on)), rows)
+
+
+@pytest.mark.parametrize(
+    "container", [np.ndarray.tolist, pd.DataFrame, sparse.csr_matrix, np.asfortranarray]
+)
+def test_rows_may_be_shown_in_any_form(container, rows):
+    model = encoder().fit(rows)
+    X = rows.astype(float) if container is np.ndarray.tolist else rows
+    (codes,) = run(to_onnx(model, container(X[:2])), X)
+    assert_same(codes, model.transform(X))
+
+
+# ---- pipelines ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        encoder(loss="cross_entropy"),
+        encoder(StackedCAE),
+        make_pipeline(encoder(DenoisingAutoencoder), encoder(DenoisingAutoencoder)),
+        FeatureUnion([("code", encoder(Autoencoder)), ("pca", PCA(2))]),
+    ],
+    ids=["CAE", "CAE-2", "DAE-2", "union"],
+)
+def test_whole_pipelines(code):
+    regression = LogisticRegression(C=1e3, max_iter=1000)
+    pipeline = make_pipeline(MinMaxScaler(), code, regression)
+    assert_classifies(pipeline.fit(SINGLE, LABELS), SINGLE)
+
+
+@pytest.mark.parametrize(
+    "around",
+    [
+        lambda svm: make_pipeline(MinMaxScaler(), encoder(), svm),
+        lambda svm: make_pipeline(MinMaxScaler(), make_pipeline(encoder(), svm)),
+        lambda svm: GridSearchCV(
+            make_pipeline(encoder(), svm), {"linearsvc__C": [1.0]}, cv=2
+        ),
+    ],
+    ids=["pipeline", "nested", "search"],
+)
+def test_a_linear_svm_at_the_end(around):
+    model = around(LinearSVC(C=10, max_iter=10_000)).fit(SINGLE, LABELS)
+    assert_classifies(model, SINGLE, confidence="decision_function")
+
+
+def test_a_pipeline_that_ends_with_a_code(rows):
+    assert_codes(make_pipeline(StandardScaler(), encoder()).fit(rows), rows)
+
+
+# ---- classifiers --------------------------------------------------------------------
+
+CLASSES = {
+    "integers": ([3, 7, 11], np.int64),
+    "two integers": ([-1, 1, 1], np.int64),
+    "strings": (["no", "perhaps", "yes"], None),
+    "two objects": (np.array(["no", "ja", "ja"], dtype=object), None),
+    "booleans": ([False, True, True], np.int64),
+    "floats": ([0.0, 1.0, 2.0], np.int64),
+    "bytes of numbers": (np.array([0, 1, 255], np.uint8), np.int64),
+}
+
+
+@pytest.mark.parametrize(("classes", "kind"), CLASSES.values(), ids=CLASSES)
+def test_labels_and_probabilities(classes, kind, rows):
+    y = np.asarray(classes)[LABELS]
+    assert_classifies(FineTunedClassifier(encoder(), **TUNING).fit(rows, y), rows, kind)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_networks_of_all_activations(activation, rows):
+    network = FineTunedClassifier(encoder(StackedCAE, activation=activation), **TUNING)
+    assert_classifies(network.fit(rows, LABELS), rows)
+
+
+ENCODERS = {
+    "preprocessing": make_pipeline(StandardScaler(), PCA(5), encoder(), encoder()),
+    "stack": make_pipeline("passthrough", encoder(StackedCAE)),
+    "RBM": make_pipeline(MinMaxScaler(), BernoulliRBM(5, n_iter=3, random_state=0)),
+    "frozen": FrozenEstimator(make_pipeline(StandardScaler(), encoder())),
+    "partly frozen": make_pipeline(FrozenEstimator(StandardScaler()), encoder()),
+    "union": make_pipeline(
+        FeatureUnion([("a", StandardScaler()), ("b", PCA(2))]), encoder()
+    ),
+}
+
+
+@pytest.mark.parametrize("inside", ENCODERS.values(), ids=ENCODERS)
+def test_encoders_of_a_network(inside, rows):
+    network = FineTunedClassifier(fit_frozen(inside, rows), **TUNING)
+    assert_classifies(network.fit(rows, LABELS), rows)
+
+
+def fit_frozen(inside, X):
+    """Fit what a fit will leave alone."""
+    first = inside if isinstance(inside, FrozenEstimator) else inside[0]
+    if isinstance(first, FrozenEstimator):
+        first.estimator.fit(X)
+    return inside
+
+
+def test_a_network_with_preprocessing_inside_of_a_pipeline(rows):
+    network = FineTunedClassifier(make_pipeline(StandardScaler(), encoder()), **TUNING)
+    assert_classifies(make_pipeline(PCA(5), network).fit(rows, LABELS), rows)
+
+
+def test_a_network_is_what_it_was_fitted_as(rows):
+    network = FineTunedClassifier(encoder(activation="tanh"), **TUNING).fit(
+        rows, LABELS
+    )
+    network.encoder_.fit(rows[::-1])
+    network.set_params(encoder=encoder(activation="relu"))
+    assert_classifies(network, rows)
+
+
+def test_inside_of_an_ensemble(rows):
+    network = FineTunedClassifier(make_pipeline(StandardScaler(), encoder()), **TUNING)
+    ensemble = StackingClassifier([("network", network)], cv=2).fit(rows, LABELS)
+    assert_classifies(ensemble, rows)
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_options_of_skl2onnx(n_classes, rows):
+    y = np.array(["a", "b", "c"])[np.minimum(LABELS, n_classes - 1)]
+    network = FineTunedClassifier(encoder(), **TUNING).fit(rows, y)
+    raw = {"zipmap": False, "raw_scores": True}
+    _, scores = run(to_onnx(network, rows, options={id(network): raw}), rows)
+    outputs = network.decision_function(rows)
+    assert_same(scores, np.c_[-outputs, outputs] if n_classes == 2 else outputs)
+    without_names = {"zipmap": False, "nocl": True}
+    positions, _ = run(to_onnx(network, rows, options=without_names), rows)
+    assert_array_equal(network.classes_[positions], network.predict(rows))
+
+
+# ---- regressors ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n_outputs", [1, 2])
+def test_values(n_outputs, rows):
+    inside = make_pipeline(StandardScaler(), encoder(activation="softplus"))
+    y = rows[:, :n_outputs] if n_outputs > 1 else rows[:, 0]
+    regressor = FineTunedRegressor(inside, **HOW).fit(rows, y)
+    model = to_onnx(regressor, rows[:3])
+    for batch in (rows, rows[:1]):
+        (values,) = run(model, batch)
+        assert_same(values, regressor.predict(batch).reshape(-1, n_outputs))
+
+
+# ---- skl2onnx's own functions -------------------------------------------------------
+
+
+def test_registering_again_changes_nothing():
+    register_converters()
+    before = skl2onnx.supported_converters()
+    register_converters()
+    assert skl2onnx.supported_converters() == before
+
+
+def test_skl2onnx_converts_for_itself():
+    network = FineTunedClassifier(encoder(), **TUNING).fit(SINGLE, LABELS)
+    register_converters()
+    _, probabilities = run(skl2onnx.to_onnx(network, SINGLE[:1]), SINGLE)
+    found = [[row[label] for label in network.classes_] for row in probabilities]
+    assert_allclose(found, network.predict_proba(SINGLE), atol=1e-5)
+
+
+@pytest.mark.parametrize("network", [False, True])
+def test_integers_are_taken_as_float32(network):
+    X = DATA.round().astype(np.int64)
+    model = FineTunedRegressor(encoder(), **HOW) if network else encoder()
+    model.fit(X, LABELS)
+    register_converters()
+    types = [("X", Int64TensorType([None, 8]))]
+    (found,) = run(skl2onnx.convert_sklearn(model, initial_types=types), X)
+    expected = model.predict(X)[:, None] if network else model.transform(X)
+    assert_same(found, expected.astype(np.float32))
+
+
+def test_columns_of_several_types():
+    X = pd.DataFrame(SINGLE[:, :2], columns=["length", "width"])
+    X["name"] = np.array(["x", "y", "z"])[LABELS]
+    columns = make_column_transformer(
+        (StandardScaler(), ["length", "width"]),
+        (OneHotEncoder(sparse_output=False), ["name"]),
+    )
+    pipeline = make_pipeline(columns, encoder()).fit(X)
+    register_converters()
+    one = [None, 1]
+    types = {"length": FloatTensorType(one), "width": FloatTensorType(one)}
+    types["name"] = StringTensorType(one)
+    model = skl2onnx.convert_sklearn(pipeline, initial_types=list(types.items()))
+    session = InferenceSession(model.SerializeToString())
+    (codes,) = session.run(None, {name: X[[name]].to_numpy() for name in X})
+    assert_allclose(codes, pipeline.transform(X), atol=1e-5)
+
+
+# ---- what cannot be exported --------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        encoder(),
+        encoder(StackedCAE),
+        make_pipeline(MinMaxScaler(), encoder()),
+        FineTunedClassifier(encoder()),
+    ],
+    ids=["layer", "stack", "pipeline", "network"],
+)
+def test_unfitted(estimator):
+    with pytest.raises(NotFittedError, match="is not fitted yet"):
+        to_onnx(estimator, SINGLE)
+
+
+@pytest.mark.parametrize("estimator", [encoder(), FineTunedRegressor(encoder())])
+def test_skl2onnx_refuses_what_is_not_fitted(estimator):
+    register_converters()
+    with pytest.raises(NotFittedError, match="is not fitted yet"):
+        skl2onnx.to_onnx(estimator, SINGLE)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [encoder(), make_pipeline(MinMaxScaler(), encoder())],
+    ids=["layer", "pipe"],
+)
+def test_another_number_of_features(model):
+    with pytest.raises(
+        ValueError, match=r"X has 7 features, but this \w+ was fitted on 8\. Pass rows"
+    ):
+        to_onnx(model.fit(SINGLE), SINGLE[:, :7])
+
+
+def test_rows_that_are_not_numbers():
+    with pytest.raises(
+        ValueError,
+        match=r"X must be a matrix of numbers, but: .*'a'.* call register_converters",
+    ):
+        to_onnx(encoder().fit(SINGLE), pd.DataFrame([["a"] * 8]))
+
+
+def test_text_is_refused_by_its_type():
+    register_converters()
+    types = [("X", StringTensorType([None, 8]))]
+    with pytest.raises(
+        RuntimeError,
+        match=r"SkcaeContractiveAutoencoder .* wrong type .*StringTensorType",
+    ):
+        skl2onnx.convert_sklearn(encoder().fit(SINGLE), initial_types=types)
+
+
+@pytest.mark.parametrize("export", [register_converters, lambda: to_onnx(None, None)])
+def test_without_skl2onnx(export, monkeypatch):
+    monkeypatch.setitem(sys.modules, "skl2onnx", None)
+    with pytest.raises(
+        ImportError,
+        match=r'needs skl2onnx; install it with pip install "skcae\[onnx\]"',
+    ):
+        export()
