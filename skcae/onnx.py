@@ -272,7 +272,7 @@ def _convert_classifier(scope: Any, operator: Any, container: Any) -> None:
 
 
 def _probabilities(graph: Graph, network: Any, outputs: str) -> str:
-    """Add what makes outputs probabilities, unless `raw_scores` asks for the former."""
+    """Add what makes outputs probabilities; the option `raw_scores` leaves it out."""
     if graph.scope.get_options(network, {"raw_scores": False})["raw_scores"]:
         return outputs
     return graph.node("Sigmoid" if len(network.classes_) == 2 else "Softmax", outputs)

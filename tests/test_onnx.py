@@ -140,6 +140,15 @@ def test_rows_may_be_shown_in_any_form(container, rows):
     assert_same(codes, model.transform(X))
 
 
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_older_operators(activation):
+    model = encoder(activation=activation).fit(SINGLE)
+    exported = to_onnx(model, SINGLE, target_opset=11)
+    assert [opset.version for opset in exported.opset_import] == [11]
+    (codes,) = run(exported, SINGLE)
+    assert_same(codes, model.transform(SINGLE))
+
+
 # ---- pipelines ----------------------------------------------------------------------
 
 
