@@ -170,10 +170,11 @@ class BaseAutoencoder(
     def _n_features_out(self) -> int:
         return int(self.components_.shape[0])
 
-    def _codes(self, X: Any) -> np.ndarray:
+    def _codes(self, X: Any, *, to_disk: bool = False) -> np.ndarray:
         """Encode X; an array whatever `set_output` says."""
         check_is_fitted(self)
-        return self._map_rows(check_X(self, X), self._encode, self._n_features_out)
+        X = check_X(self, X)
+        return self._map_rows(X, self._encode, self._n_features_out, to_disk=to_disk)
 
     # ---- passes over rows -------------------------------------------------------
 
@@ -182,6 +183,8 @@ class BaseAutoencoder(
         X: Any,
         function: Callable[[Parameters, Tensor, Tensor], object],
         n_columns: int | None = None,
+        *,
+        to_disk: bool = False,
     ) -> np.ndarray:
         """Apply a function of parameters and rows, in chunks of bounded memory.
 
@@ -196,6 +199,7 @@ class BaseAutoencoder(
             shape=() if n_columns is None else (n_columns,),
             width=max(self.components_.shape),
             n_multiplications=self.components_.size,
+            to_disk=to_disk,
         )
 
     def _encode(self, parameters: Parameters, X: Tensor, out: Tensor) -> Tensor:

@@ -104,9 +104,10 @@ class DenoisingAutoencoder(BaseAutoencoder):
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features), or iterable
             Training data. Sparse data is densified one batch at a time, and a
-            memory-mapped array is not copied.
+            memory-mapped array is not copied. An iterable gives batches of rows, from
+            the start each time that it is iterated over.
 
         y : Ignored
             Not used, present for consistency with scikit-learn. It is handed to

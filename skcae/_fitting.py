@@ -18,10 +18,12 @@ from skcae._core.arrays import (
 from skcae._core.layers import Parameters, initial_parameters
 from skcae._core.objective import Objective, Penalty
 from skcae._core.reconstruction import Corruption, ReconstructionLearner
+from skcae._core.streams import StreamedRows, TrainingRows
 from skcae._core.training import Training, constant_rate, copy_of
 from skcae._epochs import described_call, draw_seed, present_rows
 from skcae._progress import epoch_progress
 from skcae._state import FittedStateMixin
+from skcae._streams import Stream, check_can_hold_out, check_training_data
 from skcae._validation import (
     CheckedData,
     check_data,
@@ -62,9 +64,10 @@ class AutoencoderFitMixin(FittedStateMixin):
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features), or iterable
             Training data. Sparse data is densified one batch at a time, and a
-            memory-mapped array is not copied.
+            memory-mapped array is not copied. An iterable gives batches of rows, from
+            the start each time that it is iterated over.
 
         y : Ignored
             Not used, present for consistency with scikit-learn. It is handed to
@@ -143,7 +146,9 @@ class AutoencoderFitMixin(FittedStateMixin):
     ) -> Self:
         """Fit; given the progress of a training that was cut off, take it up."""
         goes_on = bool(progress) or (self.warm_start and hasattr(self, "components_"))
-        data = check_data(self, X, sample_weight, loss=self.loss, goes_on=goes_on)
+        data = check_training_data(
+            self, X, sample_weight, loss=self.loss, goes_on=goes_on
+        )
         if progress:
             data = replace(data, n_earlier=progress["n_earlier"])
         training = self._start_fit(data, X_val, sample_weight_val)
@@ -246,10 +251,16 @@ class AutoencoderFitMixin(FittedStateMixin):
                 dtype=working_dtype(data.X.dtype),
             )
         elif self.early_stopping:
+            check_can_hold_out(data.X)
             train, test = self._split(np.arange(data.X.shape[0])[train], generator)
             weights = normalized(data.sample_weight, test)
             validation = self._training_rows(data, weights, test)
-        rows = self._training_rows(data, normalized(data.sample_weight, train), train)
+        rows: TrainingRows
+        if isinstance(data.X, Stream):
+            rows = self._streamed_rows(data)
+        else:
+            weights = normalized(data.sample_weight, train)
+            rows = self._training_rows(data, weights, train)
         learner = self._learner(data, rows, generator, validation)
         return self._training(learner, self._schedule(len(rows)), generator)
 
@@ -264,6 +275,7 @@ class AutoencoderFitMixin(FittedStateMixin):
             weights,
             dtype=working_dtype(data.X.dtype),
             bounds=data.clip_to,
+            margin=data.margin,
             subset=subset,
         )
 
@@ -278,10 +290,17 @@ class AutoencoderFitMixin(FittedStateMixin):
         device = resolve_device(self.device, dtype)
         return Rows(data.X, weights, dtype=dtype, device=device, **how)
 
+    def _streamed_rows(self, data: CheckedData) -> StreamedRows:
+        dtype = working_dtype(data.X.dtype)
+        device = resolve_device(self.device, dtype)
+        return StreamedRows(
+            data.X, data.X.shape, dtype=dtype, device=device, bounds=data.clip_to
+        )
+
     def _learner(
         self,
         data: CheckedData,
-        rows: Rows,
+        rows: TrainingRows,
         generator: torch.Generator,
         validation: Rows | None = None,
     ) -> ReconstructionLearner:
@@ -301,7 +320,7 @@ class AutoencoderFitMixin(FittedStateMixin):
         )
 
     def _start(
-        self, data: CheckedData, rows: Rows, generator: torch.Generator
+        self, data: CheckedData, rows: TrainingRows, generator: torch.Generator
     ) -> Parameters:
         """Draw fresh weights, or copy the fitted ones."""
         if data.goes_on:

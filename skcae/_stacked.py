@@ -80,7 +80,9 @@ class StackedCAE(
     `max_iter` and `tol` are for each layer by itself. With `warm_start` every layer
     goes on; sizes added at the end of `hidden_layer_sizes` make new layers on top.
 
-    In memory are the codes that a layer is trained on, not those below them.
+    In memory are the codes that a layer is trained on, not those below them. For
+    memory-mapped data they are in a temporary file instead, and for an iterable they
+    are computed anew in each epoch.
 
     References
     ----------
@@ -127,8 +129,8 @@ class StackedCAE(
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Training data.
+        X : {array-like, sparse matrix} of shape (n_samples, n_features), or iterable
+            Training data, as `ContractiveAutoencoder.fit` takes it.
 
         y : Ignored
             Not used, present for consistency with scikit-learn. It is handed to

@@ -16,14 +16,15 @@ from sklearn.callback._callback_context import CallbackContext
 from sklearn.utils import check_random_state
 
 from skcae._contractive import ContractiveAutoencoder
+from skcae._core.arrays import is_on_disk
 from skcae._epochs import described_call, draw_seed
 from skcae._parameters import ContractiveParameters
 from skcae._progress import epoch_progress
 from skcae._state import adopt
+from skcae._streams import Stream, check_can_hold_out, check_training_data
 from skcae._validation import (
     CheckedData,
     check_codes_can_be_reconstructed,
-    check_data,
     check_held_out_arguments,
     check_held_out_data,
     check_same_stack,
@@ -87,11 +88,17 @@ class StackFitMixin(ContractiveParameters, CallbackSupportMixin):
         n_done: int = 0,
     ) -> Self:
         """Fit these layers but those that are done, and become the stack."""
-        data = check_data(self, X, sample_weight, loss=self.loss, goes_on=goes_on)
+        data = check_training_data(
+            self, X, sample_weight, loss=self.loss, goes_on=goes_on
+        )
         check_held_out_arguments(self.early_stopping, X_val, sample_weight_val)
         held_out = None
         if X_val is not None:
             held_out = check_held_out_data(self, data, X_val, sample_weight_val)
+        elif self.early_stopping:
+            check_can_hold_out(data.X)
+        if isinstance(data.X, Stream):
+            data = replace(data, X=CodeStream(data.X))
         call = described_call(self, X, y, sample_weight)
         with epoch_progress(self) as log:
             context = self._init_callback_context(max_subtasks=len(layers))
@@ -280,10 +287,29 @@ def encoded(
     layer: ContractiveAutoencoder, data: CheckedData, held_out: CheckedData | None
 ) -> tuple[CheckedData, CheckedData | None]:
     """Return the codes that a layer gives to the data, and to the held-out data."""
-    codes = replace(data, X=layer._codes(data.X))
+    codes = replace(data, X=codes_of(layer, data.X))
     if held_out is None:
         return codes, None
-    return codes, replace(held_out, X=layer._codes(held_out.X))
+    return codes, replace(held_out, X=codes_of(layer, held_out.X))
+
+
+def codes_of(layer: ContractiveAutoencoder, X: Any) -> Any:
+    """Encode X, to where it is: in memory, on a disk, or nowhere but in batches."""
+    if isinstance(X, CodeStream):
+        return CodeStream(X.batches, (*X.layers, layer))
+    return layer._codes(X, to_disk=is_on_disk(X))
+
+
+@dataclass(frozen=True)
+class CodeStream:
+    """The codes that layers give to batches, computed when they are asked for."""
+
+    batches: Stream
+    layers: tuple[ContractiveAutoencoder, ...] = ()
+
+    def __iter__(self) -> Iterator[Any]:
+        for batch in self.batches:
+            yield encode(self.layers, batch)
 
 
 def stack_attributes(

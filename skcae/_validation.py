@@ -19,7 +19,8 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from skcae._core.arrays import Array
+from skcae._core.arrays import Array, is_on_disk
+from skcae._core.streams import is_stream
 from skcae.activations import ACTIVATIONS
 from skcae.losses import LOSSES
 
@@ -49,7 +50,9 @@ class CheckedData:
     n_earlier : int
         The epochs in that model's record which came before this training.
     clip_to : (float, float) or None
-        The bounds of the loss, if X leaves them by rounding.
+        The bounds of the loss, if X leaves them by rounding, or may do so.
+    margin : float or None
+        By how much, if that is to be seen when X is read.
     """
 
     X: Any
@@ -58,6 +61,7 @@ class CheckedData:
     goes_on: bool
     n_earlier: int = 0
     clip_to: tuple[float, float] | None = None
+    margin: float | None = None
 
 
 def check_X(estimator: Any, X: Any, *, reset: bool = False) -> Any:
@@ -66,9 +70,22 @@ def check_X(estimator: Any, X: Any, *, reset: bool = False) -> Any:
     They are cast a batch at a time, so that a memory-mapped matrix of integers, say, is
     never copied as a whole.
     """
+    if is_stream(X):
+        raise TypeError(
+            f"X is a {type(X).__name__}, which gives its rows in batches: only the fit "
+            "of an autoencoder or a StackedCAE reads them so. Pass an array, or each "
+            "batch by itself."
+        )
     is_numeric = getattr(getattr(X, "dtype", None), "kind", "O") in "fiub"
-    dtype = "numeric" if is_numeric else (np.float64, np.float32)
-    X = validate_data(estimator, X, accept_sparse="csr", dtype=dtype, reset=reset)
+    X = validate_data(
+        estimator,
+        X,
+        accept_sparse="csr",
+        dtype="numeric" if is_numeric else (np.float64, np.float32),
+        # What lies on a disk is looked at when it is read.
+        ensure_all_finite=not is_on_disk(X),
+        reset=reset,
+    )
     if sparse.issparse(X) and not X.has_canonical_format:
         X = X.copy()
         X.sum_duplicates()
@@ -128,10 +145,12 @@ def check_data(
     """
     scratch = copy.copy(estimator)
     X = check_X(scratch, X, reset=not goes_on)
-    clip_to = check_bounds(X, loss)
     weights = check_weights(sample_weight, X, all_zero=all_zero)
     n_earlier = len(getattr(estimator, "loss_curve_", ())) if goes_on else 0
-    return CheckedData(X, weights, columns_of(scratch), goes_on, n_earlier, clip_to)
+    data = CheckedData(X, weights, columns_of(scratch), goes_on, n_earlier)
+    if is_on_disk(X):
+        return replace(data, clip_to=LOSSES[loss].bounds, margin=rounding_of(X))
+    return replace(data, clip_to=check_bounds(X, loss))
 
 
 def check_same_rows(n_rows: int, n_now: int) -> None:
@@ -206,15 +225,19 @@ def check_bounds(X: Any, loss: str) -> tuple[float, float] | None:
         smallest, largest = X.data.min(initial=0), X.data.max(initial=0)
     else:
         smallest, largest = X.min(), X.max()
-    rounding = ROUNDING.get(X.dtype.type, ROUNDING_OTHERWISE)
     excess = max(low - float(smallest), float(largest) - high)
-    if excess > rounding:
+    if excess > rounding_of(X):
         raise ValueError(
             f"loss={loss!r} needs X in [{low:g}, {high:g}], but X ranges from "
             f"{float(smallest)!r} to {float(largest)!r}. Put a MinMaxScaler before the "
             "autoencoder, or use loss='squared_error'."
         )
     return bounds if excess > 0 else None
+
+
+def rounding_of(X: Any) -> float:
+    """Return how far data may leave the bounds of a loss."""
+    return ROUNDING.get(X.dtype.type, ROUNDING_OTHERWISE)
 
 
 def check_hessian_penalty(strength: float, activation: str, curved: bool) -> None:

@@ -329,9 +329,9 @@ def test_scores_are_computed_in_chunks(make, digits, monkeypatch):
     sizes = []
     map_rows = BaseAutoencoder._map_rows
 
-    def spy(self, X, *how):
+    def spy(self, X, *how, **where):
         sizes.append(X.shape[0])
-        return map_rows(self, X, *how)
+        return map_rows(self, X, *how, **where)
 
     monkeypatch.setattr(arrays, "CHUNK_ELEMENTS", 90 * 100)
     monkeypatch.setattr(BaseAutoencoder, "_map_rows", spy)

@@ -4,6 +4,8 @@ Data and weights are converted here and nowhere else.
 """
 
 from collections.abc import Iterator
+from mmap import mmap
+from tempfile import TemporaryFile
 from typing import Any
 
 import numpy as np
@@ -111,6 +113,34 @@ def resume_generator(state: Array) -> torch.Generator:
     return torch.Generator().set_state(torch.from_numpy(state.copy()))
 
 
+def is_on_disk(array: Any) -> bool:
+    """Tell whether an array, or what it is a view of, is mapped from a file."""
+    while isinstance(array, np.ndarray):
+        # What is computed from a memmap is one by type, but has no map.
+        if getattr(array, "_mmap", None) is not None:
+            return True
+        array = array.base
+    return isinstance(array, mmap)
+
+
+def array_on_disk(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """Return an array in a file that is gone with the array."""
+    with TemporaryFile(prefix="skcae-") as file:
+        return np.memmap(file, dtype=dtype, shape=shape)
+
+
+def finite_range(dtype: np.dtype[Any]) -> tuple[float, float]:
+    """Return the smallest and the largest number of a type."""
+    limits = np.finfo(dtype)
+    return float(limits.min), float(limits.max)
+
+
+def within(tensor: Tensor, low: float, high: float) -> bool:
+    """Tell whether no entry is NaN or out of these bounds, without a copy."""
+    smallest, largest = tensor.aminmax()
+    return bool((smallest >= low) & (largest <= high))
+
+
 def random_order(n_rows: int, generator: torch.Generator) -> Array:
     """Draw a permutation of the rows."""
     order: Array = torch.randperm(n_rows, generator=generator, device="cpu").numpy()
@@ -154,6 +184,9 @@ class Rows:
     one batch are ever copied, densified, cast and moved. `settle` moves dense data that
     fits on a CUDA device there as a whole, and batches are then gathered there.
 
+    Nobody has looked at a memory-mapped matrix before: its rows are checked as they are
+    read.
+
     Parameters
     ----------
     matrix : ndarray or CSR matrix or array, shape (n, n_features)
@@ -164,6 +197,8 @@ class Rows:
         What the batches are cast to and where they go.
     bounds : (float, float), optional
         Values are clipped to these bounds.
+    margin : float, optional
+        How far a memory-mapped matrix may leave the bounds; any distance by default.
     subset : ndarray of int, or slice(None)
         The rows to use, all by default.
     """
@@ -176,6 +211,7 @@ class Rows:
         dtype: np.dtype[Any],
         device: torch.device,
         bounds: tuple[float, float] | None = None,
+        margin: float | None = None,
         subset: Array | slice = slice(None),
     ) -> None:
         self.matrix = matrix
@@ -184,6 +220,10 @@ class Rows:
         self.device = device
         self.bounds = bounds
         self.subset = subset
+        self._are_checked = not is_on_disk(matrix)
+        self._allowed = finite_range(dtype)
+        if bounds is not None and margin is not None:
+            self._allowed = bounds[0] - margin, bounds[1] + margin
         self._staging = torch.empty(0, dtype=torch_dtype(dtype), device="cpu")
         self._resident: Tensor | None = None
         self._resident_weights: Tensor | None = None
@@ -252,6 +292,7 @@ class Rows:
         """Gather rows on the processor: in place, or in pinned memory to be moved."""
         if out.device.type == "cpu":
             copy_rows(self.matrix, self._position(index), out.numpy())
+            self._check(out, index)
             return
         if self._staging.numel() < out.numel():
             self._staging = torch.empty(
@@ -262,7 +303,29 @@ class Rows:
             )
         staging = self._staging[: out.numel()].view(out.shape)
         copy_rows(self.matrix, self._position(index), staging.numpy())
+        self._check(staging, index)
         out.copy_(staging)
+
+    def _check(self, rows: Tensor, index: Any) -> None:
+        """Refuse values that are not allowed in rows that were read just now."""
+        low, high = self._allowed
+        if self._are_checked or within(rows, low, high):
+            return
+        row, column = (~((rows >= low) & (rows <= high))).nonzero()[0].tolist()
+        position = self._position(index)
+        number = (
+            (position.start or 0) + row
+            if isinstance(position, slice)
+            else int(position[row])
+        )
+        allowed = "finite"
+        if self._allowed != finite_range(self.dtype):
+            allowed = f"in [{self.bounds[0]:g}, {self.bounds[1]:g}]"  # type: ignore[index]
+        raise ValueError(
+            f"X cannot be used: row {number} (the first is 0) has the value "
+            f"{float(rows[row, column]):g} in column {column}, but all must be "
+            f"{allowed}. It was found as the row was read: the data is memory-mapped."
+        )
 
     def _move(self) -> Tensor:
         """Copy the rows to the device, chunk by chunk."""
@@ -298,4 +361,5 @@ class Rows:
             if sparse.issparse(block):
                 block = block.toarray()
             rows = to_tensor(block, self.dtype, self.device)
+            self._check(rows, part)
         return rows if self.bounds is None else rows.clamp(*self.bounds)

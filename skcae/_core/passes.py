@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skcae._core.arrays import Array, Rows
+from skcae._core.arrays import Array, Rows, array_on_disk
 from skcae._core.threads import fitting_threads
 
 
@@ -24,13 +24,15 @@ def map_rows(
     width: int,
     n_multiplications: int,
     dtype: np.dtype[Any] | None = None,
+    to_disk: bool = False,
 ) -> Array:
     """Apply a function to all rows; it writes its result into its second argument.
 
     Returns an array of shape (n_rows, *shape), of the rows' dtype unless another is
-    given.
+    given, in memory or in a file that is gone with it.
     """
-    result = np.empty((len(rows), *shape), dtype or rows.dtype)
+    new = array_on_disk if to_disk else np.empty
+    result = new((len(rows), *shape), dtype or rows.dtype)
     for part, X in rows.chunks(width):
         # On the processor it writes straight into the result.
         whole = torch.from_numpy(result[part])

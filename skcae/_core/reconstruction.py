@@ -11,6 +11,7 @@ from skcae._core.layers import Parameters, squared_row_norms
 from skcae._core.objective import Objective
 from skcae._core.passes import mean_over_rows
 from skcae._core.solvers import Solver
+from skcae._core.streams import TrainingRows
 from skcae._core.threads import fitting_threads
 
 # Writes into its third argument a corrupted copy of the first, or several that differ,
@@ -55,7 +56,7 @@ class ReconstructionLearner:
         Where to start; changed in place.
     solver : Solver
         What changes them.
-    rows : Rows
+    rows : TrainingRows
         The training data.
     batch_size : int
         The most rows to a step.
@@ -76,7 +77,7 @@ class ReconstructionLearner:
         objective: Objective,
         parameters: Parameters,
         solver: Solver,
-        rows: Rows,
+        rows: TrainingRows,
         *,
         batch_size: int,
         validation: Rows | None = None,

@@ -7,9 +7,10 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from skcae._core.arrays import Array, Rows, to_array
+from skcae._core.arrays import Array, to_array
 from skcae._core.layers import Parameters
 from skcae._core.solvers import Solver
+from skcae._core.streams import TrainingRows
 from skcae._core.threads import fitting_threads
 
 Schedule = Callable[[int], float]
@@ -71,8 +72,11 @@ class Learner(Protocol):
 
     parameters: Parameters
     solver: Solver
-    rows: Rows
     n_multiplications: int
+
+    @property
+    def rows(self) -> TrainingRows:
+        """The training data."""
 
     def take_step(
         self, index: Array | Tensor | slice, rate: float, value: Tensor
