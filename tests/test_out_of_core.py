@@ -1,7 +1,8 @@
 """Data that is not held in memory: memory-mapped, or coming in batches."""
 
-import subprocess
+import runpy
 import sys
+from pathlib import Path
 
 import dask.array
 import numpy as np
@@ -394,54 +395,15 @@ def test_a_stack_keeps_its_codes_where_its_data_is(mapped, unit_data, monkeypatc
         assert_array_equal(layer.components_, one.components_)
 
 
-PEAK = """
-import sys, threading, warnings
-import numpy as np, torch
-from skcae import ContractiveAutoencoder
-
-torch.set_num_threads(1)
-warnings.simplefilter("ignore")
-path, n_rows = sys.argv[1], int(sys.argv[2])
-X = np.memmap(path, np.float32, "r", shape=(n_rows, 64))
-peak, done = 0, threading.Event()
-
-
-def anonymous():
-    for line in open("/proc/self/status"):
-        if line.startswith("RssAnon"):
-            return int(line.split()[1])
-
-
-def watch():
-    global peak
-    while not done.wait(0.002):
-        peak = max(peak, anonymous())
-
-
-watcher = threading.Thread(target=watch)
-watcher.start()
-how = {"max_iter": 2, "random_state": 0, "batch_size": 500}
-ContractiveAutoencoder(32, **how).fit(X)
-done.set()
-watcher.join()
-print(peak)
-"""
-
-
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_memory_does_not_grow_with_the_rows(tmp_path):
+@pytest.mark.parametrize("case", ["memory-mapped", "batches"])
+def test_memory_does_not_grow_with_the_rows(case, tmp_path):
     """Fifty times the rows, less than a tenth more anonymous memory at its peak."""
+    script = Path(__file__).parents[1] / "benchmarks" / "robustness" / "memory.py"
+    names = runpy.run_path(str(script))
     peaks = []
-    for n_rows in (6_000, 300_000):
+    for n_rows in (1_000, 50_000):
         path = tmp_path / f"{n_rows}.dat"
-        data = np.memmap(path, np.float32, "w+", shape=(n_rows, 64))
-        data[:] = np.random.default_rng(0).random(64, dtype=np.float32)
-        data.flush()
-        out = subprocess.run(
-            [sys.executable, "-c", PEAK, path, str(n_rows)],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        peaks.append(int(out.stdout))
+        names["write_data"](path, n_rows)
+        peaks.append(names["peak"](case, path, n_rows))
     assert peaks[1] < 1.1 * peaks[0]

@@ -741,7 +741,7 @@ def test_an_interrupt_is_not_swallowed_by_a_search(unit_data):
 def test_an_interrupt_between_the_layers_leaves_those_below(unit_data, monkeypatch):
     """While the codes are computed, the layer that gives them is already trained."""
 
-    def interrupted(self, *arguments):
+    def interrupted(self, *arguments, **where):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(BaseAutoencoder, "_map_rows", interrupted)

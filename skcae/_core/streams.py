@@ -97,6 +97,7 @@ class StreamedRows:
         All but the last have `batch_size` rows. A batch is to be read before the next
         is asked for.
         """
+        self._block = self._block[:0].clone()  # or there would be two of them
         for block in self._blocks(batch_size):
             self._block = torch.from_numpy(block)
             if batch_size >= len(self):
