@@ -148,7 +148,6 @@ at most 2²¹ numbers, which the few rows do not fill. A block of the batches is
 {BLOCK_ELEMENTS:,} numbers, so that the few rows fill it; without that it is
 {streams.BLOCK_ELEMENTS:,}.
 
-
 {table}
 
 `python benchmarks/robustness/memory.py --rows {n_rows[0]}`; torch {torch.__version__}.
