@@ -26,12 +26,14 @@ def shortened(encoder):
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-def test_the_code_runs_from_top_to_bottom():
+def test_the_code_runs_from_top_to_bottom(tmp_path, monkeypatch):
     names = {}
+    monkeypatch.chdir(tmp_path)  # it writes a file
     for block in BLOCKS:
         exec(compile(block, "README.md", "exec"), names)
     assert names["model"].score(names["X_test"], names["y_test"]) > 0.95
     assert names["search"].best_params_["code__jacobian_penalty"] > 0
+    assert names["cae"].n_iter_ > 5
     assert names["network"].score(names["X_test"] / 16, names["y_test"]) > 0.95
     for encoder in names["models"].values():
         steps = [step for _, step in getattr(encoder, "steps", [])]
