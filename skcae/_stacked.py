@@ -19,8 +19,10 @@ from sklearn.utils.validation import check_is_fitted
 from skcae._base import EncoderMixin
 from skcae._contractive import ContractiveAutoencoder
 from skcae._core.arrays import row_slices
+from skcae._core.parallel import Ranks, together
 from skcae._documentation import documented
 from skcae._epochs import described_call, draw_seed
+from skcae._parallel import check_agreement
 from skcae._parameters import STRENGTH, ContractiveParameters
 from skcae._progress import epoch_progress
 from skcae._state import adopt
@@ -72,6 +74,8 @@ class StackedCAE(
     %(stopping)s
 
     %(warm start)s
+
+    %(data parallel)s
 
     %(running)s
 
@@ -189,18 +193,20 @@ class StackedCAE(
             falling.
         """
         goes_on = self.warm_start and hasattr(self, "estimators_")
-        layers = self._layers(goes_on)
-        data = check_data(self, X, sample_weight, loss=self.loss, goes_on=goes_on)
-        check_held_out_arguments(self.early_stopping, X_val, sample_weight_val)
-        held_out = None
-        if X_val is not None:
-            held_out = check_held_out_data(self, data, X_val, sample_weight_val)
         call = described_call(self, X, y, sample_weight)
-        with epoch_progress(self) as log:
-            context = self._init_callback_context(max_subtasks=len(layers))
-            context.call_on_fit_task_begin(**call)
-            self._fit_layers(layers, data, held_out, call, context, log)
-            context.call_on_fit_task_end(**call, reconstruction_attributes={})
+        with together(self.data_parallel) as ranks:
+            layers = self._layers(goes_on)
+            data = check_data(self, X, sample_weight, loss=self.loss, goes_on=goes_on)
+            check_held_out_arguments(self.early_stopping, X_val, sample_weight_val)
+            held_out = None
+            if X_val is not None:
+                held_out = check_held_out_data(self, data, X_val, sample_weight_val)
+            check_agreement(ranks, self, data)
+            with epoch_progress(self, ranks.rank) as log:
+                context = self._init_callback_context(max_subtasks=len(layers))
+                context.call_on_fit_task_begin(**call)
+                self._fit_layers(layers, data, held_out, call, context, log, ranks)
+                context.call_on_fit_task_end(**call, reconstruction_attributes={})
         return self
 
     def transform(self, X: Any) -> np.ndarray:
@@ -344,6 +350,7 @@ class StackedCAE(
         call: dict[str, Any],
         context: CallbackContext,
         log: Callable[..., None],
+        ranks: Ranks,
     ) -> None:
         """Fit each layer on the codes of those below it, and become the stack."""
         columns, goes_on = data.columns, data.goes_on
@@ -365,13 +372,15 @@ class StackedCAE(
                     finally:
                         if getattr(layer, "n_iter_", 0) > n_before:
                             fitted.append(layer)
-                if task.call_on_fit_task_end(
+                stop = task.call_on_fit_task_end(
                     **call,
                     reconstruction_attributes=lambda: stack_attributes(
                         copy.deepcopy(fitted), columns
                     ),
-                ):
+                )
+                if any(ranks.gather(bool(stop))):
                     break
+            ranks.end()
         finally:
             # After an interrupt too, or where a callback ended the fit: those above
             # are then still the layers of the fit that this one went on from.
