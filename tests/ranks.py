@@ -18,7 +18,7 @@ class Threads:
     """What `skcae._core.parallel` uses of torch.distributed, for threads.
 
     Stricter than a process group: messages of different kinds or sizes that meet are
-    an error, and the kinds of all messages are kept in `kinds`.
+    an error, and the kinds of each rank's messages are kept in `kinds`, heard or not.
     """
 
     def __init__(self, n_ranks, timeout=20):
@@ -26,7 +26,7 @@ class Threads:
         self.local = threading.local()
         self.barrier = threading.Barrier(n_ranks, timeout=timeout)
         self.box = [None] * n_ranks
-        self.kinds = []
+        self.kinds = [[] for _ in range(n_ranks)]
 
     def is_available(self):
         return True
@@ -41,12 +41,11 @@ class Threads:
 
     def swap(self, kind, payload):
         """Give each rank what all pass; a broken barrier is a RuntimeError."""
+        self.kinds[self.local.rank].append(kind)
         self.box[self.local.rank] = (kind, payload)
         self.barrier.wait()
         kinds, payloads = zip(*self.box, strict=True)
         self.barrier.wait()
-        if self.local.rank == 0:
-            self.kinds.append(kind)
         if len(set(kinds)) > 1:
             self.barrier.abort()
             raise AssertionError(f"{kinds} meet")

@@ -389,6 +389,18 @@ def test_a_rank_that_fails_between_layers_ends_the_fit_on_all(monkeypatch):
     assert_unfitted(models)
 
 
+@pytest.mark.parametrize("kind", [(ContractiveAutoencoder, 5), (StackedCAE, (5, 3))])
+def test_a_rank_that_fails_after_the_end_does_not_wait_for_others(kind, monkeypatch):
+    threads, shards = Threads(2), shards_of(5, 12)
+    models = [estimator(*kind) for _ in shards]
+    models[1].set_callbacks(Stopper(1, task="fit", error=OSError("disk full")))
+    bodies = [fitter(model, X) for model, X in zip(models, shards, strict=True)]
+    (ours, theirs), _ = run_ranks(monkeypatch, *bodies, threads=threads)
+    assert ours is models[0]
+    assert str(theirs) == "disk full"
+    assert threads.kinds[0] == threads.kinds[1]
+
+
 def test_divergence_is_seen_on_all_ranks(monkeypatch):
     how = {"activation": "identity", "solver": "sgd", "learning_rate": 1e3}
     models = [estimator(max_iter=60, **how) for _ in range(2)]
@@ -424,7 +436,7 @@ def test_a_group_alone_changes_nothing(monkeypatch, unit_data):
     models = [estimator(**how), estimator(jacobian_penalty=0.5, **how)]
     bodies = [fitter(model, unit_data) for model in models]
     fitted, _ = run_ranks(monkeypatch, *bodies, threads=threads)
-    assert threads.kinds == []
+    assert threads.kinds == [[], []]
     assert (fitted[0].components_ != fitted[1].components_).any()
 
 

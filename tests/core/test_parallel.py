@@ -204,12 +204,12 @@ def test_what_is_over_is_nobodys_concern(layer, monkeypatch):
     ours, theirs = ranks_run(monkeypatch, body, body, threads=threads)
     assert ours == "done"
     assert str(theirs) == "too late"
-    assert threads.kinds == ["gather", len(buffer_of(layer))]
+    assert threads.kinds == 2 * [["gather", n_numbers(layer)]]
 
 
-def buffer_of(layer):
-    """The buffer of a training: all parameters and three numbers."""
-    return range(sum(p.numel() for p in layer().values()) + 3)
+def n_numbers(layer):
+    """The length of a training's buffer: all parameters, and three numbers."""
+    return sum(p.numel() for p in layer().values()) + 3
 
 
 def test_a_rank_that_is_gone_is_told_from_one_that_failed(layer, monkeypatch):
