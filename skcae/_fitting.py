@@ -217,7 +217,7 @@ class AutoencoderFitMixin(FittedStateMixin):
     ) -> Training:
         """Set up a fit: what it trains on, and what it holds out to stop early."""
         check_held_out_arguments(self.early_stopping, X_val, sample_weight_val)
-        check_agreement(ranks, self, data)
+        check_agreement(ranks, self, data, X_val)
         data = weighted_alike(ranks, data)
         generator = self._generator(ranks, goes_on=data.goes_on)
         train, validation = present_rows(data.sample_weight), None

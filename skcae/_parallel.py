@@ -14,7 +14,9 @@ from skcae._validation import CheckedData
 OWN_PARAMETERS = {"device", "random_state", "verbose"}
 
 
-def check_agreement(ranks: Ranks, estimator: Any, data: CheckedData) -> None:
+def check_agreement(
+    ranks: Ranks, estimator: Any, data: CheckedData, X_val: Any = None
+) -> None:
     """Refuse, on all ranks at once, to train what is not the same on all.
 
     Raises
@@ -22,7 +24,7 @@ def check_agreement(ranks: Ranks, estimator: Any, data: CheckedData) -> None:
     ValueError
         If a parameter, or what the data is like, differs.
     """
-    everyones = ranks.gather(described(estimator, data))
+    everyones = ranks.gather(described(estimator, data, X_val))
     for name, first in everyones[0].items():
         for rank, theirs in enumerate(everyones):
             if theirs[name] != first:
@@ -33,7 +35,7 @@ def check_agreement(ranks: Ranks, estimator: Any, data: CheckedData) -> None:
                 )
 
 
-def described(estimator: Any, data: CheckedData) -> dict[str, str]:
+def described(estimator: Any, data: CheckedData, X_val: Any) -> dict[str, str]:
     """Describe, in words that can be compared, what is to be trained on what."""
     parameters = {
         name: value
@@ -47,6 +49,7 @@ def described(estimator: Any, data: CheckedData) -> dict[str, str]:
         "the names of the features": names if names is None else list(names),
         "the precision": working_dtype(data.X.dtype).name,
         "whether there is a fitted model to go on from": data.goes_on,
+        "whether there is X_val": X_val is not None,
         **parameters,
     }
     return {name: repr(value) for name, value in description.items()}

@@ -201,7 +201,7 @@ class StackedCAE(
             held_out = None
             if X_val is not None:
                 held_out = check_held_out_data(self, data, X_val, sample_weight_val)
-            check_agreement(ranks, self, data)
+            check_agreement(ranks, self, data, X_val)
             with epoch_progress(self, ranks.rank) as log:
                 context = self._init_callback_context(max_subtasks=len(layers))
                 context.call_on_fit_task_begin(**call)

@@ -347,6 +347,15 @@ def test_data_that_differs_is_refused_on_all_ranks(monkeypatch):
         assert_unfitted(models)
 
 
+def test_held_out_data_on_one_rank_alone_is_refused_on_all(monkeypatch):
+    shards = shards_of(5, 12)
+    models = [estimator(early_stopping=True) for _ in shards]
+    errors, _ = fit_ranks(monkeypatch, models, shards, X_val=[shards[0], None])
+    for error in errors:
+        assert isinstance(error, ValueError)
+        assert "whether there is X_val is True on rank 0 and False on" in str(error)
+
+
 def test_device_seed_and_verbosity_are_each_ranks_own(monkeypatch):
     models = [estimator(), estimator(random_state=9, device="cpu:0")]
     fitted, _ = fit_ranks(monkeypatch, models, shards_of(5, 12))
