@@ -41,6 +41,8 @@ class Autoencoder(BaseAutoencoder):
 
     %(warm start)s
 
+    %(data parallel)s
+
     %(running)s
 
     Attributes

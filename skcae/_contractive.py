@@ -58,6 +58,8 @@ class ContractiveAutoencoder(ContractiveParameters, BaseAutoencoder):
 
     %(warm start)s
 
+    %(data parallel)s
+
     %(running)s
 
     Attributes

@@ -51,6 +51,8 @@ class DenoisingAutoencoder(BaseAutoencoder):
 
     %(warm start)s
 
+    %(data parallel)s
+
     %(running)s
 
     Attributes

@@ -119,6 +119,13 @@ _WARM_START = r"""
         Whether `fit` goes on from the fitted weights and solver state.
 """
 
+_DATA_PARALLEL = r"""
+    data_parallel : bool, default=False
+        Whether `fit` is called by all processes of torch.distributed's default group
+        together, each with rows of its own. They train one model, as if on the rows of
+        all of them; a batch has `batch_size` rows of each.
+"""
+
 _ATTRIBUTES = r"""
     components_ : ndarray of shape (n_components, n_features)
         The encoder's weights W.
@@ -246,6 +253,7 @@ PARTS = {
     "solver": _SOLVER,
     "stopping": _STOPPING,
     "warm start": _WARM_START,
+    "data parallel": _DATA_PARALLEL,
     "running": _RUNNING,
     "running of fine-tuning": _RUNNING_OF_FINE_TUNING,
     "solver of fine-tuning": _SOLVER_OF_FINE_TUNING,

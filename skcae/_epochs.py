@@ -6,7 +6,7 @@ Autoencoders and fine-tuned networks share it.
 import math
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from sklearn.utils import check_random_state
 
 from skcae._core.arrays import Array, make_generator, random_order
 from skcae._core.layers import Parameters
+from skcae._core.parallel import ALONE, Ranks
 from skcae._core.solvers import Adam, Sgd, Solver, SolverState
 from skcae._core.training import (
     Learner,
@@ -97,11 +98,13 @@ class EpochFitMixin(TrainingParameters, CallbackSupportMixin):
         generator: torch.Generator,
         *,
         keeps_epochs: bool = True,
+        ranks: Ranks = ALONE,
+        shards: Sequence[int] | None = None,
     ) -> Training:
         falling = self.learning_rate_schedule == "linear"
         return Training(
             learner,
-            batch_size=self._batch_size(len(learner.rows)),
+            batch_size=self._batch_size(max(shards or [len(learner.rows)])),
             rate=rate,
             n_iter_no_change=self.n_iter_no_change,
             tol=self.tol,
@@ -111,6 +114,8 @@ class EpochFitMixin(TrainingParameters, CallbackSupportMixin):
             shuffle=self.shuffle,
             generator=generator,
             keeps_epochs=keeps_epochs,
+            ranks=ranks,
+            shards=shards,
         )
 
     def _split(self, rows: Array, generator: torch.Generator) -> tuple[Array, Array]:
@@ -137,6 +142,7 @@ class EpochFitMixin(TrainingParameters, CallbackSupportMixin):
         """Train with callbacks on each epoch, and keep what was learnt."""
         try:
             self._run_epochs(training, data, call, context, log)
+            training.ranks.close()
         except KeyboardInterrupt:
             # Raised again: a search must not take a truncated fit for a whole one.
             if training.kept:
@@ -172,9 +178,10 @@ class EpochFitMixin(TrainingParameters, CallbackSupportMixin):
                     training, data
                 ),
             )
-            if stop:
+            if training.ranks.any(bool(stop)):
                 return
-        if not training.should_end() and training.stalled_at is None:
+        has_settled = training.should_end() or training.stalled_at is not None
+        if not has_settled and training.ranks.rank == 0:
             warnings.warn(
                 self._unsettled(), ConvergenceWarning, stacklevel=level_of_caller()
             )

@@ -17,10 +17,12 @@ from skcae._core.arrays import (
 )
 from skcae._core.layers import Parameters, initial_parameters
 from skcae._core.objective import Objective, Penalty
+from skcae._core.parallel import Ranks, together
 from skcae._core.reconstruction import Corruption, ReconstructionLearner
 from skcae._core.streams import StreamedRows, TrainingRows
 from skcae._core.training import Training, constant_rate, copy_of
 from skcae._epochs import described_call, draw_seed, present_rows
+from skcae._parallel import check_agreement, weighted_alike
 from skcae._progress import epoch_progress
 from skcae._state import FittedStateMixin
 from skcae._streams import Stream, check_can_hold_out, check_training_data
@@ -49,6 +51,7 @@ class AutoencoderFitMixin(FittedStateMixin):
     n_components: int
     tied_weights: bool
     warm_start: bool
+    data_parallel: bool
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(
@@ -146,22 +149,29 @@ class AutoencoderFitMixin(FittedStateMixin):
     ) -> Self:
         """Fit; given the progress of a training that was cut off, take it up."""
         goes_on = bool(progress) or (self.warm_start and hasattr(self, "components_"))
-        data = check_training_data(
-            self, X, sample_weight, loss=self.loss, goes_on=goes_on
-        )
-        if progress:
-            data = replace(data, n_earlier=progress["n_earlier"])
-        training = self._start_fit(data, X_val, sample_weight_val)
-        if progress:
-            check_same_rows(progress["n_rows"], len(training.learner.rows))
-            training.go_on_from(progress)
         call = described_call(self, X, y, sample_weight)
-        with epoch_progress(self) as log:
+        with together(self.data_parallel) as ranks:
+            data = check_training_data(
+                self, X, sample_weight, loss=self.loss, goes_on=goes_on
+            )
+            if progress:
+                data = replace(data, n_earlier=progress["n_earlier"])
+            training = self._start_fit(data, X_val, sample_weight_val, ranks)
+            if progress:
+                check_same_rows(progress["n_rows"], len(training.learner.rows))
+                training.go_on_from(progress)
+            self._run_fit(training, data, call)
+        return self
+
+    def _run_fit(
+        self, training: Training, data: CheckedData, call: dict[str, Any]
+    ) -> None:
+        """Train, and let callbacks and progress know of it."""
+        with epoch_progress(self, training.ranks.rank) as log:
             context = self._init_callback_context(max_subtasks=self.max_iter)
             context.call_on_fit_task_begin(**call)
             self._train(training, data, call, context, log)
             context.call_on_fit_task_end(**call, reconstruction_attributes={})
-        return self
 
     @_fit_context(prefer_skip_nested_validation=True)
     def _resume(
@@ -183,21 +193,16 @@ class AutoencoderFitMixin(FittedStateMixin):
         # scikit-learn validates the parameters only before the first call.
         self._validate_params()
         goes_on = hasattr(self, "components_")
-        data = check_data(
-            self, X, sample_weight, loss=self.loss, goes_on=goes_on, all_zero=True
-        )
-        generator = self._generator(goes_on=goes_on)
-        training = self._training(
-            self._learner(
-                data, self._training_rows(data, data.sample_weight), generator
-            ),
-            constant_rate(self.learning_rate),
-            generator,
-            keeps_epochs=False,
-        )
-        training.run_epoch()
-        self._check_finite(training)
-        self._finish(training, data, training.parameters)
+        with together(self.data_parallel) as ranks:
+            data = check_data(
+                self, X, sample_weight, loss=self.loss, goes_on=goes_on, all_zero=True
+            )
+            check_agreement(ranks, self, data)
+            training = self._start_pass(data, ranks)
+            training.run_epoch()
+            self._check_finite(training)
+            ranks.close()
+            self._finish(training, data, training.parameters)
         return self
 
     # ---- what the parameters name -----------------------------------------------
@@ -227,42 +232,64 @@ class AutoencoderFitMixin(FittedStateMixin):
         """Return what makes corrupted copies of the rows, if anything needs them."""
         return None
 
-    def _generator(self, *, goes_on: bool) -> torch.Generator:
-        """Make the fit's only source of randomness, or take it up where it stopped."""
+    def _generator(self, ranks: Ranks, *, goes_on: bool) -> torch.Generator:
+        """Make the fit's only source of randomness, or take it up where it stopped.
+
+        Each rank has an order of the rows, and noise, of its own.
+        """
         if goes_on and self._training_state:
             return resume_generator(self._training_state["generator"])
-        return make_generator(draw_seed(self.random_state))
+        return make_generator(draw_seed(self.random_state) + ranks.rank)
 
     # ---- training ---------------------------------------------------------------
 
     def _start_fit(
-        self, data: CheckedData, X_val: Any, sample_weight_val: Any
+        self, data: CheckedData, X_val: Any, sample_weight_val: Any, ranks: Ranks
     ) -> Training:
         """Set up a fit: what it trains on, and what it holds out to stop early."""
         check_held_out_arguments(self.early_stopping, X_val, sample_weight_val)
-        generator = self._generator(goes_on=data.goes_on)
+        check_agreement(ranks, self, data, X_val)
+        data = weighted_alike(ranks, data)
+        generator = self._generator(ranks, goes_on=data.goes_on)
         train, validation = present_rows(data.sample_weight), None
         if X_val is not None:
             held_out = check_held_out_data(self, data, X_val, sample_weight_val)
+            held_out = weighted_alike(ranks, held_out)
             # Held-out data may leave the loss's bounds, as a scaler's test rows do.
             validation = self._rows(
                 held_out,
-                normalized(held_out.sample_weight, slice(None)),
+                normalized(held_out.sample_weight, slice(None), ranks),
                 dtype=working_dtype(data.X.dtype),
             )
         elif self.early_stopping:
             check_can_hold_out(data.X)
             train, test = self._split(np.arange(data.X.shape[0])[train], generator)
-            weights = normalized(data.sample_weight, test)
+            weights = normalized(data.sample_weight, test, ranks)
             validation = self._training_rows(data, weights, test)
+        weights = normalized(data.sample_weight, train, ranks)
         rows: TrainingRows
         if isinstance(data.X, Stream):
             rows = self._streamed_rows(data)
         else:
-            weights = normalized(data.sample_weight, train)
             rows = self._training_rows(data, weights, train)
-        learner = self._learner(data, rows, generator, validation)
-        return self._training(learner, self._schedule(len(rows)), generator)
+        learner = self._learner(data, rows, generator, ranks, validation)
+        shards = ranks.open(learner.parameters, len(rows))
+        rate = self._schedule(max(shards))
+        return self._training(learner, rate, generator, ranks=ranks, shards=shards)
+
+    def _start_pass(self, data: CheckedData, ranks: Ranks) -> Training:
+        """Set up a single pass over the data at a constant rate."""
+        generator = self._generator(ranks, goes_on=data.goes_on)
+        rows = self._training_rows(data, data.sample_weight)
+        learner = self._learner(data, rows, generator, ranks)
+        return self._training(
+            learner,
+            constant_rate(self.learning_rate),
+            generator,
+            keeps_epochs=False,
+            ranks=ranks,
+            shards=ranks.open(learner.parameters, len(rows)),
+        )
 
     def _training_rows(
         self,
@@ -302,21 +329,25 @@ class AutoencoderFitMixin(FittedStateMixin):
         data: CheckedData,
         rows: TrainingRows,
         generator: torch.Generator,
+        ranks: Ranks,
         validation: Rows | None = None,
     ) -> ReconstructionLearner:
         """Set up what learns from these rows."""
         objective, corrupt = self._objective(), self._corruption()
         parameters = self._start(data, rows, generator)
         state = self._solver_state() if data.goes_on else None
+        solver = self._solver(parameters, state)
+        ranks.broadcast([*parameters.values(), *solver.state.values()])
         return ReconstructionLearner(
             objective,
             parameters,
-            self._solver(parameters, state),
+            solver,
             rows,
             batch_size=self._batch_size(len(rows)),
             validation=validation,
             corrupt=corrupt,
             generator=generator,
+            ranks=ranks,
         )
 
     def _start(

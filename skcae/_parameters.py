@@ -66,6 +66,7 @@ class LayerParameters(TrainingParameters):
     loss: str = "squared_error"
     tied_weights: bool = True
     warm_start: bool = False
+    data_parallel: bool = False
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **TrainingParameters._parameter_constraints,
@@ -73,6 +74,7 @@ class LayerParameters(TrainingParameters):
         "loss": [StrOptions(set(LOSSES))],
         "tied_weights": ["boolean"],
         "warm_start": ["boolean"],
+        "data_parallel": ["boolean"],
     }
 
 

@@ -12,12 +12,13 @@ logger = logging.getLogger("skcae")
 
 
 @contextmanager
-def epoch_progress(estimator: Any) -> Iterator[Callable[..., None]]:
+def epoch_progress(estimator: Any, rank: int = 0) -> Iterator[Callable[..., None]]:
     """Show the epochs of a fit while the context lasts, if the estimator is verbose.
 
+    Of processes that train together only the first, of rank 0, does.
     Yields a function to call with a format string and its values after each epoch.
     """
-    if not estimator.verbose or _bar_reaches(estimator):
+    if not estimator.verbose or rank > 0 or _bar_reaches(estimator):
         yield lambda message, *values: None
     elif find_spec("rich") is not None and not _is_nested(estimator):
         with _progress_bar(estimator):

@@ -10,6 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skcae._base import EncoderMixin
 from skcae._core.arrays import row_slices
+from skcae._core.parallel import together
 from skcae._documentation import documented
 from skcae._parameters import STRENGTH, ContractiveParameters
 from skcae._stacking import StackFitMixin, decode, encode
@@ -50,6 +51,8 @@ class StackedCAE(
     %(stopping)s
 
     %(warm start)s
+
+    %(data parallel)s
 
     %(running)s
 
@@ -169,10 +172,10 @@ class StackedCAE(
             falling.
         """
         goes_on = self.warm_start and hasattr(self, "estimators_")
-        layers = self._layers(goes_on)
-        return self._fit(
-            layers, X, y, sample_weight, X_val, sample_weight_val, goes_on=goes_on
-        )
+        with together(self.data_parallel) as ranks:
+            layers = self._layers(goes_on)
+            how = X, y, sample_weight, X_val, sample_weight_val, ranks
+            return self._fit(layers, *how, goes_on=goes_on)
 
     def transform(self, X: Any) -> np.ndarray:
         """Encode X by all layers.

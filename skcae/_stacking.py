@@ -17,7 +17,9 @@ from sklearn.utils import check_random_state
 
 from skcae._contractive import ContractiveAutoencoder
 from skcae._core.arrays import is_on_disk
+from skcae._core.parallel import Ranks, together
 from skcae._epochs import described_call, draw_seed
+from skcae._parallel import check_agreement
 from skcae._parameters import ContractiveParameters
 from skcae._progress import epoch_progress
 from skcae._state import adopt
@@ -83,6 +85,7 @@ class StackFitMixin(ContractiveParameters, CallbackSupportMixin):
         sample_weight: Any,
         X_val: Any,
         sample_weight_val: Any,
+        ranks: Ranks,
         *,
         goes_on: bool,
         n_done: int = 0,
@@ -97,13 +100,15 @@ class StackFitMixin(ContractiveParameters, CallbackSupportMixin):
             held_out = check_held_out_data(self, data, X_val, sample_weight_val)
         elif self.early_stopping:
             check_can_hold_out(data.X)
+        check_agreement(ranks, self, data, X_val)
         if isinstance(data.X, Stream):
             data = replace(data, X=CodeStream(data.X))
         call = described_call(self, X, y, sample_weight)
-        with epoch_progress(self) as log:
+        with epoch_progress(self, ranks.rank) as log:
             context = self._init_callback_context(max_subtasks=len(layers))
             context.call_on_fit_task_begin(**call)
-            self._fit_layers(layers, n_done, data, held_out, call, context, log)
+            how = call, context, log, ranks
+            self._fit_layers(layers, n_done, data, held_out, *how)
             context.call_on_fit_task_end(**call, reconstruction_attributes={})
         return self
 
@@ -122,10 +127,11 @@ class StackFitMixin(ContractiveParameters, CallbackSupportMixin):
             return self
         n_done, above = self._training_state["n_done"], self._training_state["above"]
         begun = self.estimators_
-        layers = going_on([*begun, *above], self._layers(goes_on=False))
-        layers[: len(begun)] = copy.deepcopy(begun)
-        how = X, y, sample_weight, X_val, sample_weight_val
-        return self._fit(layers, *how, goes_on=True, n_done=n_done)
+        with together(self.data_parallel) as ranks:
+            layers = going_on([*begun, *above], self._layers(goes_on=False))
+            layers[: len(begun)] = copy.deepcopy(begun)
+            how = X, y, sample_weight, X_val, sample_weight_val, ranks
+            return self._fit(layers, *how, goes_on=True, n_done=n_done)
 
     def _fit_layers(
         self,
@@ -136,6 +142,7 @@ class StackFitMixin(ContractiveParameters, CallbackSupportMixin):
         call: dict[str, Any],
         context: CallbackContext,
         log: Callable[..., None],
+        ranks: Ranks,
     ) -> None:
         """Fit each layer on the codes of those below it, and become the stack."""
         columns = data.columns
@@ -165,10 +172,12 @@ class StackFitMixin(ContractiveParameters, CallbackSupportMixin):
                 finally:
                     if getattr(layer, "n_iter_", 0) > n_before:
                         fitted.append(layer)
-                if task.call_on_fit_task_end(
+                stop = task.call_on_fit_task_end(
                     **call, reconstruction_attributes=present.attributes
-                ):
+                )
+                if any(ranks.gather(bool(stop))):
                     break
+            ranks.end()
         finally:
             # After an interrupt too, or where a callback ended the fit: those above
             # are then still the layers of the fit that this one went on from.

@@ -20,6 +20,7 @@ from sklearn.utils.validation import (
 )
 
 from skcae._core.arrays import Array, is_on_disk
+from skcae._core.parallel import ALONE, Ranks
 from skcae._core.streams import is_stream
 from skcae.activations import ACTIVATIONS
 from skcae.losses import LOSSES
@@ -202,13 +203,19 @@ def check_can_be_split(n_rows: int) -> None:
         )
 
 
-def normalized(weights: Array | None, rows: Array | slice) -> Array | None:
-    """Rescale weights so that their mean over these rows is 1."""
+def normalized(
+    weights: Array | None, rows: Array | slice, ranks: Ranks = ALONE
+) -> Array | None:
+    """Rescale weights so that their mean over these rows, of all ranks, is 1.
+
+    Either all ranks have weights or none has.
+    """
     if weights is None:
         return None
     # The largest first, so that the sum of huge weights does not overflow.
-    scaled: Array = weights / weights[rows].max()
-    scaled /= scaled[rows].mean()
+    scaled: Array = weights / max(ranks.gather(float(weights[rows].max())))
+    totals = ranks.gather((float(scaled[rows].sum()), len(scaled[rows])))
+    scaled /= sum(total for total, _ in totals) / sum(n for _, n in totals)
     return scaled
 
 

@@ -333,9 +333,9 @@ def test_early_stopping_holds_out_a_fraction(small, digits, monkeypatch):
     model = small(early_stopping=True, validation_fraction=0.3)
     make = type(model)._learner
 
-    def spy(self, data, rows, generator, validation):
+    def spy(self, data, rows, generator, ranks, validation):
         seen.append((rows.subset, validation.subset))
-        return make(self, data, rows, generator, validation)
+        return make(self, data, rows, generator, ranks, validation)
 
     monkeypatch.setattr(type(model), "_learner", spy)
     model.fit(X)
@@ -607,9 +607,9 @@ def test_a_warm_start_holds_out_the_same_rows(small, digits, monkeypatch):
     subsets = []
     make = BaseAutoencoder._learner
 
-    def spy(self, data, rows, generator, validation):
+    def spy(self, data, rows, generator, ranks, validation):
         subsets.append(validation.subset)
-        return make(self, data, rows, generator, validation)
+        return make(self, data, rows, generator, ranks, validation)
 
     monkeypatch.setattr(BaseAutoencoder, "_learner", spy)
     model = small(warm_start=True, early_stopping=True)

@@ -132,3 +132,23 @@ def test_spectra_are_the_same_in_all_ways(speed):
         found = np.concatenate([np.atleast_2d(part) for part in ways[name]()])
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(ways["singular_values, 9"](), expected[:, :9])
+
+
+def test_two_processes_are_compared_with_one(speed):
+    """Rows that take one process 2 s, and twice as many that take both 2.5 s."""
+    benchmark = speed("data_parallel")
+    n_samples = benchmark.EPOCHS * benchmark.STEPS_PER_EPOCH * 8
+    seconds = {"alone": 2.0, "apart": 2.2, "together": 2.5}
+    busy = {"alone": 2.0, "apart": 2.0, "together": 2.2}
+    times = {name: np.array([[seconds[name]] * 3, [busy[name]] * 3]) for name in busy}
+    row = benchmark.report({(8, "sgd"): times}).splitlines()[-1]
+    cells = [cell.strip() for cell in row.split("|")[1:-1]]
+    assert cells == [
+        "8",
+        "sgd",
+        f"{n_samples / 2:.0f}",
+        f"{2 * n_samples / 2.5:.0f}",
+        "1.60 (1.60 to 1.60)",
+        "1.82",
+        "+10",
+    ]

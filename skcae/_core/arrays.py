@@ -344,6 +344,12 @@ class Rows:
             return None
         return to_tensor(self.weights[self._position(index)], self.dtype, self.device)
 
+    def total_weight(self) -> float:
+        """Return the sum of the weights of all rows."""
+        if self.weights is None:
+            return float(len(self))
+        return float(self.weights[self.subset].sum())
+
     def chunks(self, n_columns: int) -> Iterator[tuple[slice, Tensor]]:
         """Go through all rows once, in order, in batches of bounded size.
 

@@ -25,7 +25,7 @@ class Gradient:
     row_factors : tensor of shape (h,) or None
         The penalties' factors of the rows of `components`.
     vectors : dict of tensors
-        The gradient of each intercept.
+        The gradient of each intercept, and of all that has no product.
     """
 
     scale: float

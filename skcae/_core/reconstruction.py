@@ -7,8 +7,10 @@ from torch import Tensor
 
 from skcae._core.arrays import Array, Rows, make_generator
 from skcae._core.batch import Batch, Workspace
+from skcae._core.gradient import Gradient
 from skcae._core.layers import Parameters, squared_row_norms
 from skcae._core.objective import Objective
+from skcae._core.parallel import ALONE, Ranks
 from skcae._core.passes import mean_over_rows
 from skcae._core.solvers import Solver
 from skcae._core.streams import TrainingRows
@@ -70,6 +72,8 @@ class ReconstructionLearner:
         objective can be compared.
     generator : torch.Generator, optional
         Where the corruption comes from.
+    ranks : Ranks, optional
+        Those who train the same parameters on other rows.
     """
 
     def __init__(
@@ -83,6 +87,7 @@ class ReconstructionLearner:
         validation: Rows | None = None,
         corrupt: Corruption | None = None,
         generator: torch.Generator | None = None,
+        ranks: Ranks = ALONE,
     ) -> None:
         self.objective = objective
         self.parameters = parameters
@@ -91,6 +96,7 @@ class ReconstructionLearner:
         self.validation = validation
         self.corrupt = corrupt
         self.generator = generator or make_generator(0)
+        self.ranks = ranks
         self.squared_rows = squared_row_norms(parameters)
         # Whether the workspace holds all rows, as it does from the first full batch on.
         self.holds_all = False
@@ -116,8 +122,15 @@ class ReconstructionLearner:
     def take_step(
         self, index: Array | Tensor | slice, rate: float, value: Tensor
     ) -> None:
-        """Change the parameters by one batch, and put its objective into `value`."""
-        batch = self.workspace.batch(self.rows.count(index))
+        """Change the parameters by one batch, and put its objective into `value`.
+
+        A batch without rows is one to which only other ranks have any.
+        """
+        n_rows = self.rows.count(index)
+        if not n_rows:
+            self._update(None, n_rows, rate, value)
+            return
+        batch = self.workspace.batch(n_rows)
         is_all = isinstance(index, slice)
         if not (is_all and self.holds_all):
             self.rows.read(index, batch.target)
@@ -146,17 +159,26 @@ class ReconstructionLearner:
         )
         if value is not None and sums:
             value.add_(self.objective.total_penalty(sums, self.squared_rows))
+        self._update(gradient, len(batch), rate, value)
+
+    def _update(
+        self, gradient: Gradient | None, n_rows: int, rate: float, value: Tensor | None
+    ) -> None:
+        """Take a step along the gradient over the rows of all ranks."""
+        total = self.squared_rows.new_zeros(()) if value is None else value
+        gradient = self.ranks.average(gradient, self.parameters, n_rows, total)
         self.solver.update(gradient, rate)
         if self.objective.penalties:
             squared_row_norms(self.parameters, out=self.squared_rows)
 
     def held_out(self) -> float | None:
-        """Measure the objective of the held-out data."""
+        """Measure the objective of the held-out data of all ranks."""
         if self.validation is None:
             return None
-        return mean_objective(
+        mean = mean_objective(
             self.objective, self.parameters, self.validation, self._corrupt_held_out()
         )
+        return self.ranks.mean(mean, self.validation.total_weight())
 
     def _corrupt_held_out(self) -> Callable[[Tensor], Tensor] | None:
         """Return a corruption that begins at the same noise each time."""

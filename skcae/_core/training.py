@@ -2,13 +2,16 @@
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import chain, repeat
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from skcae._core.arrays import Array, to_array
 from skcae._core.layers import Parameters
+from skcae._core.parallel import ALONE, Ranks
 from skcae._core.solvers import Solver
 from skcae._core.streams import TrainingRows
 from skcae._core.threads import fitting_threads
@@ -18,6 +21,9 @@ Schedule = Callable[[int], float]
 # Steps between two looks at whether the objective is still finite. Each look waits for
 # the device.
 CHECK_EVERY = 100
+
+# The batch of a rank that has gone through its rows while others have some left.
+NO_ROWS = np.empty(0, dtype=np.intp)
 
 
 def constant_rate(learning_rate: float) -> Schedule:
@@ -117,6 +123,10 @@ class Training:
     keeps_epochs : bool
         Whether to keep a copy of the parameters, of the best epoch or, in case of an
         interrupt in the next, of the last.
+    ranks : Ranks, optional
+        Those who train together.
+    shards : list of int, optional
+        How many rows each of them has.
 
     Attributes
     ----------
@@ -148,6 +158,8 @@ class Training:
         shuffle: bool,
         generator: torch.Generator,
         keeps_epochs: bool = True,
+        ranks: Ranks = ALONE,
+        shards: Sequence[int] | None = None,
     ) -> None:
         self.learner = learner
         self.batch_size = batch_size
@@ -159,6 +171,8 @@ class Training:
         self.shuffle = shuffle
         self.generator = generator
         self.keeps_epochs = keeps_epochs
+        self.ranks = ranks
+        self.shards = shards or [len(learner.rows)]
         self.step = 0
         self.stalled_at: int | None = None
         self.loss_curve: list[float] = []
@@ -205,19 +219,20 @@ class Training:
             )
 
     def _pass(self) -> float:
-        n_rows = len(self.learner.rows)
-        n_steps = math.ceil(n_rows / self.batch_size)
+        n_steps = math.ceil(max(self.shards) / self.batch_size)
         values = next(iter(self.parameters.values())).new_zeros(n_steps)
         order = self.learner.rows.batches(
             self.batch_size, shuffle=self.shuffle, generator=self.generator
         )
-        for value, index in zip(values, order, strict=True):
+        padded = chain(order, repeat(NO_ROWS))
+        for value, index in zip(values, padded, strict=False):
             self.learner.take_step(index, self.rate(self.step), value)
             self.step += 1
             if self.step % CHECK_EVERY == 0 and not bool(value.isfinite()):
                 return math.nan
+        next(order, None)  # lets a source of batches see that it gave all its rows
         # One transfer for the epoch, not one for each step.
-        return math.fsum(values.tolist()) / n_rows
+        return math.fsum(values.tolist()) / sum(self.shards)
 
     @property
     def _watched_curve(self) -> list[float]:
