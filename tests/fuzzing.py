@@ -52,10 +52,8 @@ ERRORS = {
     "device": r"Available devices",
     "lengths that differ": r"rows, but y has|inconsistent numbers of samples",
     "more values than the Jacobian has": r"more than the Jacobian has",
-    "radii": r"radii must be",
     "a parameter": r"parameter of \w+ must be|must be (a sequence|one non-negative)",
     "going on as another model": r"training cannot go on from it",
-    "encoder too large for labels": r"hidden_layer_sizes=",
 }
 
 # Data or weights beyond this may overflow when they are squared and multiplied.
