@@ -8,12 +8,22 @@ os.environ.setdefault("SCIPY_ARRAY_API", "1")
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 from sklearn.datasets import load_digits
 
 from skcae import Autoencoder, ContractiveAutoencoder, DenoisingAutoencoder
 
 # The models here are too small to gain from a second thread.
 torch.set_num_threads(1)
+
+
+# Generated cases: the same few in each run, or with `--hypothesis-profile=long` many
+# new ones. benchmarks/robustness/fuzz.py counts what comes of those.
+cases = settings(deadline=None, suppress_health_check=list(HealthCheck), database=None)
+settings.register_profile("short", cases, max_examples=120, derandomize=True)
+long = settings(cases, max_examples=4000)
+settings.register_profile("long", long)
+settings.load_profile("short")
 
 
 @pytest.fixture(scope="session")

@@ -26,6 +26,8 @@ class _Process:
     # torch's count for new threads while nothing of ours runs, and who is not new.
     default = 1
     seen = threading.local()
+    # Whether OpenMP may have started threads of its own.
+    had_several = False
 
     @classmethod
     def forget(cls) -> None:
@@ -33,10 +35,20 @@ class _Process:
         cls.lock = threading.Lock()
         cls.before = {}
 
+    @classmethod
+    def start_in_fork(cls) -> None:
+        """Start afresh, on one thread if the parent may have had several.
+
+        GNU's OpenMP would wait forever for those of the parent, which are not here.
+        """
+        cls.forget()
+        if cls.had_several:
+            torch.set_num_threads(1)
+
 
 _Process.forget()
 if hasattr(os, "register_at_fork"):  # not on Windows
-    os.register_at_fork(after_in_child=_Process.forget)
+    os.register_at_fork(after_in_child=_Process.start_in_fork)
 
 
 @contextmanager
@@ -68,6 +80,7 @@ def _enter() -> int:
         is_new = not hasattr(_Process.seen, "yes")
         count = _Process.default if is_new else torch.get_num_threads()
         before = _Process.before.setdefault(threading.get_ident(), count)
+        _Process.had_several |= before > 1
         _Process.seen.yes = True
         return before // len(_Process.before)
 
