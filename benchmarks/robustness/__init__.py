@@ -1,0 +1,1 @@
+"""What a fit survives: kills, much data, and generated cases."""
