@@ -83,15 +83,11 @@ KINDS = {
 }
 
 
-@pytest.mark.parametrize("smallest_part", [1, 2**16])
 @pytest.mark.parametrize("sizes", [(12, 12), (5, 12), (9, 2, 17)], ids=str)
 @pytest.mark.parametrize("kind", sorted(KINDS))
 @pytest.mark.parametrize("solver", sorted(SOLVERS))
-def test_ranks_are_one_process_fed_their_batches(
-    solver, kind, sizes, smallest_part, monkeypatch
-):
+def test_ranks_are_one_process_fed_their_batches(solver, kind, sizes, monkeypatch):
     """Uneven shards too: 5 rows of 12 leave one rank without rows in the last step."""
-    monkeypatch.setattr("skcae._core.parallel.SMALLEST_PART", smallest_part)
     how = SOLVERS[solver] | KINDS[kind]
     models, shards = [estimator(**how) for _ in sizes], shards_of(*sizes)
     fitted, _ = fit_ranks(monkeypatch, models, shards)

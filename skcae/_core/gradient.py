@@ -45,12 +45,6 @@ class Gradient:
             W = parameters["components"]
             tensor.addcmul_(self.row_factors[:, None], W, value=self.scale)
 
-    def of_rows(self, name: str, rows: slice) -> "Gradient":
-        """Return the gradient of some rows of a weight matrix, and of nothing else."""
-        left, right = self.products[name]
-        factors = None if self.row_factors is None else self.row_factors[rows]
-        return Gradient(self.scale, {name: (left[rows], right)}, factors, {})
-
     def descend(self, parameters: Parameters, rate: float) -> None:
         """Take the step −rate · gradient, W's part folded into its product."""
         step = rate * self.scale

@@ -5,16 +5,15 @@ other must not depend on where one of them fails: a rank that waits for a messag
 another kind waits in vain. So there are two modes, and one kind of message in each.
 Before and between trainings every message is a `gather` of small objects, or begins
 with one. From `open` to `close` every message is the sum of one buffer, which holds a
-gradient, two numbers, and whether a rank has failed; it goes in parts of fixed sizes. A
-rank that fails, in whichever mode, sends that last, and all end at once.
+gradient, two numbers, and whether a rank has failed. A rank that fails, in whichever
+mode, sends that last, and all end at once.
 """
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
-from itertools import pairwise
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from torch import Tensor, distributed
 
@@ -25,10 +24,6 @@ Thing = TypeVar("Thing")
 
 # What the buffer holds behind the gradient: a number, its weight, and failures.
 N_NUMBERS = 3
-# The gradient of the first weight matrix is sent in up to so many parts, each of which
-# is on its way while the next is computed; a part has at least so many numbers.
-N_PARTS = 4
-SMALLEST_PART = 2**16
 
 
 class Ranks:
@@ -112,10 +107,6 @@ class GroupRanks(Ranks):
         self._buffer: Tensor | None = None
         self._numbers: Tensor
         self._gradient: Parameters = {}
-        # The rows of the first matrix in each part, the parts, and what is being sent.
-        self._blocks: list[slice] = []
-        self._parts: list[Tensor] = []
-        self._under_way: list[Any] = []
 
     @property
     def is_training(self) -> bool:
@@ -153,12 +144,6 @@ class GroupRanks(Ranks):
             name: part.view_as(parameter)
             for (name, parameter), part in zip(parameters.items(), parts, strict=True)
         }
-        n_rows_first, n_columns = some.shape
-        n_parts = max(1, min(N_PARTS, some.numel() // SMALLEST_PART, n_rows_first))
-        cuts = [n_rows_first * k // n_parts for k in range(n_parts + 1)]
-        self._blocks = [slice(*pair) for pair in pairwise(cuts)]
-        ends = [n_columns * cut for cut in cuts[1:-1]]
-        self._parts = list(buffer.tensor_split(ends))
         shards = self.gather(n_rows)
         self._buffer = buffer
         return shards
@@ -173,33 +158,15 @@ class GroupRanks(Ranks):
         value: Tensor,
     ) -> Gradient:
         """Return the gradient of the mean objective over the rows of all ranks."""
-        if gradient is None:
-            for part in self._gradient.values():
+        for name, part in self._gradient.items():
+            if gradient is None:
                 part.zero_()
-        else:
-            self._fill(replace(gradient, scale=1.0), parameters)
+            else:
+                replace(gradient, scale=1.0).add_to(part, name, parameters)
         n_rows_of_all = self._sum(value, n_rows)
         value.copy_(self._numbers[0])
         # Where every parameter has its gradient itself, there are no factors.
         return Gradient(1 / n_rows_of_all, {}, None, self._gradient)
-
-    def _fill(self, gradient: Gradient, parameters: Parameters) -> None:
-        """Write the gradient, and send what is complete of it."""
-        first, *others = self._gradient
-        for name in others:
-            gradient.add_to(self._gradient[name], name, parameters)
-        for rows in self._blocks:
-            block = {first: parameters[first][rows]}
-            some = gradient.of_rows(first, rows)
-            some.add_to(self._gradient[first][rows], first, block)
-            if rows is not self._blocks[-1]:
-                self._send_part()
-
-    def _send_part(self) -> None:
-        """Begin to sum the next part of the buffer over the ranks."""
-        part = self._parts[len(self._under_way)]
-        with self._hearing():
-            self._under_way.append(distributed.all_reduce(part, async_op=True))
 
     def mean(self, value: float, weight: float) -> float:
         """Return the weighted mean over the ranks."""
@@ -223,13 +190,11 @@ class GroupRanks(Ranks):
 
     def _sum(self, value: float | Tensor, weight: float, failed: bool = False) -> float:
         """Sum the buffer over the ranks, and return the sum of the weights."""
+        assert self._buffer is not None
         self._numbers[0] = value
         self._numbers[1], self._numbers[2] = weight, float(failed)
-        while len(self._under_way) < len(self._parts):
-            self._send_part()
         with self._hearing():
-            while self._under_way:
-                self._under_way.pop().wait()
+            distributed.all_reduce(self._buffer)
         _, weights, failures = self._numbers.tolist()
         if failures and not failed:
             self.gather(None)  # hears of the failures, and raises

@@ -8,14 +8,6 @@ from skcae._core.parallel import ALONE, GroupRanks, together
 from tests.ranks import Threads, run_ranks
 
 
-@pytest.fixture(autouse=True, params=[False, True], ids=["whole", "in parts"])
-def in_parts(request, monkeypatch):
-    """Whether the buffer goes in parts, as that of a large layer does."""
-    smallest = 1 if request.param else 2**16
-    monkeypatch.setattr("skcae._core.parallel.SMALLEST_PART", smallest)
-    return request.param
-
-
 def ranks_run(monkeypatch, *bodies, **how):
     """Run each body on its ranks, within `together`."""
 
@@ -212,43 +204,12 @@ def test_what_is_over_is_nobodys_concern(layer, monkeypatch):
     ours, theirs = ranks_run(monkeypatch, body, body, threads=threads)
     assert ours == "done"
     assert str(theirs) == "too late"
-    for first, *sizes in threads.kinds:
-        assert first == "gather"
-        # The buffer has all parameters, and three numbers.
-        assert sum(sizes) == sum(p.numel() for p in layer().values()) + 3
+    assert threads.kinds == 2 * [["gather", n_numbers(layer)]]
 
 
-class Spoilt(Gradient):
-    """A gradient of which only the first rows of W can be computed."""
-
-    def of_rows(self, name, rows):
-        if rows.start:
-            raise ValueError("spoilt")
-        return super().of_rows(name, rows)
-
-
-def test_a_rank_that_fails_while_parts_are_under_way(layer, monkeypatch, in_parts):
-    def body(ranks):
-        ranks.open(layer(), 3)
-        gradient = gradient_of(layer(), 3)
-        if ranks.rank and in_parts:
-            gradient = Spoilt(**vars(gradient))
-        for _ in range(2):
-            value = torch.zeros((), dtype=torch.float64)
-            ranks.average(gradient, layer(), 3, value)
-        ranks.close()
-        return "done"
-
-    threads = Threads(2)
-    ours, theirs = ranks_run(monkeypatch, body, body, threads=threads)
-    if not in_parts:
-        assert (ours, theirs) == ("done", "done")
-        return
-    assert str(theirs) == "spoilt"
-    assert "Rank 1 failed with ValueError: spoilt" in str(ours)
-    # One whole buffer, and then what comes of it.
-    parts = [4, 4, 4, 20]
-    assert threads.kinds == 2 * [["gather", *parts, "gather"]]
+def n_numbers(layer):
+    """The length of a training's buffer: all parameters, and three numbers."""
+    return sum(p.numel() for p in layer().values()) + 3
 
 
 def test_a_rank_that_is_gone_is_told_from_one_that_failed(layer, monkeypatch):
