@@ -175,19 +175,13 @@ class AutoencoderFitMixin(FittedStateMixin):
 
     @_fit_context(prefer_skip_nested_validation=True)
     def _resume(
-        self,
-        X: Any,
-        y: Any = None,
-        sample_weight: Any = None,
-        *,
-        X_val: Any = None,
-        sample_weight_val: Any = None,
+        self, X: Any, y: Any, sample_weight: Any, X_val: Any, weights_val: Any
     ) -> Self:
         """Take up the fit that this model was seen in the midst of, if it was."""
-        held_out = X_val, sample_weight_val
         if self._progress is None:
             return self
-        return self._fit(X, y, sample_weight, *held_out, progress=self._progress)
+        how = X, y, sample_weight, X_val, weights_val
+        return self._fit(*how, progress=self._progress)
 
     def _partial_fit(self, X: Any, sample_weight: Any) -> Self:
         # scikit-learn validates the parameters only before the first call.

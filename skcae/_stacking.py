@@ -114,13 +114,7 @@ class StackFitMixin(ContractiveParameters, CallbackSupportMixin):
 
     @_fit_context(prefer_skip_nested_validation=True)
     def _resume(
-        self,
-        X: Any,
-        y: Any = None,
-        sample_weight: Any = None,
-        *,
-        X_val: Any = None,
-        sample_weight_val: Any = None,
+        self, X: Any, y: Any, sample_weight: Any, X_val: Any, weights_val: Any
     ) -> Self:
         """Take up the fit that this stack was seen in the midst of, if it was."""
         if self._training_state is None:
@@ -130,7 +124,7 @@ class StackFitMixin(ContractiveParameters, CallbackSupportMixin):
         with together(self.data_parallel) as ranks:
             layers = going_on([*begun, *above], self._layers(goes_on=False))
             layers[: len(begun)] = copy.deepcopy(begun)
-            how = X, y, sample_weight, X_val, sample_weight_val, ranks
+            how = X, y, sample_weight, X_val, weights_val, ranks
             return self._fit(layers, *how, goes_on=True, n_done=n_done)
 
     def _fit_layers(
@@ -282,12 +276,15 @@ def fit_layer(
     y: Any,
 ) -> None:
     """Fit one layer on the codes of those below it; an error names it."""
-    how: dict[str, Any] = {}
+    X_val = weights_val = None
     if held_out is not None:
-        how = {"X_val": held_out.X, "sample_weight_val": held_out.sample_weight}
-    fit = layer.fit if layer._progress is None else layer._resume
+        X_val, weights_val = held_out.X, held_out.sample_weight
     try:
-        fit(data.X, y, data.sample_weight, **how)
+        if layer._progress is None:
+            how = {"X_val": X_val, "sample_weight_val": weights_val}
+            layer.fit(data.X, y, data.sample_weight, **how)
+        else:
+            layer._resume(data.X, y, data.sample_weight, X_val, weights_val)
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from error
 

@@ -252,6 +252,6 @@ def resume(
             f"{os.fspath(path)!r} holds a {type(estimator).__name__}, and no "
             "checkpoint of an autoencoder or a StackedCAE."
         )
-    held_out = {"X_val": X_val, "sample_weight_val": sample_weight_val}
-    estimator.set_callbacks(*callbacks)._resume(X, y, sample_weight, **held_out)
+    data = X, y, sample_weight, X_val, sample_weight_val
+    estimator.set_callbacks(*callbacks)._resume(*data)
     return estimator.set_callbacks()

@@ -19,6 +19,7 @@ from skcae._contractive import ContractiveAutoencoder
 from skcae._core.arrays import Array
 from skcae._denoising import DenoisingAutoencoder
 from skcae._encoders import EncodingLayer, encoding_layers, split_steps
+from skcae._extras import imported
 from skcae._finetuned import FineTunedClassifier, FineTunedRegressor
 from skcae._onnx_graph import Graph, add_layers
 from skcae._stacked import StackedCAE
@@ -104,7 +105,7 @@ def to_onnx(
     check_is_fitted(estimator)
     row = _row_like(estimator, X)
     options = _array_outputs(estimator) if options is None else options
-    return _import_skl2onnx().to_onnx(
+    return _skl2onnx().to_onnx(
         estimator, row, options=options, target_opset=target_opset
     )
 
@@ -129,7 +130,9 @@ def register_converters() -> None:
     >>> from skcae.onnx import register_converters
     >>> register_converters()
     """
-    register = _import_skl2onnx().update_registered_converter
+    register = imported(
+        "skl2onnx", extra="onnx", for_what="Export to ONNX"
+    ).update_registered_converter
     for encoder in ENCODERS:
         register(encoder, _alias_of(encoder), _set_shape, _convert)
     register(FineTunedRegressor, _alias_of(FineTunedRegressor), _set_shape, _convert)
@@ -142,19 +145,13 @@ def register_converters() -> None:
     )
 
 
+def _skl2onnx() -> Any:
+    return imported("skl2onnx", extra="onnx", for_what="Export to ONNX")
+
+
 def _alias_of(estimator: type) -> str:
     """Return the name of skl2onnx's for a class, which tells it from others."""
     return f"Skcae{estimator.__name__}"
-
-
-def _import_skl2onnx() -> Any:
-    """Import skl2onnx, or say how to install it."""
-    try:
-        return import_module("skl2onnx")
-    except ImportError as error:
-        raise ImportError(
-            'Export to ONNX needs skl2onnx; install it with pip install "skcae[onnx]"'
-        ) from error
 
 
 # ---- what the graph takes and gives ---------------------------------------------
@@ -302,7 +299,9 @@ def _graph_and_features(scope: Any, operator: Any, container: Any) -> tuple[Grap
 def _preprocessed(scope: Any, steps: list[Any], rows: Any) -> str:
     """Leave scikit-learn's steps to skl2onnx, and return the name of the result."""
     types = import_module("skl2onnx.common.data_types")
-    alias = _import_skl2onnx().get_model_alias(Pipeline)
+    alias = imported(
+        "skl2onnx", extra="onnx", for_what="Export to ONNX"
+    ).get_model_alias(Pipeline)
     pipeline = scope.declare_local_operator(alias, make_pipeline(*steps))
     kind = types.guess_tensor_type(rows.type)
     result = scope.declare_local_variable("features", kind)

@@ -14,6 +14,7 @@ from zipfile import ZIP_STORED, ZipFile
 from sklearn.utils.validation import check_is_fitted
 
 from skcae._core.arrays import Array
+from skcae._extras import imported
 from skcae._integrity import check_model, check_weights_fit, named_weights
 from skcae._tuning import BaseFineTuned
 
@@ -250,11 +251,4 @@ def _check_plain(file: Any) -> None:
 
 
 def _skops() -> Any:
-    """Import skops, or say how to get it."""
-    try:
-        return import_module("skops.io")
-    except ImportError as error:
-        raise ImportError(
-            "Models are saved and loaded with skops, which is not installed: "
-            "pip install skcae[io]"
-        ) from error
+    return imported("skops.io", extra="io", for_what="A model in a file")

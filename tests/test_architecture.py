@@ -31,7 +31,7 @@ FLOORS = [
     ["skcae._core.tangents"],
     ["skcae._core.training"],
     ["skcae.activations", "skcae.corruptions", "skcae.losses", "skcae.penalties"],
-    ["skcae._documentation", "skcae._parameters", "skcae._progress"],
+    ["skcae._documentation", "skcae._extras", "skcae._parameters", "skcae._progress"],
     ["skcae._validation"],
     ["skcae._streams"],
     ["skcae._epochs", "skcae._parallel"],

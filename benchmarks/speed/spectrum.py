@@ -6,6 +6,8 @@ The others work in the data's float32, which is faster; ours in float64.
 """
 
 import argparse
+import shlex
+import sys
 import warnings
 
 import numpy as np
@@ -80,7 +82,9 @@ def main(arguments=None):
 rounds, all in turn.
 
 {table(header, lines)}"""
-    write("spectrum", "Spectra of Jacobians", text, "benchmarks/speed/spectrum.py")
+    options = shlex.join(sys.argv[1:] if arguments is None else arguments)
+    command = f"python benchmarks/speed/spectrum.py {options}".strip()
+    write("spectrum", "Spectra of Jacobians", text, command)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,21 @@
+"""Packages that only some parts need."""
+
+from importlib import import_module
+from typing import Any
+
+
+def imported(module: str, *, extra: str, for_what: str) -> Any:
+    """Import a module, or say how to get it.
+
+    Raises
+    ------
+    ImportError
+        If it is not installed.
+    """
+    try:
+        return import_module(module)
+    except ImportError as error:
+        package = module.partition(".")[0]
+        raise ImportError(
+            f'{for_what} needs {package}; install it with pip install "skcae[{extra}]"'
+        ) from error
