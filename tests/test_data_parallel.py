@@ -18,7 +18,10 @@ from skcae import (
     DenoisingAutoencoder,
     StackedCAE,
 )
+from skcae.checkpoints import resume
 from tests.ranks import OneProcess, Threads, run_ranks
+from tests.test_checkpoints import Copies, assert_same
+from tests.test_out_of_core import Batches
 
 HOW = {
     "batch_size": 4,
@@ -345,6 +348,54 @@ def test_data_that_differs_is_refused_on_all_ranks(monkeypatch):
         errors, _ = fit_ranks(monkeypatch, models, [narrow, other])
         assert all(words in str(error) for error in errors)
         assert_unfitted(models)
+
+
+def test_shards_may_come_in_batches(monkeypatch):
+    shards = shards_of(5, 12)
+    streams = [Batches(shards[0], 2, 3), Batches(shards[1], 12)]
+    fitted, _ = fit_ranks(monkeypatch, [estimator(), estimator()], streams)
+    assert_same_model(fitted)
+    OneProcess(estimator(), shards).assert_equals(fitted[0])
+
+
+def test_batches_on_one_rank_alone_are_refused_on_all(monkeypatch):
+    narrow, wide = shards_of(5, 12)
+    models = [estimator(), estimator()]
+    errors, _ = fit_ranks(monkeypatch, models, [narrow, Batches(wide, 12)])
+    for error in errors:
+        assert "whether X comes in batches is False on rank 0 and True" in str(error)
+    assert_unfitted(models)
+
+
+@pytest.mark.parametrize("kind", [(ContractiveAutoencoder, 5), (StackedCAE, (5, 3))])
+def test_ranks_resume_from_their_checkpoints(kind, monkeypatch, tmp_path):
+    shards = shards_of(5, 12)
+    callbacks = [Copies(tmp_path / f"{rank}.skops") for rank in range(2)]
+    models = [estimator(*kind).set_callbacks(callback) for callback in callbacks]
+    whole, _ = fit_ranks(monkeypatch, models, shards)
+    for files in zip(*(callback.files for callback in callbacks), strict=True):
+        bodies = [resumer(file, X) for file, X in zip(files, shards, strict=True)]
+        resumed, _ = run_ranks(monkeypatch, *bodies)
+        for model, expected in zip(resumed, whole, strict=True):
+            assert_same(model, expected)
+
+
+def test_checkpoints_of_different_epochs_are_refused_on_all_ranks(
+    monkeypatch, tmp_path
+):
+    shards = shards_of(5, 12)
+    callbacks = [Copies(tmp_path / f"{rank}.skops") for rank in range(2)]
+    models = [estimator().set_callbacks(callback) for callback in callbacks]
+    fit_ranks(monkeypatch, models, shards)
+    files = [callbacks[0].files[1], callbacks[1].files[2]]
+    bodies = [resumer(file, X) for file, X in zip(files, shards, strict=True)]
+    errors, _ = run_ranks(monkeypatch, *bodies)
+    for error in errors:
+        assert "the step to go on from is 6 on rank 0 and 9 on rank 1" in str(error)
+
+
+def resumer(file, X):
+    return lambda: resume(file, X)
 
 
 def test_held_out_data_on_one_rank_alone_is_refused_on_all(monkeypatch):
