@@ -163,7 +163,9 @@ class EpochFitMixin(TrainingParameters, CallbackSupportMixin):
         log: Callable[..., None],
     ) -> None:
         """Train until the objective stalls, a callback says stop, or max_iter."""
-        # One that is taken up after a crash may have come to its end already.
+        # One that is taken up after a crash has tasks behind it, or is at its end.
+        for _ in training.loss_curve:
+            context.subcontext(task_name="epoch")
         for number in range(len(training.loss_curve) + 1, self.max_iter + 1):
             if training.should_end():
                 return

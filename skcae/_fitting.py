@@ -254,6 +254,7 @@ class AutoencoderFitMixin(FittedStateMixin):
                 held_out,
                 normalized(held_out.sample_weight, slice(None), ranks),
                 dtype=working_dtype(data.X.dtype),
+                name="X_val",
             )
         elif self.early_stopping:
             check_can_hold_out(data.X)

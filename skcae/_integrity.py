@@ -3,15 +3,18 @@
 Models from files are checked here, and weights are taken from models and put into them.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils.validation import check_is_fitted
 
 from skcae._base import BaseAutoencoder
+from skcae._contractive import ContractiveAutoencoder
 from skcae._core.arrays import Array, resume_generator
+from skcae._encoders import split_steps
 from skcae._stacked import StackedCAE
 from skcae._state import adopt, weights_only
 from skcae._tuning import BaseFineTuned
@@ -25,6 +28,8 @@ LAYER_SHAPES = {
     "intercept_visible_": (1,),
     "decoder_components_": (0, 1),
 }
+# What scikit-learn checks parameters by.
+CONSTRAINTS = "_parameter_constraints"
 PROGRESS = {
     "n_earlier",
     "n_rows",
@@ -102,7 +107,8 @@ def _put_into_stack(stack: StackedCAE, arrays: dict[str, Array]) -> None:
         _put_into_layer(layer, mine, f"Layer {k} of the stack")
     _check_layers_meet(layers)
     columns = {"n_features_in_": layers[0].n_features_in_, "feature_names_in_": None}
-    adopt(stack, {"estimators_": layers, "n_iter_": 0, **columns})
+    state = {"_training_state": None}
+    adopt(stack, {"estimators_": layers, "n_iter_": 0, **columns, **state})
 
 
 def _put_into_network(network: Any, arrays: dict[str, Array]) -> None:
@@ -136,10 +142,9 @@ def _check_arrays(
     """Refuse what is no finite array of floats of its shape."""
     for name, shape in shapes.items():
         array = arrays[name]
-        is_float = isinstance(array, np.ndarray) and array.dtype in (
-            np.float32,
-            np.float64,
-        )
+        # Not of a subclass: a mask would hide what is under it.
+        is_array = type(array) is np.ndarray
+        is_float = is_array and array.dtype in (np.float32, np.float64)
         if not is_float or array.shape != shape:
             found = getattr(array, "dtype", type(array).__name__)
             raise ValueError(
@@ -194,21 +199,37 @@ def check_model(estimator: Any) -> None:
             _check_network(part)
 
 
-def _parts(value: Any) -> Iterator[Any]:
-    """Go through the estimators in a value, those in estimators and lists too."""
-    if isinstance(value, BaseEstimator):
-        for attribute in vars(value).values():
-            yield from _parts(attribute)
-        yield value
-    elif isinstance(value, dict):
-        yield from _parts(list(value.values()))
-    elif isinstance(value, (list, tuple)):
-        for element in value:
-            yield from _parts(element)
+def _parts(value: Any) -> list[Any]:
+    """Return the estimators in a value, those in estimators and lists too."""
+    found, seen, waiting = [], set(), [value]
+    while waiting:
+        value = waiting.pop()
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
+        if isinstance(value, BaseEstimator):
+            found.append(value)
+            waiting += vars(value).values()
+        elif isinstance(value, dict):
+            waiting += value.values()
+        elif isinstance(value, (list, tuple)):
+            waiting += value
+    return found
+
+
+def _check_attributes(estimator: Any) -> None:
+    """Refuse attributes in the place of methods, and parameters out of range."""
+    for name in vars(estimator):
+        meant = getattr(type(estimator), name, None)
+        if callable(meant) or isinstance(meant, property) or name == CONSTRAINTS:
+            raise ValueError(
+                f"It has an attribute {name}, where the class has its own."
+            )
+    estimator._validate_params()
 
 
 def _check_layer(layer: Any) -> None:
-    layer._validate_params()
+    _check_attributes(layer)
     if not hasattr(layer, "components_"):
         return
     weights = {name: vars(layer).get(name) for name in [*LAYER_SHAPES][:3]}
@@ -217,22 +238,44 @@ def _check_layer(layer: Any) -> None:
     _check_n_features(layer, layer.components_.shape[1])
     _check_known("activation", [layer._fitted_activation], ACTIVATIONS)
     _check_known("loss", [layer._fitted_loss], LOSSES)
+    _check_curve("loss_curve_", layer.loss_curve_)
     _check_training_state(layer._training_state, weights)
 
 
 def _check_stack(stack: StackedCAE) -> None:
-    stack._validate_params()
-    layers = getattr(stack, "estimators_", None)
-    if layers is None:
+    _check_attributes(stack)
+    if not hasattr(stack, "estimators_"):
         return
-    if not layers or not all(hasattr(layer, "components_") for layer in layers):
-        raise ValueError("estimators_ of the stack must be fitted layers.")
-    _check_layers_meet(layers)
+    layers, state = stack.estimators_, stack._training_state
+    _check_fitted_layers(layers)
     _check_n_features(stack, layers[0].components_.shape[1])
+    if state is not None:
+        _check_names(state, ["above", "n_done"], "The progress of a stack")
+        _check_fitted_layers([*layers, *state["above"]])
+        n_done = sum(layer._progress is None for layer in layers)
+        if state["n_done"] != n_done or len(layers) - n_done > 1:
+            raise ValueError("The progress of the stack is not that of its layers.")
+
+
+def _check_fitted_layers(layers: Any) -> None:
+    """Refuse what are no layers that encode each other's codes."""
+    are_layers = type(layers) is list and all(
+        isinstance(layer, ContractiveAutoencoder) and hasattr(layer, "components_")
+        for layer in layers
+    )
+    if not are_layers or not layers:
+        raise ValueError("estimators_ of a stack must be a list of fitted layers.")
+    _check_layers_meet(layers)
+
+
+def _check_curve(name: str, curve: Any) -> None:
+    """Refuse a record that is not one of numbers."""
+    if type(curve) is not np.ndarray or curve.ndim != 1 or curve.dtype.kind != "f":
+        raise ValueError(f"{name} must be an array of floats, but is {curve!r:.80}.")
 
 
 def _check_network(network: Any) -> None:
-    network._validate_params()
+    _check_attributes(network)
     if not hasattr(network, "coefs_"):
         return
     sizes = [
@@ -250,6 +293,19 @@ def _check_network(network: Any) -> None:
     _check_known("activation", names, ACTIVATIONS)
     if len(names) != len(network.coefs_) - 1:
         raise ValueError(f"It has {len(names)} activations for {len(sizes)} layers.")
+    steps, encoders = split_steps(network.encoder_)
+    check_is_fitted(encoders[0])
+    if not steps:
+        _check_n_features(network, sizes[0])
+    if isinstance(network, ClassifierMixin):
+        _check_classes(network.classes_, sizes[-1])
+
+
+def _check_classes(classes: Any, n_outputs: int) -> None:
+    """Refuse labels of another number than the outputs stand for."""
+    n_classes = len(classes) if type(classes) is np.ndarray else 0
+    if n_classes != (2 if n_outputs == 1 else n_outputs):
+        raise ValueError(f"It has {n_classes} classes for {n_outputs} outputs.")
 
 
 def _check_n_features(estimator: Any, n_features: int) -> None:
@@ -291,6 +347,23 @@ def _check_progress(
     _check_arrays(progress["kept"], shapes if progress["kept"] else {})
     counts = [progress[name] for name in ("n_earlier", "n_rows", "step", "kept_epoch")]
     n_done = len(progress["loss_curve"])
+    stalled_at = progress["stalled_at"]
+    if stalled_at is not None:
+        counts.append(stalled_at)
     are_counts = all(type(count) is int and count >= 0 for count in counts)
-    if not are_counts or n_done == 0 or progress["step"] % n_done:
+    curves = [progress["loss_curve"], progress["validation_curve"]]
+    are_curves = all(
+        type(curve) is list and all(type(value) is float for value in curve)
+        for curve in curves
+    )
+    is_whole = (
+        are_counts
+        and are_curves
+        and n_done > 0
+        and progress["step"] % n_done == 0
+        and progress["kept_epoch"] <= n_done
+        and len(progress["validation_curve"]) in (0, n_done)
+        and (stalled_at is None or 0 < stalled_at <= n_done)
+    )
+    if not is_whole:
         raise ValueError("The progress of the training is not one.")

@@ -1,7 +1,6 @@
 """Fitting contractive autoencoders one on top of the other."""
 
 import copy
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
@@ -132,52 +131,72 @@ class StackFitMixin(ContractiveParameters, CallbackSupportMixin):
         layers: list[ContractiveAutoencoder],
         n_done: int,
         data: CheckedData,
+        *how: Any,
+    ) -> None:
+        """Fit each layer on the codes of those below it, and become the stack.
+
+        After an interrupt too, of the layers that are done; those above them are then
+        still the layers of the fit that this one went on from.
+        """
+        fitted: list[ContractiveAutoencoder] = []
+
+        def become() -> None:
+            if fitted:
+                above = fitted_ones(layers[len(fitted) :])
+                adopt(self, stack_attributes([*fitted, *above], data.columns))
+
+        try:
+            self._fit_each(layers, n_done, fitted, data, *how)
+        except Exception:
+            raise
+        except BaseException:
+            become()
+            raise
+        become()
+
+    def _fit_each(
+        self,
+        layers: list[ContractiveAutoencoder],
+        n_done: int,
+        fitted: list[ContractiveAutoencoder],
+        data: CheckedData,
         held_out: CheckedData | None,
         call: dict[str, Any],
         context: CallbackContext,
         log: Callable[..., None],
         ranks: Ranks,
     ) -> None:
-        """Fit each layer on the codes of those below it, and become the stack."""
-        columns = data.columns
-        fitted: list[ContractiveAutoencoder] = []
+        """Add one layer after the other to those that are fitted."""
         n_begun = sum(layer._progress is not None for layer in layers) + n_done
         seeds = self._seeds(n_begun)
-        try:
-            for number, layer in enumerate(layers):
-                if fitted:
-                    # The codes below those of the last layer are needed no more.
-                    data, held_out = encoded(fitted[-1], data, held_out)
-                if number < n_done:
+        for number, layer in enumerate(layers):
+            if fitted:
+                # The codes below those of the last layer are needed no more.
+                data, held_out = encoded(fitted[-1], data, held_out)
+            task = context.subcontext(task_name="layer")
+            if number < n_done:
+                fitted.append(layer)
+                continue
+            if number >= n_begun:
+                layer.set_params(random_state=next(seeds))
+            # One that is taken up may have come to its end before.
+            n_before = getattr(layer, "n_iter_", 0) - (number < n_begun)
+            log("layer %d/%d", number + 1, len(layers))
+            present = Present(self, fitted, layers[number + 1 :], data.columns)
+            callbacks = layer_callbacks(self, present.with_layer)
+            try:
+                with seen_by(callbacks, layer, task, call):
+                    name = f"Layer {number + 1} of {len(layers)}"
+                    fit_layer(name, layer, data, held_out, call["y"])
+            finally:
+                if getattr(layer, "n_iter_", 0) > n_before:
                     fitted.append(layer)
-                    continue
-                if number >= n_begun:
-                    layer.set_params(random_state=next(seeds))
-                # One that is taken up may have come to its end before.
-                n_before = getattr(layer, "n_iter_", 0) - (number < n_begun)
-                log("layer %d/%d", number + 1, len(layers))
-                task = context.subcontext(task_name="layer")
-                present = Present(self, fitted, layers[number + 1 :], columns)
-                callbacks = layer_callbacks(self, present.with_layer)
-                try:
-                    with seen_by(callbacks, layer, task, call):
-                        name = f"Layer {number + 1} of {len(layers)}"
-                        fit_layer(name, layer, data, held_out, call["y"])
-                finally:
-                    if getattr(layer, "n_iter_", 0) > n_before:
-                        fitted.append(layer)
-                stop = task.call_on_fit_task_end(
-                    **call, reconstruction_attributes=present.attributes
-                )
-                if any(ranks.gather(bool(stop))):
-                    break
-            ranks.end()
-        finally:
-            # After an interrupt too, or where a callback ended the fit: those above
-            # are then still the layers of the fit that this one went on from.
-            if fitted and not isinstance(sys.exception(), Exception):
-                above = [*fitted_ones(layers[len(fitted) :])]
-                adopt(self, stack_attributes([*fitted, *above], columns))
+            stop = task.call_on_fit_task_end(
+                **call, reconstruction_attributes=present.attributes
+            )
+            if any(ranks.gather(bool(stop))):
+                break
+        ranks.end()
 
 
 def going_on(
@@ -193,6 +212,7 @@ def going_on(
     for layer, now in zip(copies, fresh, strict=False):
         layer.set_params(**now.get_params())
         layer._check_goes_on()
+        layer._leave_progress()
     return [*copies, *fresh[len(copies) :]]
 
 

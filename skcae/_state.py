@@ -126,6 +126,12 @@ class FittedStateMixin(EpochFitMixin):
             "_training_state": {**state, "progress": progress},
         }
 
+    def _leave_progress(self) -> None:
+        """Forget the midst of the fit that this model was seen in, if it was."""
+        state = dict(self._training_state or {})
+        state.pop("progress", None)
+        self._training_state = state or None
+
     def _state(self, training: Training, *, in_step: bool) -> dict[str, Any]:
         """Describe what a later training goes on from, besides the weights."""
         state = training.learner.solver.state if in_step else {}

@@ -86,9 +86,14 @@ class Stream:
 
 def rows_of(batch: Any) -> Any:
     """Return the rows of a batch that may have more with them, as loaders give."""
-    if isinstance(batch, (tuple, list)) and batch and np.ndim(batch[0]) == 2:
-        return batch[0]
-    return batch
+    if not (isinstance(batch, (tuple, list)) and batch and np.ndim(batch[0]) >= 2):
+        return batch
+    if len(batch) > 2 and all(np.ndim(part) == 2 for part in batch):
+        raise ValueError(
+            f"X gave a batch of {len(batch)} matrices, of which it is not clear which "
+            "has the rows. Give one matrix, or a pair of rows and labels."
+        )
+    return batch[0]
 
 
 @contextmanager

@@ -355,7 +355,7 @@ class BaseFineTuned(
         validation = None if plan.test is None else selected(plan.test)
         if held_out is not None:
             X_val = features_of(steps, held_out.X)
-            rows_val = Rows(X_val, dtype=dtype, device=device)
+            rows_val = Rows(X_val, dtype=dtype, device=device, name="X_val")
             validation = rows_val, to_tensor(held_out.targets, dtype, device)
         rows, targets = selected(plan.train)
         n_outputs = targets.shape[1]

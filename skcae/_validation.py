@@ -73,9 +73,9 @@ def check_X(estimator: Any, X: Any, *, reset: bool = False) -> Any:
     """
     if is_stream(X):
         raise TypeError(
-            f"X is a {type(X).__name__}, which gives its rows in batches: only the fit "
-            "of an autoencoder or a StackedCAE reads them so. Pass an array, or each "
-            "batch by itself."
+            f"X is a {type(X).__name__}, which gives its rows in batches: only as X of "
+            "fit does an autoencoder or a StackedCAE take them so. Pass an array, or "
+            "each batch by itself."
         )
     is_numeric = getattr(getattr(X, "dtype", None), "kind", "O") in "fiub"
     X = validate_data(
@@ -84,7 +84,7 @@ def check_X(estimator: Any, X: Any, *, reset: bool = False) -> Any:
         accept_sparse="csr",
         dtype="numeric" if is_numeric else (np.float64, np.float32),
         # What lies on a disk is looked at when it is read.
-        ensure_all_finite=not is_on_disk(X),
+        ensure_all_finite=not (is_numeric and is_on_disk(X)),
         reset=reset,
     )
     if sparse.issparse(X) and not X.has_canonical_format:

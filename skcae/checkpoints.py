@@ -14,14 +14,6 @@ from skcae.persistence import load, save
 
 __all__ = ["Checkpoint", "resume"]
 
-# What scikit-learn's callbacks leave on an estimator while it is fitted.
-CALLBACK_ATTRIBUTES = (
-    "_callback_fit_ctx",
-    "_parent_callback_ctx",
-    "_skl_callbacks",
-    "_skl_callbacks_to_teardown",
-)
-
 
 class Checkpoint:
     """Callback that writes the training to a file every few epochs.
@@ -92,8 +84,8 @@ class Checkpoint:
             If the estimator has no checkpoints, or is fitted by a search.
         ValueError
             If `every` is no positive integer.
-        FileNotFoundError
-            If the file's folder is not there.
+        FileNotFoundError, IsADirectoryError
+            If the file's folder is not there, or the file is one.
         """
         if not isinstance(estimator, (BaseAutoencoder, StackedCAE)):
             raise TypeError(
@@ -107,9 +99,14 @@ class Checkpoint:
             )
         if not isinstance(self.every, Integral) or self.every < 1:
             raise ValueError(f"every={self.every!r} must be a positive integer.")
-        folder = Path(self.path).absolute().parent
-        if not folder.is_dir():
-            raise FileNotFoundError(f"There is no folder {folder} for the checkpoint.")
+        path = Path(self.path).absolute()
+        if not path.parent.is_dir():
+            raise FileNotFoundError(
+                f"There is no folder {path.parent} for the checkpoint."
+            )
+        if path.is_dir():
+            raise IsADirectoryError(f"The checkpoint's path {path} is a folder.")
+        self.path = path  # wherever the process goes meanwhile
 
     def teardown(self, estimator: Any, context: Any) -> None:
         """Leave the file as it is."""
@@ -134,7 +131,7 @@ class Checkpoint:
 
     def _write(self, model: Any) -> None:
         try:
-            save(bare(model), self.path)
+            save(whole(model), self.path)
         except OSError as error:
             warnings.warn(
                 f"The checkpoint {os.fspath(self.path)!r} could not be written: "
@@ -165,16 +162,16 @@ class LayerCheckpoint:
     ) -> None:
         """Write the stack with the layer as it is; the stack itself ends the layer."""
         if context.task_name == "epoch":
-            stack = self.in_stack(bare(fitted_estimator))
+            stack = self.in_stack(whole(fitted_estimator))
             self.checkpoint.on_fit_task_end(estimator, context, fitted_estimator=stack)
 
 
-def bare(seen: Any) -> Any:
-    """Return the model that callbacks see without what belongs to the fit."""
+def whole(seen: Any) -> Any:
+    """Return the model that callbacks see without the attributes that it has not."""
     model = copy.copy(seen)
-    absent = [name for name in OPTIONAL_ATTRIBUTES if getattr(model, name, 0) is None]
-    for name in [*CALLBACK_ATTRIBUTES, *absent]:
-        vars(model).pop(name, None)
+    for name in OPTIONAL_ATTRIBUTES:
+        if getattr(model, name, 0) is None:
+            vars(model).pop(name, None)
     return model
 
 
@@ -196,6 +193,7 @@ def resume(
     X_val: Any = None,
     sample_weight_val: Any = None,
     callbacks: tuple[Any, ...] = (),
+    trusted: list[str] | None = None,
 ) -> Any:
     """Go on with a fit from its checkpoint, and complete it.
 
@@ -225,6 +223,10 @@ def resume(
     callbacks : sequence of callbacks, default=()
         Callbacks for the rest of the fit, such as a `Checkpoint` for the same file.
 
+    trusted : list of str, default=None
+        Further types to be trusted, as `skcae.persistence.load` takes them: that of a
+        class of your own that is derived from one of skcae's, say.
+
     Returns
     -------
     estimator : estimator
@@ -237,7 +239,8 @@ def resume(
     OSError
         If the file cannot be opened.
     TypeError
-        If the file holds an estimator that has no checkpoints.
+        If the file holds an estimator that has no checkpoints, or types that are not
+        trusted.
     ValueError
         If the file is damaged, or the data is not that of the training, as far as its
         shape tells.
@@ -246,7 +249,7 @@ def resume(
     --------
     See `Checkpoint`.
     """
-    estimator = load(path)
+    estimator = load(path, trusted=trusted)
     if not isinstance(estimator, (BaseAutoencoder, StackedCAE)):
         raise TypeError(
             f"{os.fspath(path)!r} holds a {type(estimator).__name__}, and no "

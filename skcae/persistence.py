@@ -1,16 +1,18 @@
 """Models in files: whole, without pickle, or their weights alone.
 
-`save` and `load` take any estimator of skcae, and pipelines and searches with some in
-them. The format is that of skops, which builds only objects of types that it trusts and
-those of skcae, and runs nothing from a file.
+`save` and `load` take any estimator of skcae, and pipelines with some in them. The
+format is that of skops, which builds only objects of types that it trusts and those of
+skcae, and runs nothing from a file.
 """
 
 import os
+from copy import copy
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 from zipfile import ZIP_STORED, ZipFile
 
+from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from skcae._core.arrays import Array
@@ -20,6 +22,13 @@ from skcae._tuning import BaseFineTuned
 
 __all__ = ["get_weights", "load", "save", "set_weights"]
 
+# What scikit-learn's callbacks leave on an estimator while it is fitted, and after.
+CALLBACK_ATTRIBUTES = (
+    "_callback_fit_ctx",
+    "_parent_callback_ctx",
+    "_skl_callbacks",
+    "_skl_callbacks_to_teardown",
+)
 # Besides our estimators: the type of a device that was given as an object. It names one
 # and does nothing else.
 TRUSTED = [
@@ -42,7 +51,8 @@ def save(estimator: Any, path: str | os.PathLike[str]) -> None:
     Parameters
     ----------
     estimator : estimator
-        An estimator of skcae, or any that skops can write, such as a pipeline.
+        An estimator of skcae, or any that skops can write, such as a pipeline. Its
+        callbacks are left out. Of a search write `best_estimator_`.
 
     path : str or path-like
         Where to.
@@ -71,7 +81,7 @@ def save(estimator: Any, path: str | os.PathLike[str]) -> None:
     >>> np.array_equal(again.transform(X), cae.transform(X))
     True
     """
-    data = _skops().dumps(estimator, compression=ZIP_STORED)
+    data = _skops().dumps(without_callbacks(estimator), compression=ZIP_STORED)
     write_whole(Path(path), data)
 
 
@@ -129,6 +139,23 @@ def load(path: str | os.PathLike[str], *, trusted: list[str] | None = None) -> A
                 f"{type(error).__name__}: {error}"
             ) from error
     return estimator
+
+
+def without_callbacks(value: Any) -> Any:
+    """Copy a value as far as there are estimators in it that may have callbacks."""
+    if isinstance(value, BaseEstimator):
+        bare = copy(value)
+        vars(bare).update(
+            {name: without_callbacks(part) for name, part in vars(value).items()}
+        )
+        for name in CALLBACK_ATTRIBUTES:
+            vars(bare).pop(name, None)
+        return bare
+    if type(value) in (list, tuple):
+        return type(value)(without_callbacks(part) for part in value)
+    if type(value) is dict:
+        return {name: without_callbacks(part) for name, part in value.items()}
+    return value
 
 
 def get_weights(estimator: Any) -> dict[str, Array]:

@@ -161,13 +161,91 @@ def test_a_model_seen_in_the_midst_of_its_fit_can_be_fitted_anew(unit_data, tmp_
     assert goes_on.n_iter_ > 4 + 6
 
 
-def test_callbacks_see_the_rest_of_the_fit(unit_data, tmp_path):
+def test_a_stack_seen_in_the_midst_of_its_fit_can_be_fitted_anew(unit_data, tmp_path):
+    """Or go on, as one that was fitted so far: no layer takes up its old fit."""
     callback = Copies(tmp_path / "training.skops")
-    ContractiveAutoencoder(6, **HOW).set_callbacks(callback).fit(unit_data)
-    seen = Propagated()
-    model = resume(callback.files[8], unit_data, callbacks=(seen,))
-    assert seen.begun == ["fit", "epoch", "epoch", "epoch"]
-    assert not hasattr(model, "_skl_callbacks")
+    stack = StackedCAE((6, 4), **HOW).set_callbacks(callback).fit(unit_data)
+    for file in callback.files[::3]:
+        assert_same(load(file).fit(unit_data), stack)
+        goes_on = load(file).set_params(warm_start=True)
+        before = [layer.n_iter_ for layer in goes_on.estimators_]
+        goes_on.fit(unit_data[:30])
+        for layer, n in zip(goes_on.estimators_, [*before, 0], strict=False):
+            assert layer.n_iter_ > n + 6
+            assert layer._progress is None
+
+
+class Numbers(Propagated):
+    """Notes the numbers of tasks, and may end the fit after one."""
+
+    def __init__(self, last=None):
+        super().__init__()
+        self.last = last
+
+    def on_fit_task_end(self, estimator, context):
+        self.ended.append((context.task_name, context.task_id))
+        return (context.task_name, context.task_id) == self.last
+
+
+@pytest.mark.parametrize("model", ["adam", "stack"])
+def test_callbacks_see_the_rest_of_the_fit_under_its_numbers(model, digits, tmp_path):
+    X = digits[0][:200]
+    callback, every = Copies(tmp_path / "training.skops"), Numbers()
+    copy.deepcopy(MODELS[model]).set_callbacks(callback, every).fit(X)
+    for file in callback.files[:-1]:
+        seen = Numbers()
+        again = resume(file, X, callbacks=(seen,))
+        assert seen.ended == every.ended[-len(seen.ended) :]
+        assert not hasattr(again, "_skl_callbacks")
+
+
+def test_a_callback_ends_the_resumed_fit_where_it_ends_the_fit(unit_data, tmp_path):
+    callback = Copies(tmp_path / "training.skops")
+    stopped = ContractiveAutoencoder(6, **HOW)
+    stopped.set_callbacks(callback, Numbers(last=("epoch", 7))).fit(unit_data)
+    assert stopped.n_iter_ == 8
+    stop = Numbers(last=("epoch", 7))
+    assert_same(resume(callback.files[3], unit_data, callbacks=(stop,)), stopped)
+
+
+def test_a_stack_is_fitted_where_another_error_is_handled(unit_data, tmp_path):
+    """As in a script that resumes, or else begins."""
+    path = tmp_path / "training.skops"
+    try:
+        resume(path, unit_data)
+    except FileNotFoundError:
+        stack = StackedCAE((6, 4), **HOW).set_callbacks(Copies(path)).fit(unit_data)
+        begun = stack._skl_callbacks[0].files[3]
+        resumed = resume(begun, unit_data)
+    assert_same(stack, StackedCAE((6, 4), **HOW).fit(unit_data))
+    assert_same(resumed, stack)
+
+
+class Derived(ContractiveAutoencoder):
+    """One of a user's own."""
+
+
+def test_a_class_of_ones_own_is_resumed_if_it_is_trusted(unit_data, tmp_path):
+    callback = Copies(tmp_path / "training.skops")
+    whole = Derived(6, **HOW).set_callbacks(callback).fit(unit_data)
+    with pytest.raises(TypeError, match=r"was not loaded: .*Derived"):
+        resume(callback.files[3], unit_data)
+    name = f"{Derived.__module__}.Derived"
+    assert_same(resume(callback.files[3], unit_data, trusted=[name]), whole)
+
+
+def test_the_path_is_that_of_the_beginning(unit_data, tmp_path, monkeypatch):
+    class Elsewhere(Propagated):
+        def on_fit_task_end(self, estimator, context):
+            monkeypatch.chdir(elsewhere)
+
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(tmp_path)
+    model = ContractiveAutoencoder(6, **HOW)
+    model.set_callbacks(Elsewhere(), Checkpoint("training.skops")).fit(unit_data)
+    assert load(tmp_path / "training.skops").n_iter_ == model.n_iter_
+    assert not list(elsewhere.iterdir())
 
 
 def test_in_a_pipeline(unit_data, tmp_path):
@@ -215,6 +293,12 @@ def test_a_missing_folder_is_noticed_before_the_fit(small, unit_data, tmp_path):
     with pytest.raises(FileNotFoundError, match="There is no folder"):
         model.fit(unit_data)
     assert not hasattr(model, "components_")
+
+
+def test_a_folder_is_no_file(small, unit_data, tmp_path):
+    model = small().set_callbacks(Checkpoint(tmp_path))
+    with pytest.raises(IsADirectoryError, match="is a folder"):
+        model.fit(unit_data)
 
 
 def test_other_data_is_refused(unit_data, tmp_path):

@@ -1,7 +1,10 @@
 """Data that is not held in memory: memory-mapped, or coming in batches."""
 
+import resource
 import runpy
+import signal
 import sys
+from mmap import mmap
 from pathlib import Path
 
 import dask.array
@@ -297,6 +300,18 @@ def test_a_source_that_changes_is_refused(later, found, unit_data):
         ContractiveAutoencoder(6, **HOW).fit(Changing(X))
 
 
+def test_a_batch_of_several_matrices_is_refused(unit_data):
+    source = Batches(unit_data, 40, change=lambda b: [b, b, b])
+    with pytest.raises(ValueError, match="not clear which has the rows"):
+        ContractiveAutoencoder(6).fit(source)
+
+
+def test_images_are_to_be_flattened(unit_data):
+    source = Batches(unit_data, 40, change=lambda b: (b.reshape(-1, 2, 4), [0]))
+    with pytest.raises(ValueError, match=r"Rows 0 to 39 of X, .* dim 3"):
+        ContractiveAutoencoder(6).fit(source)
+
+
 def test_weights_are_refused(unit_data):
     with pytest.raises(ValueError, match="sample_weight goes with an array"):
         ContractiveAutoencoder(6).fit(Batches(unit_data), sample_weight=np.ones(40))
@@ -333,6 +348,10 @@ def test_what_is_on_disk(mapped, unit_data):
     X = mapped(unit_data)
     for view in (X, X[3:], X.T, np.asarray(X), X.view(np.ndarray)[::2]):
         assert arrays.is_on_disk(view)
+    with open(X.filename, "rb") as file, mmap(file.fileno(), 0, prot=1) as whole:
+        frombuffer = np.frombuffer(whole, np.uint8)
+        assert arrays.is_on_disk(frombuffer)
+        del frombuffer
     for computed in (X / 2, X[[1, 2]], X.copy(), unit_data, sparse.csr_array(X), [X]):
         assert not arrays.is_on_disk(computed)
     assert arrays.is_on_disk(arrays.array_on_disk((2, 3), np.dtype(float)))
@@ -365,16 +384,45 @@ def test_cross_entropy_bounds_are_held_when_rows_are_read(
     X = unit_data.copy()
     X[33, 5] = value
     model = Autoencoder(6, loss="cross_entropy", early_stopping=early_stopping, **HOW)
-    with pytest.raises(ValueError, match=r"row 33 .* but all must be in \[0, 1\]"):
+    with pytest.raises(ValueError, match=r"The loss needs X in \[0, 1\], but row 33"):
         model.fit(mapped(X))
     X[33, 5] = 1 + 1e-12
     assert_array_equal(model.fit(mapped(X)).components_, model.fit(X).components_)
+
+
+def test_held_out_rows_are_named(mapped, unit_data):
+    X_val = unit_data.copy()
+    X_val[7, 5] = np.nan
+    model = ContractiveAutoencoder(6, early_stopping=True, **HOW)
+    with pytest.raises(ValueError, match="X_val cannot be used: row 7"):
+        model.fit(unit_data, X_val=mapped(X_val))
+
+
+def test_text_is_looked_at_when_it_becomes_numbers(mapped, unit_data):
+    X = unit_data.astype("U20")
+    model = ContractiveAutoencoder(6, **HOW).fit(mapped(X))
+    X[3, 2] = "nan"
+    with pytest.raises(ValueError, match="Input X contains NaN"):
+        model.transform(mapped(X))
 
 
 def test_integers_need_no_look(mapped, unit_data):
     X = (255 * unit_data).astype(np.uint8)
     model = ContractiveAutoencoder(6, **{**HOW, "learning_rate": 1e-4})
     assert_array_equal(model.fit(mapped(X)).components_, model.fit(X).components_)
+
+
+def test_a_full_disk_is_an_error_and_no_crash(monkeypatch):
+    """A page of a mapped file that the disk has no room for would end the process."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+        with pytest.raises(OSError, match="large"):
+            arrays.array_on_disk((1000, 10), np.dtype(float))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, ignored)
 
 
 def test_a_stack_keeps_its_codes_where_its_data_is(mapped, unit_data, monkeypatch):

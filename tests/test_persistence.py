@@ -29,7 +29,10 @@ from skcae import (
     StackedCAE,
     persistence,
 )
+from skcae._integrity import check_model
+from skcae.checkpoints import Checkpoint, resume
 from skcae.persistence import get_weights, load, save, set_weights
+from tests.test_checkpoints import Copies
 
 HOW = {"max_iter": 4, "tol": 0.5, "random_state": 0}
 MODELS = {
@@ -82,6 +85,23 @@ def test_only_our_types_are_to_be_trusted(name, fitted):
     data = skops.io.dumps(fitted[name])
     untrusted = skops.io.get_untrusted_types(data=data)
     assert set(untrusted) <= {t for t in persistence.TRUSTED if t.startswith("skcae.")}
+
+
+def test_callbacks_are_left_out_wherever_they_are(digits, tmp_path):
+    """They stay on the estimator, and no file is written that cannot be read."""
+    X, y = digits
+    callback = Checkpoint(tmp_path / "training.skops")
+    for make in (
+        lambda cae: cae,
+        lambda cae: make_pipeline(MinMaxScaler(), cae),
+        lambda cae: FineTunedClassifier(make_pipeline(MinMaxScaler(), cae), **HOW),
+    ):
+        cae = ContractiveAutoencoder(6, **HOW).set_callbacks(callback)
+        model = make(cae).fit(X[:100], y[:100])
+        save(model, tmp_path / "model.skops")
+        again = load(tmp_path / "model.skops")
+        assert_array_equal(outputs(again, X), outputs(model, X))
+        assert cae._skl_callbacks == [callback]
 
 
 def test_every_public_estimator_is_trusted():
@@ -390,6 +410,16 @@ SPOILED = {
     ),
     "generator": lambda m: m._training_state.update(generator=np.ones(3, np.uint8)),
     "progress": lambda m: m._training_state.update(progress={}),
+    "mask": lambda m: setattr(
+        m, "components_", np.ma.masked_array(m.components_ * np.nan, mask=True)
+    ),
+    "record": lambda m: setattr(m, "loss_curve_", "low"),
+    "method": lambda m: setattr(m, "transform", np.ones(2)),
+    "property": lambda m: vars(m).update(_n_features_out=3),
+    "constraints": lambda m: (
+        setattr(m, "_parameter_constraints", {}),
+        setattr(m, "learning_rate", "a"),
+    ),
 }
 
 
@@ -402,9 +432,67 @@ def test_a_model_that_is_not_whole_is_refused(spoil, unit_data, tmp_path):
         load(tmp_path / "model.skops")
 
 
+PROGRESS = {
+    "step": "a",
+    "n_rows": -1,
+    "stalled_at": "a",
+    "loss_curve": [],
+    "validation_curve": None,
+    "kept_epoch": 99,
+    "kept": {"components": np.ones(2)},
+}
+
+
+@pytest.mark.parametrize("name", PROGRESS)
+def test_a_progress_that_cannot_be_is_refused(name, unit_data, tmp_path):
+    path = tmp_path / "training.skops"
+    callback = Copies(path)
+    ContractiveAutoencoder(6, **HOW).set_callbacks(callback).fit(unit_data)
+    model = load(callback.files[1])
+    model._training_state["progress"][name] = PROGRESS[name]
+    save(model, path)
+    with pytest.raises(ValueError, match="is damaged or holds no model"):
+        resume(path, unit_data)
+
+
+STACKS = {
+    "another kind": lambda s: s.estimators_.__setitem__(0, Autoencoder(6)),
+    "no list": lambda s: setattr(s, "estimators_", tuple(s.estimators_)),
+    "none": lambda s: s.estimators_.clear(),
+    "too few": lambda s: s.estimators_.pop(0),
+    "count": lambda s: s._training_state.update(n_done=-1),
+    "above": lambda s: s._training_state.update(above=None),
+}
+
+
+@pytest.mark.parametrize("spoil", STACKS.values(), ids=STACKS)
+def test_a_stack_that_is_not_whole_is_refused(spoil, unit_data, tmp_path):
+    path = tmp_path / "training.skops"
+    callback = Copies(path)
+    StackedCAE((6, 4), **HOW).set_callbacks(callback).fit(unit_data)
+    stack = load(callback.files[-3])
+    spoil(stack)
+    save(stack, path)
+    with pytest.raises(ValueError, match="is damaged or holds no model"):
+        resume(path, unit_data)
+
+
+def test_shared_parts_are_looked_at_once(tmp_path):
+    """Or nested lists, each with the next one twice, would take for ever."""
+    nested = [1.0]
+    for _ in range(60):
+        nested = [nested, nested]
+    model = MinMaxScaler().set_params(feature_range=nested)
+    check_model(model)
+
+
 @pytest.mark.parametrize(
     "spoil",
     [
+        lambda m: setattr(m, "classes_", m.classes_[:3]),
+        lambda m: setattr(m, "classes_", list(m.classes_)),
+        lambda m: setattr(m, "encoder_", None),
+        lambda m: setattr(m, "encoder_", MinMaxScaler()),
         lambda m: m.coefs_.pop(),
         lambda m: m.coefs_.__setitem__(0, m.coefs_[0][:, :1]),
         lambda m: m._fitted_activations.append("tanh"),

@@ -3,6 +3,8 @@
 Data and weights are converted here and nowhere else.
 """
 
+import math
+import os
 from collections.abc import Iterator
 from mmap import mmap
 from tempfile import TemporaryFile
@@ -115,7 +117,10 @@ def resume_generator(state: Array) -> torch.Generator:
 
 def is_on_disk(array: Any) -> bool:
     """Tell whether an array, or what it is a view of, is mapped from a file."""
-    while isinstance(array, np.ndarray):
+    while isinstance(array, (np.ndarray, memoryview)):
+        if isinstance(array, memoryview):
+            array = array.obj
+            continue
         # What is computed from a memmap is one by type, but has no map.
         if getattr(array, "_mmap", None) is not None:
             return True
@@ -126,6 +131,8 @@ def is_on_disk(array: Any) -> bool:
 def array_on_disk(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
     """Return an array in a file that is gone with the array."""
     with TemporaryFile(prefix="skcae-") as file:
+        if hasattr(os, "posix_fallocate"):  # a full disk is an error now, not later
+            os.posix_fallocate(file.fileno(), 0, math.prod(shape) * dtype.itemsize)
         return np.memmap(file, dtype=dtype, shape=shape)
 
 
@@ -201,6 +208,8 @@ class Rows:
         How far a memory-mapped matrix may leave the bounds; any distance by default.
     subset : ndarray of int, or slice(None)
         The rows to use, all by default.
+    name : str
+        What errors call the matrix.
     """
 
     def __init__(
@@ -213,7 +222,9 @@ class Rows:
         bounds: tuple[float, float] | None = None,
         margin: float | None = None,
         subset: Array | slice = slice(None),
+        name: str = "X",
     ) -> None:
+        self.name = name
         self.matrix = matrix
         self.weights = weights
         self.dtype = dtype
@@ -318,13 +329,20 @@ class Rows:
             if isinstance(position, slice)
             else int(position[row])
         )
-        allowed = "finite"
-        if self._allowed != finite_range(self.dtype):
-            allowed = f"in [{self.bounds[0]:g}, {self.bounds[1]:g}]"  # type: ignore[index]
+        found = (
+            f"row {number} (the first is 0) has the value {float(rows[row, column]):g} "
+            f"in column {column}"
+        )
+        where = "It was found as the row was read: the data is memory-mapped."
+        if self._allowed == finite_range(self.dtype):
+            raise ValueError(
+                f"{self.name} cannot be used: {found}, but all must be finite. {where}"
+            )
+        assert self.bounds is not None
         raise ValueError(
-            f"X cannot be used: row {number} (the first is 0) has the value "
-            f"{float(rows[row, column]):g} in column {column}, but all must be "
-            f"{allowed}. It was found as the row was read: the data is memory-mapped."
+            f"The loss needs {self.name} in [{self.bounds[0]:g}, {self.bounds[1]:g}], "
+            f"but {found}. {where} Scale the data, as by a MinMaxScaler, or use "
+            "loss='squared_error'."
         )
 
     def _move(self) -> Tensor:
