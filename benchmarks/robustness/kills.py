@@ -110,10 +110,10 @@ def main(arguments=None):
             while count["kills"] < args.kills / len(MODELS):
                 one_training(model, X, whole, longest, count, random_moment, folder)
         print(name, dict(count), flush=True)
-    write(args.report, counts)
+    write(args.report, args.kills, counts)
 
 
-def write(path, counts):
+def write(path, n_kills, counts):
     """Lay out the counts, and fail if anything was lost."""
     columns = [
         "trainings",
@@ -140,7 +140,8 @@ def write(path, counts):
 {table}
 
 "ended elsewhere" counts the trainings whose weights differ in any bit from those of the
-undisturbed fit. `python benchmarks/robustness/kills.py`; torch {torch.__version__}.
+undisturbed fit. `python benchmarks/robustness/kills.py --kills {n_kills}`; torch
+{torch.__version__}.
 """,
         encoding="utf-8",
     )
