@@ -69,7 +69,7 @@ def named_weights(estimator: Any) -> dict[str, Array]:
 # ---- weights into models --------------------------------------------------------
 
 
-def check_weights_fit(estimator: Any, weights: Mapping[str, Any]) -> Any:
+def put_weights(estimator: Any, weights: Mapping[str, Any]) -> Any:
     """Make an estimator the model that has these weights, if they fit it."""
     arrays = {name: np.asarray(weights[name]) for name in weights}
     if isinstance(estimator, BaseAutoencoder):

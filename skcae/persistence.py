@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skcae._core.arrays import Array
 from skcae._extras import imported
-from skcae._integrity import check_model, check_weights_fit, named_weights
+from skcae._integrity import check_model, named_weights, put_weights
 from skcae._tuning import BaseFineTuned
 
 __all__ = ["get_weights", "load", "save", "set_weights"]
@@ -236,7 +236,7 @@ def set_weights(estimator: Any, weights: Any) -> Any:
     """
     if isinstance(estimator, BaseFineTuned):
         check_is_fitted(estimator)
-    return check_weights_fit(estimator, weights)
+    return put_weights(estimator, weights)
 
 
 def write_whole(path: Path, data: bytes) -> None:
