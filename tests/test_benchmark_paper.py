@@ -3,6 +3,7 @@
 import csv
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -306,6 +307,34 @@ def test_rungs_halve_the_trials_and_double_the_epochs(paper):
     assert rungs(8, (100, 40)) == [(8, (25, 10)), (4, (50, 20)), (2, (100, 40))]
     assert rungs(2, (3, 3)) == [(2, (3, 3))]
     assert [count for count, _ in rungs(6, (8, 8))] == [6, 3, 2]
+
+
+def test_the_best_trial_of_all_rungs_is_run_again(paper, task):
+    """More epochs may be worse; of equal trials the one with fewer is taken."""
+    search = paper("search")
+    error_after = {(1, 1): 0.03, (2, 2): 0.02, (4, 4): 0.04}
+
+    class Fixed:
+        def run(self, tasks, n_jobs):
+            return [
+                {**t.described, "valid_error": error_after[t.n_epochs]} for t in tasks
+            ]
+
+    task = replace(task, n_epochs=(4, 4))
+    best = search.search(Fixed(), task, ["AE", "CAE"], 6, n_jobs=1)
+    first, *_ = paper("models").draw_settings("CAE", 6)
+    assert best["CAE"] == (first, (2, 2))
+    finals = search.final_tasks(task, best, [1, 2])
+    assert [(t.model, t.n_epochs, t.seed) for t in finals] == [
+        ("AE", (2, 2), 1),
+        ("AE", (2, 2), 2),
+        ("CAE", (2, 2), 1),
+        ("CAE", (2, 2), 2),
+    ]
+    assert all(t.stage == "final" for t in finals)
+    error_after[2, 2] = 0.03
+    best = search.search(Fixed(), task, ["CAE"], 6, n_jobs=1)
+    assert best["CAE"].n_epochs == (1, 1)
 
 
 def test_the_interval_is_the_papers(paper):

@@ -64,8 +64,7 @@ def chosen_settings(path):
     """Return the setting of each model that its search chose."""
     best = {}
     for record in Results(path).by_key.values():
-        rank = (record["stage"] != "final", -sum(record["n_epochs"]))
-        rank += (record["valid_error"],)
+        rank = record["stage"] != "final", record["valid_error"]
         model = record["model"]
         if model not in best or rank < best[model][0]:
             best[model] = rank, record["setting"]

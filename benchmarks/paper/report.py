@@ -256,7 +256,9 @@ def search_text(n_trials, ladder, sizes):
     return f"""By validation error after fine-tuning, among {n_trials} trials for each
 model, drawn evenly from its grid (settings in all: {grids}),
 in rungs of {steps} (pre-training of each layer + fine-tuning).
-The runs above have new seeds, and they alone have read the test rows.
+The number of epochs is part of the choice: the best trial of all rungs is run again.
+The runs above have new seeds, and they alone have read the test rows. Minutes are wall
+time on one thread, beside other runs.
 
 "agrees" means: the difference is within the root of the summed squares of both 95 %
 half-widths."""

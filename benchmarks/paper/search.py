@@ -1,13 +1,22 @@
 """The search: the same number of trials for each model, and more epochs for the best.
 
 Successive halving on the validation error after fine-tuning. Each rung runs the best
-half of the one before with twice the epochs, up to the full number; the best of the
-last rung is then trained with new seeds, and only these runs read the test rows.
+half of the one before with twice the epochs, up to the full number. More epochs are not
+always better, so that their number is part of the choice: the best trial of all rungs
+is trained again with new seeds, and only these runs read the test rows.
 """
 
 from dataclasses import replace
+from typing import NamedTuple
 
 from models import draw_settings
+
+
+class Choice(NamedTuple):
+    """What the search decides for a model."""
+
+    setting: dict
+    n_epochs: tuple[int, int]
 
 
 def rungs(n_trials, n_epochs):
@@ -27,11 +36,13 @@ def epochs(model, n_epochs):
 
 
 def search(results, task, models, n_trials, n_jobs):
-    """Search for each model, all of one rung side by side; return the best settings.
+    """Search for each model, all of one rung side by side; return what is best.
 
-    `task` says all that the models have in common.
+    `task` says all that the models have in common. Of equal trials the one with fewer
+    epochs is the better.
     """
     alive = {model: draw_settings(model, n_trials) for model in models}
+    trials = {model: [] for model in models}
     for count, n_epochs in rungs(n_trials, task.n_epochs):
         tasks = [
             replace(
@@ -43,27 +54,38 @@ def search(results, task, models, n_trials, n_jobs):
         records = results.run(tasks, n_jobs)
         for model in models:
             mine = [record for record in records if record["model"] == model]
-            mine.sort(key=lambda record: record["valid_error"])
+            mine.sort(key=valid_error)
             alive[model] = [record["setting"] for record in mine]
-    return {model: settings[0] for model, settings in alive.items()}
+            trials[model] += mine
+    return {model: choice(min(trials[model], key=valid_error)) for model in models}
+
+
+def valid_error(record):
+    """Return what decides between trials."""
+    return record["valid_error"]
+
+
+def choice(record):
+    """Return what a trial had that is to be run again."""
+    return Choice(record["setting"], tuple(record["n_epochs"]))
 
 
 def finals(results, task, best, seeds, n_jobs):
-    """Train each model at its best setting, once for each seed, and test it."""
+    """Train each model as was chosen for it, once for each seed, and test it."""
     return results.run(final_tasks(task, best, seeds), n_jobs)
 
 
 def final_tasks(task, best, seeds):
-    """Return the task of each model at its best setting, for each seed."""
+    """Return the task of each model as was chosen for it, for each seed."""
     return [
         replace(
             task,
             model=model,
-            setting=setting,
-            n_epochs=epochs(model, task.n_epochs),
+            setting=chosen.setting,
+            n_epochs=chosen.n_epochs,
             seed=seed,
             stage="final",
         )
-        for model, setting in best.items()
+        for model, chosen in best.items()
         for seed in seeds
     ]

@@ -16,7 +16,7 @@ from data import load
 from few_labels import FewLabelsTask, epochs_of_fine_tuning, run_all
 from models import CAE_H, FINE_TUNING, TANGENTS, draw, size
 from runs import Results
-from search import final_tasks
+from search import choice, final_tasks, valid_error
 
 DATA = ["mnist", "digits"]
 LABELS = [100, 600, 1000, 3000]
@@ -94,7 +94,7 @@ def search(results, tasks, args):
         best[n]["CAE"] = lowest(of_encoder(records[n], encoder))
     drawn = draw("MTC", TANGENTS, args.trials)
     settings = {
-        n: [{**best[n]["CAE"], **tangents} for tangents in drawn] for n in tasks
+        n: [{**best[n]["CAE"].setting, **tangents} for tangents in drawn] for n in tasks
     }
     for n, records in tried("MTC", settings).items():
         best[n]["MTC"] = lowest(records)
@@ -102,8 +102,8 @@ def search(results, tasks, args):
 
 
 def lowest(records):
-    """Return the setting with the lowest validation error."""
-    return min(records, key=lambda record: record["valid_error"])["setting"]
+    """Return what the trial with the lowest validation error had."""
+    return choice(min(records, key=valid_error))
 
 
 def of_encoder(records, encoder):
@@ -114,7 +114,7 @@ def of_encoder(records, encoder):
 def mean_lowest(by_labels, encoder):
     """Return an encoder's lowest validation error, mean over the numbers of labels."""
     errors = [
-        min(record["valid_error"] for record in of_encoder(records, encoder))
+        min(map(valid_error, of_encoder(records, encoder)))
         for records in by_labels.values()
     ]
     return sum(errors) / len(errors)
