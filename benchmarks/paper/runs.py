@@ -21,7 +21,7 @@ from skcae.inspection import jacobian_norm, saturation
 
 # The norms of deep encoders are measured on so many validation rows: each takes a
 # product of matrices.
-DEEP_ROWS = 500
+DEEP_ROWS = 100
 LINEAR_SVM_C = [0.01, 0.1, 1.0]
 # The C of the linear SVM is chosen on machines that are trained on so many rows.
 LINEAR_SVM_ROWS = 10_000
