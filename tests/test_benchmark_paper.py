@@ -74,9 +74,24 @@ def test_the_figures_on_digits(paper, tmp_path, capsys):
     assert [float(row["r"]) for row in rows[:3]] == [0.2, 1.5, 4]
     assert [row["paper"] for row in rows[:3]] == ["0.271", "", "0.289"]
     fitted = set(quick.rglob("output.pkl"))
-    assert len(fitted) == 6 + 1
+    encoders = paper("figures").chosen(quick / "table1_digits.jsonl")
+    assert len(fitted) == len(encoders) + 1
+    assert all(f"| {name}, ours |" in text for name in encoders)
     paper("figures").main([*command, "--figures", "1", "3"])
     assert set(quick.rglob("output.pkl")) == fitted
+
+
+def test_a_second_autoencoder_has_the_papers_lambda(paper):
+    """None is added where the search has chosen it."""
+    search, figures = paper("search"), paper("figures")
+    setting = {"jacobian_penalty": 1.0, "training": "sgd 0.1"}
+    best = {"CAE": search.Choice(setting, (15, 15))}
+    both = figures.with_papers_lambda(best)
+    assert both["CAE"] == best["CAE"]
+    assert both["CAE, λ = 0.1"] == ({**setting, "jacobian_penalty": 0.1}, (15, 15))
+    assert [figures.kind_of(name) for name in both] == ["CAE", "CAE"]
+    best = {"CAE": both["CAE, λ = 0.1"]}
+    assert figures.with_papers_lambda(best) == best
 
 
 def test_the_second_table_on_rectangles(paper, tmp_path, monkeypatch):
