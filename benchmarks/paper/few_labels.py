@@ -12,10 +12,9 @@ from pathlib import Path
 
 import joblib
 import numpy as np
-import torch
 from data import load
 from models import PROTOCOL_VERSION, TANGENTS, encoder, solver_parameters
-from runs import Task, attempted
+from runs import Task, attempted, use_one_thread
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import train_test_split
 
@@ -153,7 +152,7 @@ def fit_encoders(results, tasks, n_jobs):
 
 def fit_one(task):
     """Fit and keep one encoder, and say what it took."""
-    torch.set_num_threads(1)
+    use_one_thread()
     outcome = attempted(pre_train, task)
     took = outcome.get("failure") or f"{outcome['seconds']:.0f} s"
     return f"{task.encoder_setting or 'random weights'}, seed {task.seed}: {took}"

@@ -21,7 +21,7 @@ import numpy as np
 import report
 from data import load
 from models import TABLE_1, encoder
-from runs import Results
+from runs import Results, use_one_thread
 from search import Choice, choice
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.pipeline import make_pipeline
@@ -108,6 +108,7 @@ def of_encoder(setting):
 
 def fit(model, X):
     """Fit an encoder; its epochs are given, whether they suffice or not."""
+    use_one_thread()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         return model.fit(X)

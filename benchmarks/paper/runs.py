@@ -15,6 +15,7 @@ from report import COMMIT
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.frozen import FrozenEstimator
 from sklearn.svm import SVC, LinearSVC
+from threadpoolctl import threadpool_limits
 
 from skcae import FineTunedClassifier
 from skcae.inspection import jacobian_norm, saturation
@@ -127,9 +128,15 @@ def summary(record):
     return f"{text}, {record['seconds']:.0f} s"
 
 
+def use_one_thread():
+    """Leave the other cores to other runs, also where joblib has no workers."""
+    torch.set_num_threads(1)
+    threadpool_limits(1)
+
+
 def run(task):
     """Train and measure; return a record for the results file."""
-    torch.set_num_threads(1)
+    use_one_thread()
     started = time.perf_counter()
     images = load(task.data, task.local_file, task.sizes)
     measured = attempted(task.measure, images)
