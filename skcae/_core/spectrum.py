@@ -78,13 +78,22 @@ def small_gram_matrices(layers: Layers, slopes: list[Tensor]) -> Tensor:
     It is J Jᵀ, or Rᵀ R with the narrow R for which R Rᵀ is J Jᵀ.
     """
     if not is_of_the_code(layers):
-        R = layers.reduced_jacobians(slopes)
-        return R.mT @ R
+        return column_gram_matrices(layers.reduced_jacobians(slopes))
     if len(slopes) == 1:
         # D W Wᵀ D.
         return slopes[0][:, :, None] * layers.first_gram_matrix * slopes[0][:, None, :]
-    R = layers.reduced_jacobians(slopes)
-    return R @ R.mT
+    return column_gram_matrices(layers.reduced_jacobians(slopes).mT)
+
+
+def column_gram_matrices(R: Tensor) -> Tensor:
+    """Return Rᵀ R of each sample.
+
+    On the CPU by NumPy, which computes one triangle of such a product only.
+    """
+    if R.device.type != "cpu":
+        return R.mT @ R
+    matrices = R.numpy()
+    return torch.from_numpy(matrices.swapaxes(1, 2) @ matrices)
 
 
 def leading_eigenpairs(
