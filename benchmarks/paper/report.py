@@ -308,6 +308,7 @@ def write(folder, name, text, finals):
         "saturation",
         "svm_test_error",
         "seconds",
+        "n_epochs",
         "setting",
     ]
     with (folder / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
@@ -315,6 +316,10 @@ def write(folder, name, text, finals):
         writer.writeheader()
         for run in finals:
             svm = run.get("svm", {}).get("test_error")
-            setting = json.dumps(run["setting"])
-            writer.writerow({**run, "svm_test_error": svm, "setting": setting})
+            written = {
+                "svm_test_error": svm,
+                "n_epochs": "+".join(map(str, run["n_epochs"])),
+                "setting": json.dumps(run["setting"]),
+            }
+            writer.writerow({**run, **written})
     print(text)
