@@ -8,7 +8,15 @@ from sklearn.utils._optional_dependencies import check_matplotlib_support
 
 # Colours that the colour-blind tell apart, too (Okabe and Ito), and a second sign for
 # print without colours.
-COLORS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"]
+COLORS = [
+    "#0072B2",
+    "#D55E00",
+    "#009E73",
+    "#CC79A7",
+    "#E69F00",
+    "#56B4E9",
+    "#000000",
+]
 DASHES = ["-", "--", "-.", ":"]
 
 
