@@ -159,7 +159,7 @@ def contraction_figure(args, number, encoders, X, paper):
     rows = []
     for name, ratio in display.ratios.items():
         limit = np.sqrt((jacobian_norm(encoders[name], X) ** 2).mean() / X.shape[1])
-        printed = paper.get(name)
+        printed = paper.get(kind_of(name))
         rows.append(
             [
                 name,
@@ -206,7 +206,7 @@ def spectrum_figure(args, encoders, X, paper):
         [f"{name}, {whose}", *cells]
         for name in ours
         for whose, cells in (
-            ("paper", ["–", *at_ranks(digitised.RANKS, paper.get(name, []))]),
+            ("paper", ["–", *at_ranks(digitised.RANKS, paper.get(kind_of(name), []))]),
             ("ours", [f"{ours[name][0]:.2f}", *at_ranks(ranks, ours[name])]),
         )
     ]
