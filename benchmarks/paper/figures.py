@@ -282,6 +282,7 @@ def main(given=None):
         parts.append(f"## Figure 1: contraction\n\n![](figure_1.png)\n\n{text}\n")
         display = FilterDisplay.from_estimator(encoders["CAE"], n_filters=100)
         save(args, "filters", display)
+        parts.append("Filters of the CAE:\n\n![](figure_filters.png)\n")
     if 2 in args.figures:
         text = spectrum_figure(args, encoders, images.X_valid, digitised.FIGURE_2)
         parts.append(
