@@ -352,6 +352,17 @@ def test_the_best_trial_of_all_rungs_is_run_again(paper, task):
     assert best["CAE"].n_epochs == (1, 1)
 
 
+def test_a_set_with_fewer_rows_takes_as_many_steps(paper):
+    best = {
+        "SVM_rbf": paper("search").Choice({}, (0, 0)),
+        "CAE-2": paper("search").Choice({"jacobian_penalty": 1.0}, (15, 30)),
+    }
+    more = paper("table2").as_many_steps(best, 10_000, 1_000)
+    assert more["CAE-2"] == ({"jacobian_penalty": 1.0}, (150, 300))
+    assert more["SVM_rbf"].n_epochs == (0, 0)
+    assert paper("table2").as_many_steps(best, 500, 500) == best
+
+
 def test_the_interval_is_the_papers(paper):
     report = paper("report")
     # Table 2 of the paper: 2.48 ± 0.14 and 55.18 ± 0.44 of 50,000 rows.

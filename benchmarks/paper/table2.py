@@ -30,6 +30,7 @@ def main(arguments=None):
         task = command.task_of(args, data)
         chosen_on = command.task_of(args, args.choose_on or data)
         best = search(results, chosen_on, args.models, args.trials, args.jobs)
+        best = as_many_steps(best, n_rows(chosen_on), n_rows(task))
         seeds = range(1, args.seeds + 1)
         tested[data] = finals(results, task, best, seeds, args.jobs)
         n_test = len(load(data, args.local_file, args.sizes).y_test)
@@ -51,7 +52,8 @@ columns, not the rows.
 ## What was chosen
 
 {command.search_text(args, trials)}
-Chosen on {args.choose_on or "each set"}.
+Chosen on {args.choose_on or "each set"}. A set with fewer rows than that on which its
+settings were chosen is trained for more epochs, so that they are as many steps.
 
 {chosen}
 
@@ -62,6 +64,21 @@ Chosen on {args.choose_on or "each set"}.
 {command.footer("table2", args, [*every, *trials])}
 """
     report.write(args.results, "table2", text, every)
+
+
+def n_rows(task):
+    """Count the rows that a task trains on."""
+    return len(load(task.data, task.local_file, task.sizes).y_train)
+
+
+def as_many_steps(best, n_before, n_now):
+    """Give choices the epochs in which n_now rows take the steps of n_before."""
+    return {
+        model: chosen._replace(
+            n_epochs=tuple(round(n * n_before / n_now) for n in chosen.n_epochs)
+        )
+        for model, chosen in best.items()
+    }
 
 
 if __name__ == "__main__":
