@@ -43,7 +43,7 @@ def main(arguments=None):
     text = f"""# Table 2
 
 Test error in %: the paper's, and ours with the binomial 95 % interval of the
-{n_test:,} test rows, mean over {args.seeds} seeds. {args.n_components} units in each
+{n_test:,} test rows; number of seeds: {args.seeds}. {args.n_components} units in each
 layer. The sets are regenerated, see docs/datasets.md, and not the paper's: compare the
 columns, not the rows.
 
