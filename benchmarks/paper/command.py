@@ -26,7 +26,7 @@ def parser(doc, models=()):
     made.add_argument("--seeds", type=int, default=3)
     made.add_argument("--jobs", type=int, default=2)
     made.add_argument("--results", type=Path, default=FOLDER)
-    made.add_argument("--quick", action="store_true", help="a small subset, 2 minutes")
+    made.add_argument("--quick", action="store_true", help="a small subset, a minute")
     return made
 
 
