@@ -203,7 +203,7 @@ def test_only_final_runs_with_few_labels_read_the_test_rows(
 
 
 def test_all_numbers_of_labels_get_as_many_steps(paper):
-    epochs = paper("few_labels").epochs_of_fine_tuning
+    epochs = paper("search").epochs_of_as_many_steps
     assert [epochs(n, 3000, 100) for n in (100, 600, 1000, 3000)] == [
         3000,
         500,

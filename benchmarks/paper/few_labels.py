@@ -13,15 +13,12 @@ from pathlib import Path
 import joblib
 import numpy as np
 from data import load
-from models import PROTOCOL_VERSION, TANGENTS, encoder, solver_parameters
+from models import BATCH_SIZE, PROTOCOL_VERSION, TANGENTS, encoder, solver_parameters
 from runs import Task, attempted, use_one_thread
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import train_test_split
 
 from skcae import ContractiveAutoencoder, FineTunedClassifier
-
-# Rows to a step of fine-tuning.
-BATCH_SIZE = 100
 
 
 @dataclass(frozen=True)
@@ -96,12 +93,6 @@ class FewLabelsTask(Task):
         return measured
 
 
-def epochs_of_fine_tuning(n_labels, most_labels, n_epochs):
-    """Return the epochs in which few labels get as many steps as the most do."""
-    steps = n_epochs * -(-most_labels // BATCH_SIZE)
-    return -(-steps // -(-n_labels // BATCH_SIZE))
-
-
 def pre_trained(task):
     """Return the fitted encoder of a task, from its file if there is one."""
     if not task.encoder_file.exists():
@@ -142,12 +133,11 @@ def fit_encoders(results, tasks, n_jobs):
         for task in tasks
         if task.key not in results.by_key and not task.encoder_file.exists()
     }
-    with joblib.parallel_config("loky", inner_max_num_threads=1):
-        done = joblib.Parallel(n_jobs, return_as="generator_unordered")(
-            joblib.delayed(fit_one)(task) for task in missing.values()
-        )
-        for number, text in enumerate(done, 1):
-            print(f"[encoder {number}/{len(missing)}] {text}", flush=True)
+    done = joblib.Parallel(n_jobs, return_as="generator_unordered")(
+        joblib.delayed(fit_one)(task) for task in missing.values()
+    )
+    for number, text in enumerate(done, 1):
+        print(f"[encoder {number}/{len(missing)}] {text}", flush=True)
 
 
 def fit_one(task):

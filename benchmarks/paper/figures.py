@@ -131,8 +131,7 @@ def fit_all(args, images, best):
         )
         for name, (setting, (n, _)) in best.items()
     ]
-    with joblib.parallel_config("loky", inner_max_num_threads=1):
-        return dict(zip(best, joblib.Parallel(args.jobs)(tasks), strict=True))
+    return dict(zip(best, joblib.Parallel(args.jobs)(tasks), strict=True))
 
 
 def fit_stack(args, images, setting):

@@ -31,6 +31,8 @@ PROTOCOL_VERSION = 2
 PRE_TRAINING = {"training": ["adam 0.01", "sgd 0.1"]}
 # The same of fine-tuning: both in batches of 100 rows, descent with momentum 0.9.
 FINE_TUNING = {"tuning": ["adam 0.003", "adam 0.01", "sgd 0.3"]}
+# Rows to a step of fine-tuning.
+BATCH_SIZE = 100
 
 LAMBDAS = [0.1, 0.3, 1.0, 3.0]
 DECAYS = [1e-4, 3e-4, 1e-3, 3e-3]

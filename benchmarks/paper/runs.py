@@ -97,13 +97,12 @@ class Results:
     def run(self, tasks, n_jobs):
         """Run what has not been run yet, and return the records of all tasks."""
         missing = [task for task in tasks if task.key not in self.by_key]
-        with joblib.parallel_config("loky", inner_max_num_threads=1):
-            done = joblib.Parallel(n_jobs, return_as="generator_unordered")(
-                joblib.delayed(run)(task) for task in missing
-            )
-            for number, record in enumerate(done, 1):
-                self.add(record)
-                print(f"[{number}/{len(missing)}] {summary(record)}", flush=True)
+        done = joblib.Parallel(n_jobs, return_as="generator_unordered")(
+            joblib.delayed(run)(task) for task in missing
+        )
+        for number, record in enumerate(done, 1):
+            self.add(record)
+            print(f"[{number}/{len(missing)}] {summary(record)}", flush=True)
         return [self.by_key[task.key] for task in tasks]
 
     def add(self, record):
@@ -129,7 +128,7 @@ def summary(record):
 
 
 def use_one_thread():
-    """Leave the other cores to other runs, also where joblib has no workers."""
+    """Leave the other cores to other runs, in joblib's workers and without them."""
     torch.set_num_threads(1)
     threadpool_limits(1)
 

@@ -9,7 +9,7 @@ is trained again with new seeds, and only these runs read the test rows.
 from dataclasses import replace
 from typing import NamedTuple
 
-from models import draw_settings
+from models import BATCH_SIZE, draw_settings
 
 
 class Choice(NamedTuple):
@@ -33,6 +33,12 @@ def rungs(n_trials, n_epochs):
 def epochs(model, n_epochs):
     """Return the epochs of a model; a support vector machine has none."""
     return (0, 0) if model == "SVM_rbf" else n_epochs
+
+
+def epochs_of_as_many_steps(n_rows, n_rows_before, n_epochs):
+    """Return the epochs in which a number of rows takes the steps of another number."""
+    steps = n_epochs * -(-n_rows_before // BATCH_SIZE)
+    return -(-steps // -(-n_rows // BATCH_SIZE))
 
 
 def search(results, task, models, n_trials, n_jobs):

@@ -12,7 +12,7 @@ import report
 from data import load
 from models import TABLE_2
 from runs import Results
-from search import finals, search
+from search import epochs_of_as_many_steps, finals, search
 
 
 def main(arguments=None):
@@ -52,8 +52,8 @@ columns, not the rows.
 ## What was chosen
 
 {command.search_text(args, trials)}
-Chosen on {args.choose_on or "each set"}. A set with fewer rows than that on which its
-settings were chosen is trained for more epochs, so that they are as many steps.
+Chosen on {args.choose_on or "each set"}. Where a set has another number of rows
+than that on which its settings were chosen, its epochs are those of as many steps.
 
 {chosen}
 
@@ -73,10 +73,12 @@ def n_rows(task):
 
 def as_many_steps(best, n_before, n_now):
     """Give choices the epochs in which n_now rows take the steps of n_before."""
+
+    def scaled(n_epochs):
+        return epochs_of_as_many_steps(n_now, n_before, n_epochs)
+
     return {
-        model: chosen._replace(
-            n_epochs=tuple(round(n * n_before / n_now) for n in chosen.n_epochs)
-        )
+        model: chosen._replace(n_epochs=tuple(map(scaled, chosen.n_epochs)))
         for model, chosen in best.items()
     }
 

@@ -13,10 +13,10 @@ from dataclasses import asdict, replace
 import command
 import report
 from data import load
-from few_labels import FewLabelsTask, epochs_of_fine_tuning, run_all
+from few_labels import FewLabelsTask, run_all
 from models import CAE_H, FINE_TUNING, TANGENTS, draw, size
 from runs import Results
-from search import choice, final_tasks, valid_error
+from search import choice, epochs_of_as_many_steps, final_tasks, valid_error
 
 DATA = ["mnist", "digits"]
 LABELS = [100, 600, 1000, 3000]
@@ -55,7 +55,7 @@ def tasks_of(args):
     n_pre_training, n_fine_tuning = args.epochs
     tasks = {}
     for n in sorted(args.labels):
-        n_epochs = epochs_of_fine_tuning(n, max(args.labels), n_fine_tuning)
+        n_epochs = epochs_of_as_many_steps(n, max(args.labels), n_fine_tuning)
         tasks[n] = FewLabelsTask(
             **{**common, "n_epochs": (n_pre_training, n_epochs)},
             n_labels=n,

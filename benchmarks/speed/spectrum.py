@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from measure import in_turn, table, write
 from sklearn.exceptions import ConvergenceWarning
+from threadpoolctl import threadpool_limits
 from torch.autograd.functional import jacobian
 from torch.func import jacrev, vmap
 
@@ -69,6 +70,8 @@ def main(arguments=None):
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args(arguments)
     torch.set_num_threads(args.threads)
+    # NumPy has threads of its own, and computes the Gram matrices.
+    threadpool_limits(args.threads)
     lines = []
     for d, h in SHAPES:
         X = np.random.default_rng(1).random((args.samples, d), dtype="float32")
