@@ -6,7 +6,7 @@ from pathlib import Path
 
 import report
 from data import checksum
-from models import PROTOCOL_VERSION, is_searched, n_settings
+from models import PROTOCOL_VERSION, grid_of, is_on_grid, n_settings
 from runs import Task
 from search import rungs
 
@@ -79,14 +79,19 @@ def search_text(args, trials):
     """Say how the settings were chosen, and which trials only settled the grids."""
     sizes = {model: n_settings(model) for model in args.models}
     text = report.search_text(args.trials, rungs(args.trials, args.epochs), sizes)
-    n_outside = sum(not is_searched(r["model"], r["setting"]) for r in trials)
-    if n_outside:
-        text += (
-            f"\n\n{n_outside} of the trials that are listed below are outside these "
-            "grids: they are of a first search on wider ones, which these were "
-            "narrowed from."
-        )
-    return text
+    grids = {model: grid_of(model) for model in args.models}
+    return text + outside_text(trials, grids)
+
+
+def outside_text(trials, grids):
+    """Say how many trials are on none of the grids that were searched at last."""
+    n_outside = sum(not is_on_grid(r["setting"], grids[r["model"]]) for r in trials)
+    if not n_outside:
+        return ""
+    return (
+        f"\n\n{n_outside} of the trials that are listed below are outside these grids: "
+        "they are of a first search, which these grids were settled by."
+    )
 
 
 def footer(script, args, records):

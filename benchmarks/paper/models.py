@@ -54,15 +54,21 @@ GRIDS |= {
     "CAE-1": GRIDS["CAE"],
     "CAE-2": GRIDS["CAE"],
 }
-# With few labels: the encoder, on all rows, and what fine-tuning adds to it.
+# With few labels: the encoder, on all rows, its fine-tuning, and the tangents.
 CAE_H = {
-    "jacobian_penalty": LAMBDAS,
-    "hessian_penalty": [0.0, 0.01, 0.03, 0.1],
+    "jacobian_penalty": [0.3, 1.0, 3.0, 10.0],
+    "hessian_penalty": [0.0, 0.03, 0.1, 0.3],
     **PRE_TRAINING,
 }
+FEW_LABELS_TUNING = {"tuning": ["adam 0.01", "sgd 0.1", "sgd 0.3"]}
 TANGENTS = {
-    "tangent_penalty": [0.1, 0.3, 1.0, 3.0, 10.0, 30.0],
+    "tangent_penalty": [0.3, 1.0, 3.0, 10.0, 30.0],
     "n_tangents": [5, 10, 15, 25],
+}
+FEW_LABELS = {
+    "NN": FEW_LABELS_TUNING,
+    "CAE": {**CAE_H, **FEW_LABELS_TUNING},
+    "MTC": {**CAE_H, **FEW_LABELS_TUNING, **TANGENTS},
 }
 SVM_RBF = {"C": [1.0, 3.0, 10.0, 30.0], "gamma": [0.005, 0.01, 0.02, 0.03, 0.05]}
 
@@ -133,9 +139,8 @@ def size(grid):
     return math.prod(len(values) for values in grid.values())
 
 
-def is_searched(name, setting):
-    """Tell whether a setting is on a model's grid."""
-    grid = grid_of(name)
+def is_on_grid(setting, grid):
+    """Tell whether a setting has a grid's lines, each with one of its values."""
     return setting.keys() == grid.keys() and all(
         value in grid[line] for line, value in setting.items()
     )

@@ -14,7 +14,7 @@ import command
 import report
 from data import load
 from few_labels import FewLabelsTask, run_all
-from models import CAE_H, FINE_TUNING, TANGENTS, draw, size
+from models import CAE_H, FEW_LABELS, FEW_LABELS_TUNING, TANGENTS, draw, size
 from runs import Results
 from search import choice, epochs_of_as_many_steps, final_tasks, valid_error
 
@@ -28,11 +28,16 @@ def main(arguments=None):
     name = f"tangents_{args.data}"
     results = Results(args.results / f"{name}.jsonl")
     tasks = tasks_of(args)
-    best, trials = search(results, tasks, args)
+    best = search(results, tasks, args)
     seeds = range(1, args.seeds + 1)
     finals = [run for n in tasks for run in final_tasks(tasks[n], best[n], seeds)]
     tested = run_all(results, finals, args.jobs)
     by_labels = {n: [r for r in tested if r["n_labels"] == n] for n in tasks}
+    trials = [
+        record
+        for record in command.searched(results, tasks.values(), FEW_LABELS)
+        if record["n_labels"] in tasks
+    ]
     text = written(args, by_labels, trials)
     report.write(args.results, name, text, tested)
 
@@ -65,40 +70,36 @@ def tasks_of(args):
 
 
 def search(results, tasks, args):
-    """Choose by validation error; return the settings by labels, and all trials.
+    """Choose by validation error; return the settings by labels.
 
-    One encoder serves all numbers of labels. MTC has the encoder and the fine-tuning
-    that serve CAE best.
+    One encoder serves all numbers of labels, and MTC has that which serves CAE best.
+    Each model chooses its fine-tuning.
     """
-    encoders = draw("CAE+H", CAE_H, args.trials)
-    tunings = [{"tuning": tuning} for tuning in FINE_TUNING["tuning"]]
-    best, trials = {n: {} for n in tasks}, []
 
-    def tried(model, settings_by_labels):
-        """Run all settings of a model, and return the records by labels."""
+    def tried(model, settings):
+        """Run all settings with each fine-tuning, and return the records by labels."""
         runs = [
-            replace(tasks[n], model=model, setting=setting)
-            for n, settings in settings_by_labels.items()
+            replace(task, model=model, setting={**setting, "tuning": tuning})
+            for task in tasks.values()
             for setting in settings
+            for tuning in FEW_LABELS_TUNING["tuning"]
         ]
         records = run_all(results, runs, args.jobs)
-        trials.extend(records)
         return {n: [r for r in records if r["n_labels"] == n] for n in tasks}
 
-    for n, records in tried("NN", dict.fromkeys(tasks, tunings)).items():
-        best[n]["NN"] = lowest(records)
-    both = [{**encoder, **tuning} for encoder in encoders for tuning in tunings]
-    records = tried("CAE", dict.fromkeys(tasks, both))
-    encoder = min(encoders, key=lambda encoder: mean_lowest(records, encoder))
-    for n in tasks:
-        best[n]["CAE"] = lowest(of_encoder(records[n], encoder))
-    drawn = draw("MTC", TANGENTS, args.trials)
-    settings = {
-        n: [{**best[n]["CAE"].setting, **tangents} for tangents in drawn] for n in tasks
+    encoders = draw("CAE+H", CAE_H, args.trials)
+    tangents = draw("MTC", TANGENTS, args.trials)
+    nn, cae = tried("NN", [{}]), tried("CAE", encoders)
+    encoder = min(encoders, key=lambda encoder: mean_lowest(cae, encoder))
+    mtc = tried("MTC", [{**encoder, **setting} for setting in tangents])
+    return {
+        n: {
+            "NN": lowest(nn[n]),
+            "CAE": lowest(of_encoder(cae[n], encoder)),
+            "MTC": lowest(mtc[n]),
+        }
+        for n in tasks
     }
-    for n, records in tried("MTC", settings).items():
-        best[n]["MTC"] = lowest(records)
-    return best, trials
 
 
 def lowest(records):
@@ -130,6 +131,7 @@ def written(args, by_labels, trials):
     )
     listed = [{**r, "data": f"{r['n_labels']:,} labels"} for r in trials]
     tested = [record for records in by_labels.values() for record in records]
+    outside = command.outside_text(trials, FEW_LABELS)
     return f"""# Few labels on {args.data}
 
 {n_train:,} rows for pre-training, of which some have labels; {args.n_components} units.
@@ -144,14 +146,13 @@ the encoder, so that their difference is that of each draw.
 
 ## What was chosen
 
-By the error on {n_valid:,} validation rows, with one draw of the labelled rows. First
-the encoder and the fine-tuning: {args.trials} of {size(CAE_H)} settings of the
-encoder, drawn evenly, each with all {len(FINE_TUNING["tuning"])} of fine-tuning, which
-NN is tried with too. One encoder serves all numbers of labels: that of the lowest mean
-error. Then for MTC, with the encoder and the fine-tuning of CAE, {args.trials} of
-{size(TANGENTS)} settings of the tangents. The runs above have new seeds, and they alone
-have read the test rows. Epochs are those of pre-training + fine-tuning; all numbers of
-labels get as many steps.
+By the error on {n_valid:,} validation rows, with one draw of the labelled rows:
+{args.trials} of {size(CAE_H)} settings of the encoder, drawn evenly, of which one
+serves all numbers of labels, that of the lowest mean error; then for MTC, with this
+encoder, {args.trials} of {size(TANGENTS)} settings of the tangents. Each is tried with
+all {size(FEW_LABELS_TUNING)} of fine-tuning, and so is NN. The runs above have new
+seeds, and they alone have read the test rows. Epochs are those of pre-training +
+fine-tuning; all numbers of labels get as many steps.{outside}
 
 {chosen}
 
