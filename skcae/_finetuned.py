@@ -105,10 +105,10 @@ class FineTunedClassifier(ClassifierMixin, BaseFineTuned):
     the probability of `classes_[1]`, as in [2]_, and for more the softmax. The tangents
     B_x are the `n_tangents` leading right singular vectors of the Jacobian of
     `encoder_` at x, the directions to which its code responds most and which the
-    label is not to respond to. They are computed once, before fine-tuning, for the
-    rows that it trains on, and x is what the first encoder takes: after the
-    preprocessing. The derivatives along them and the gradient are exact. The products
-    of a step have 1 + `n_tangents` times as many columns.
+    label is not to respond to. Those beyond its rank do not count. They are computed
+    once, before fine-tuning, for the rows that it trains on, and x is what the first
+    encoder takes: after the preprocessing. The derivatives along them and the gradient
+    are exact. The products of a step have 1 + `n_tangents` times as many columns.
 
     References
     ----------
@@ -131,7 +131,7 @@ class FineTunedClassifier(ClassifierMixin, BaseFineTuned):
     >>> classifier.fit(X_train, y_train).score(X_test, y_test) > 0.9
     True
 
-    With few labels, and tangents from all rows:
+    With few labels, and an encoder of all rows:
 
     >>> few = FineTunedClassifier(
     ...     encoder, tangent_penalty=0.3, n_tangents=8, tol=0.1, random_state=0

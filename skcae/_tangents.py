@@ -17,7 +17,12 @@ from skcae._validation import check_at_most
 
 
 def tangents_at(
-    layers: Layers, rows: Rows, n_tangents: int, dtype: np.dtype[Any]
+    layers: Layers,
+    rows: Rows,
+    n_tangents: int,
+    dtype: np.dtype[Any],
+    *,
+    in_row_space: bool = False,
 ) -> Array:
     """Return the leading right singular vectors of J at each row.
 
@@ -31,6 +36,8 @@ def tangents_at(
         How many.
     dtype : dtype
         Of the result.
+    in_row_space : bool
+        Whether there are zeros in place of those beyond the rank of J.
 
     Returns
     -------
@@ -44,8 +51,11 @@ def tangents_at(
     check_at_most("n_tangents", n_tangents, layers.n_singular_values)
 
     def vectors(X: Tensor, out: Tensor) -> None:
-        slopes = layers.slopes(layers.outputs(X))
-        out.copy_(right_singular_vectors(layers, slopes, n_tangents))
+        slopes = layers.slopes_at(X)
+        found = right_singular_vectors(
+            layers, slopes, n_tangents, in_row_space=in_row_space
+        )
+        out.copy_(found)
 
     return map_rows(
         rows,
@@ -60,13 +70,14 @@ def tangents_at(
 def tangents_of(encoder: list[EncodingLayer], rows: Rows, n_tangents: int) -> Tensor:
     """Return the tangents of rows, where and in the precision that their batches are.
 
-    They are computed in float64, on the same device if it has it.
+    They are computed in float64, on the same device if it has it. Directions to which
+    the code does not respond at all are no tangents, and are zero.
     """
     double = np.dtype(np.float64)
     device = resolve_device_or_cpu(rows.device, double)
     exact = Rows(rows.matrix, dtype=double, device=device, subset=rows.subset)
     layers = layers_of(encoder, double, device)
-    found = tangents_at(layers, exact, n_tangents, rows.dtype)
+    found = tangents_at(layers, exact, n_tangents, rows.dtype, in_row_space=True)
     return to_tensor(found, rows.dtype, rows.device)
 
 

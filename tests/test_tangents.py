@@ -62,8 +62,8 @@ def sizes(monkeypatch):
     """The shapes of all tangents that are computed."""
     found, compute = [], _tangents.right_singular_vectors
 
-    def spy(*arguments):
-        tangents = compute(*arguments)
+    def spy(*arguments, **how):
+        tangents = compute(*arguments, **how)
         found.append(tuple(tangents.shape))
         return tangents
 
@@ -211,6 +211,19 @@ def test_a_large_penalty_makes_predictions_flat_along_the_tangents(n_classes, di
     beside = {strength: slopes(model, others) for strength, model in models.items()}
     assert beside[1.0] / along[1.0] > 1.3 * beside[0.0] / along[0.0]
     assert models[1.0].score(X, y) > 0.8
+
+
+@both
+def test_tangents_beyond_the_rank_do_not_count(make, X, y):
+    """Of a code behind one unit, which moves in one direction only."""
+    bottleneck = StackedCAE((6, 1, 4), activation="tanh", **HOW).fit(X)
+    one, all_four = (
+        make(FrozenEstimator(bottleneck), tangent_penalty=3.0, n_tangents=n).fit(X, y)
+        for n in (1, 4)
+    )
+    assert_same_network(all_four, one, rtol=1e-9)
+    plain = make(FrozenEstimator(bottleneck), tangent_penalty=0.0).fit(X, y)
+    assert not same_network(one, plain)
 
 
 # ---- weights, held-out rows, data of all kinds ----------------------------------

@@ -72,6 +72,10 @@ class Layers:
             for phi, H in zip(self.activations, outputs, strict=True)
         ]
 
+    def slopes_at(self, X: Tensor) -> list[Tensor]:
+        """Return φ_k' of each layer for each row, (n, h_k)."""
+        return self.slopes(self.outputs(X))
+
     def push_forward(self, slopes: list[Tensor], V: Tensor) -> Tensor:
         """Return J v for k vectors of each sample, (n, k, d) → (n, k, h)."""
         for W, s in zip(self.weights, slopes, strict=True):

@@ -5,6 +5,8 @@ Squaring costs half of the digits: in float64 a singular value is exact to about
 of the largest.
 """
 
+from inspect import signature
+
 import numpy as np
 import torch
 from scipy.sparse.linalg import ArpackError, eigsh
@@ -15,6 +17,10 @@ from skcae._core.composition import Layers
 # Of a Gram matrix of at least so many rows per eigenvalue wanted, an iteration finds
 # the leading ones in less time than a factorisation all of them: of 784 rows, up to 49.
 ROWS_PER_ITERATED_VALUE = 16
+
+# Whether this SciPy can be told where ARPACK takes its new vectors from when it has
+# found an invariant subspace, as of orthogonal units. Older ones draw their own.
+TAKES_RANDOM_STATE = "rng" in signature(eigsh).parameters
 
 
 def singular_values(layers: Layers, slopes: list[Tensor], n_values: int) -> Tensor:
@@ -39,12 +45,12 @@ def singular_values(layers: Layers, slopes: list[Tensor], n_values: int) -> Tens
 
 
 def right_singular_vectors(
-    layers: Layers, slopes: list[Tensor], n_vectors: int
+    layers: Layers, slopes: list[Tensor], n_vectors: int, *, in_row_space: bool = False
 ) -> Tensor:
     """Return the n_vectors leading right singular vectors of each sample.
 
     They are orthonormal, also where J has a smaller rank than n_vectors; the largest
-    entry of each is positive.
+    entry of each is positive. With `in_row_space`, those beyond the rank are zero.
 
     Parameters
     ----------
@@ -58,13 +64,22 @@ def right_singular_vectors(
     vectors : tensor of shape (n, n_vectors, d)
     """
     gram = small_gram_matrices(layers, slopes)
-    _, vectors = leading_eigenpairs(gram, n_vectors, vectors=True)
+    squares, vectors = leading_eigenpairs(gram, n_vectors, vectors=True)
     if not is_of_the_code(layers):
         vectors = layers.reduced_jacobians(slopes) @ vectors
     directions = layers.pull_back(slopes, padded(vectors, n_vectors).mT)
     tangents = orthonormalized(directions.mT).mT
     largest = tangents.gather(2, tangents.abs().argmax(2, keepdim=True))
-    return tangents * largest.sign()
+    scale = largest.sign()
+    if in_row_space:
+        scale *= padded(is_significant(squares, gram), n_vectors)[:, :, None]
+    return tangents * scale
+
+
+def is_significant(squares: Tensor, gram: Tensor) -> Tensor:
+    """Tell with 1 and 0 which eigenvalues are more than rounding of the largest."""
+    rounding = gram.shape[1] * torch.finfo(gram.dtype).eps
+    return (squares > rounding * squares[:, :1]).to(gram.dtype)
 
 
 def is_of_the_code(layers: Layers) -> bool:
@@ -123,10 +138,11 @@ def iterated_eigenpairs(
     """Do the same by a Lanczos iteration, to full precision."""
     # A fixed start, since ARPACK would draw its own.
     start = np.random.RandomState(0).standard_normal(gram.shape[1])
+    how = {"rng": 0} if TAKES_RANDOM_STATE else {}
     squares = gram.new_empty((len(gram), n_values))
     found = gram.new_empty((*gram.shape[:2], n_values if vectors else 0))
     for k, matrix in enumerate(gram.numpy()):
-        pairs = eigsh(matrix, n_values, v0=start, return_eigenvectors=vectors)
+        pairs = eigsh(matrix, n_values, v0=start, return_eigenvectors=vectors, **how)
         values = pairs[0] if vectors else pairs
         order = np.argsort(values)[::-1]
         squares[k] = torch.from_numpy(values[order])
