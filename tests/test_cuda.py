@@ -13,7 +13,15 @@ from skcae import (
     StackedCAE,
 )
 from skcae._core import arrays
-from skcae.inspection import jacobian_norm, saturation
+from skcae.inspection import (
+    contraction_ratio,
+    jacobian,
+    jacobian_norm,
+    sample,
+    saturation,
+    singular_values,
+    tangent_vectors,
+)
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
 
@@ -79,8 +87,17 @@ def test_stacks_and_networks(digits):
     ]
     assert_allclose(stacks[1].transform(X), stacks[0].transform(X), rtol=1e-5)
     assert_allclose(stacks[1].score(X), stacks[0].score(X), rtol=1e-5)
-    for measure in (jacobian_norm, saturation):
-        assert_allclose(measure(stacks[1], X), measure(stacks[0], X), rtol=1e-5)
+    for measure in (
+        jacobian,
+        jacobian_norm,
+        saturation,
+        lambda encoder, X: singular_values(encoder, X, 2).sample_values,
+        lambda encoder, X: tangent_vectors(encoder, X, 1),
+        lambda encoder, X: contraction_ratio(encoder, X, [1.0], random_state=0).mean,
+        lambda encoder, X: sample(encoder, X, n_steps=2, random_state=0),
+    ):
+        on_cpu, on_cuda = (measure(encoder, X) for encoder in stacks)
+        assert_allclose(on_cuda, on_cpu, rtol=1e-4, atol=1e-7)
     for penalty in (0.0, 0.5):
         networks = [
             FineTunedClassifier(

@@ -1,6 +1,8 @@
 """The documentation's code runs, and it leaves nothing out."""
 
 import doctest
+import inspect
+import pkgutil
 import re
 import runpy
 from pathlib import Path
@@ -91,6 +93,19 @@ def test_a_build_sees_which_public_names_are_missing():
     assert {"skcae.StackedCAE", "skcae.losses.LOSSES"} <= names
     assert PUBLIC["missing_names"](names) == []
     assert PUBLIC["missing_names"](names - {"skcae.StackedCAE"}) == ["skcae.StackedCAE"]
+
+
+def test_no_docstring_has_a_part_to_be_filled_in():
+    described = []
+    for name in PUBLIC["public_names"]():
+        public = pkgutil.resolve_name(name)
+        described.append(public.__doc__)
+        if isinstance(public, type):
+            described += [
+                member.__doc__ for _, member in inspect.getmembers(public, callable)
+            ]
+    assert len(described) > 500
+    assert [text for text in described if "%(" in (text or "")] == []
 
 
 def test_links_lead_somewhere():

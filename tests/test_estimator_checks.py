@@ -81,4 +81,3 @@ def test_every_parameter_is_documented(estimator):
         shown = repr(parameter.default).replace("'", '"').replace("0.001", "1e-3")
         (line,) = re.findall(rf"^    {name} : .*(?:\n            .*)?", described, re.M)
         assert line.endswith(f"default={shown}"), line
-    assert "%(" not in cls.__doc__

@@ -9,7 +9,7 @@ from sklearn.utils import Bunch, check_array
 from sklearn.utils._param_validation import Interval, validate_params
 from torch import Tensor
 
-from skcae._core.arrays import make_generator
+from skcae._core import arrays
 from skcae._documentation import documented
 from skcae._epochs import draw_seed
 from skcae.inspection._encoder import Measurement, measurement
@@ -94,12 +94,16 @@ def contraction_ratio(
     """
     radii = check_radii(radii)
     measured = measurement(encoder, X)
-    generator = make_generator(draw_seed(random_state))
+    generator = arrays.make_generator(draw_seed(random_state))
     units = max(W.shape[0] for W in measured.layers.weights)
+    width = max(units, measured.layers.n_features)
+    # Not all directions of a row at once if they are too many.
+    at_once = max(1, arrays.CHUNK_ELEMENTS // width)
+    portions = [min(at_once, n_directions - k) for k in range(0, n_directions, at_once)]
     moments = measured.map(
-        lambda rows: moments_of_ratios(measured, rows, radii, n_directions, generator),
+        lambda rows: moments_of_ratios(measured, rows, radii, portions, generator),
         shape=(2, len(radii)),
-        width=n_directions * max(units, measured.layers.n_features),
+        width=portions[0] * width,
     )
     means, mean_squares = moments.astype(np.float64).transpose(1, 0, 2)
     mean, mean_square = means.mean(0), mean_squares.mean(0)
@@ -122,9 +126,13 @@ def check_radii(radii: Any) -> np.ndarray:
         If they are not a sequence of positive numbers.
     """
     found: np.ndarray = check_array(
-        radii, dtype=np.float64, ensure_2d=False, input_name="radii"
+        np.atleast_1d(radii),
+        dtype=np.float64,
+        ensure_2d=False,
+        ensure_min_samples=0,
+        input_name="radii",
     )
-    if found.ndim != 1 or not (found > 0).all():
+    if np.ndim(radii) != 1 or not len(found) or not (found > 0).all():
         raise ValueError(f"radii must be one or more positive numbers, got {radii!r}.")
     return found
 
@@ -133,24 +141,28 @@ def moments_of_ratios(
     measured: Measurement,
     rows: Tensor,
     radii: np.ndarray,
-    n_directions: int,
+    portions: list[int],
     generator: torch.Generator,
 ) -> Tensor:
-    """Return each row's mean ratio and mean squared ratio, (n, 2, n_radii)."""
+    """Return each row's mean ratio and mean squared ratio, (n, 2, n_radii).
+
+    The directions are drawn and used in portions of so many.
+    """
     layers = measured.layers
     W, b = layers.weights[0], layers.intercepts[0]
     A = torch.addmm(b, rows, W.mT)
     codes = layers.outputs_from(A.clone())[-1]
-    # W₁ (x₀ + r u) = W₁ x₀ + r W₁ u: one product with W₁ serves all radii.
-    U = unit_vectors(n_directions, rows, generator) @ W.mT
-    found = rows.new_empty((len(rows), 2, len(radii)))
-    for k, r in enumerate(radii.tolist()):
-        moved = torch.add(A[:, None], U, alpha=r).flatten(0, 1)
-        differences = layers.outputs_from(moved)[-1].view(*U.shape[:2], -1)
-        ratios = differences.sub_(codes[:, None]).norm(dim=2) / r
-        found[:, 0, k] = ratios.mean(1)
-        found[:, 1, k] = ratios.square().mean(1)
-    return found
+    sums = rows.new_zeros((len(rows), 2, len(radii)))
+    for n_directions in portions:
+        # W₁ (x₀ + r u) = W₁ x₀ + r W₁ u: one product with W₁ serves all radii.
+        U = unit_vectors(n_directions, rows, generator) @ W.mT
+        for k, r in enumerate(radii.tolist()):
+            moved = torch.add(A[:, None], U, alpha=r).flatten(0, 1)
+            differences = layers.outputs_from(moved)[-1].view(*U.shape[:2], -1)
+            ratios = differences.sub_(codes[:, None]).norm(dim=2) / r
+            sums[:, 0, k] += ratios.sum(1)
+            sums[:, 1, k] += ratios.square().sum(1)
+    return sums / sum(portions)
 
 
 def unit_vectors(n: int, rows: Tensor, generator: torch.Generator) -> Tensor:

@@ -70,10 +70,6 @@ class Measurement:
             dtype=self.dtype,
         )
 
-    def slopes(self, rows: Tensor) -> list[Tensor]:
-        """Return φ_k' of each layer for each row."""
-        return self.layers.slopes(self.layers.outputs(rows))
-
 
 def dense_rows(rows: Rows, chosen: np.ndarray) -> np.ndarray:
     """Return some of the rows as an array, whatever they are kept as."""
@@ -93,7 +89,9 @@ def measurement(encoder: Any, X: Any, *, in_double: bool = False) -> Measurement
     check_n_features(X, found[0].weights.shape[1])
     result_dtype = working_dtype(X.dtype)
     dtype = np.dtype(np.float64) if in_double else result_dtype
-    device = resolve_device_or_cpu(getattr(encoders[0], "device", "cpu"), dtype)
+    # scikit-learn's encoders have none.
+    devices = [layer.device for layer in encoders if hasattr(layer, "device")]
+    device = resolve_device_or_cpu(next(iter(devices), "cpu"), dtype)
     rows = Rows(X, dtype=dtype, device=device)
     layers = layers_of(found, dtype, device)
     return Measurement(layers, rows, result_dtype, steps, encoders)

@@ -65,7 +65,7 @@ def jacobian(encoder: Any, X: Any) -> np.ndarray:
     layers = measured.layers
     shape = (layers.n_components, layers.n_features)
     return measured.map(
-        lambda rows: layers.jacobians(measured.slopes(rows)),
+        lambda rows: layers.jacobians(layers.slopes_at(rows)),
         shape=shape,
         width=layers.jacobian_size,
     )
@@ -123,7 +123,7 @@ def jacobian_norm(encoder: Any, X: Any, *, mean_square: bool = False) -> np.ndar
     layers = measured.layers
 
     def norms(rows: Tensor) -> Tensor:
-        squared = layers.squared_norms(measured.slopes(rows), arrays.CHUNK_ELEMENTS)
+        squared = layers.squared_norms(layers.slopes_at(rows), arrays.CHUNK_ELEMENTS)
         if mean_square:
             return squared / (layers.n_features * layers.n_components)
         return squared.sqrt()
@@ -175,10 +175,11 @@ def saturation(encoder: Any, X: Any) -> np.ndarray:
     0.0
     """
     measured = measurement(encoder, X)
-    threshold = SATURATED_SLOPE * measured.layers.activations[-1].largest_slope
+    layers = measured.layers
+    threshold = SATURATED_SLOPE * layers.activations[-1].largest_slope
 
     def fractions(rows: Tensor) -> Tensor:
-        is_saturated = measured.slopes(rows)[-1] < threshold
+        is_saturated = layers.slopes_at(rows)[-1] < threshold
         fraction: Tensor = is_saturated.to(rows.dtype).mean(1)
         return fraction
 

@@ -16,7 +16,6 @@ from skcae.inspection._encoder import measurement
 
 
 @documented
-@documented
 @validate_params(
     {"n_values": [Interval(Integral, 1, None, closed="left"), None]},
     prefer_skip_nested_validation=True,
@@ -81,17 +80,19 @@ def singular_values(encoder: Any, X: Any, n_values: int | None = None) -> Bunch:
     True
     """
     measured = measurement(encoder, X, in_double=True)
-    largest = measured.layers.n_singular_values
+    layers = measured.layers
+    largest = layers.n_singular_values
     n = largest if n_values is None else n_values
     check_at_most("n_values", n, largest)
 
     def values(rows: Tensor) -> Tensor:
-        return spectrum.singular_values(measured.layers, measured.slopes(rows), n)
+        return spectrum.singular_values(layers, layers.slopes_at(rows), n)
 
-    found = measured.map(values, shape=(n,), width=measured.layers.jacobian_size)
+    found = measured.map(values, shape=(n,), width=layers.jacobian_size)
     return Bunch(sample_values=found, mean=found.mean(0), std=found.std(0))
 
 
+@documented
 @validate_params(
     {"n_tangents": [Interval(Integral, 1, None, closed="left")]},
     prefer_skip_nested_validation=True,
@@ -115,8 +116,9 @@ def tangent_vectors(encoder: Any, X: Any, n_tangents: int) -> np.ndarray:
     -------
     tangents : ndarray of shape (n_samples, n_tangents, n_features)
         Orthonormal, in the order of their singular values, each with the sign that
-        makes its largest entry positive. What precedes the first encoder in a pipeline
-        is not undone: n_features is then that of the encoder.
+        makes its largest entry positive. Beyond the rank of the Jacobian they are any
+        directions. What precedes the first encoder in a pipeline is not undone:
+        n_features is then that of the encoder.
 
     Raises
     ------

@@ -6,14 +6,15 @@ from typing import Any
 
 import numpy as np
 import torch
+from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils._param_validation import Interval, validate_params
 from torch import Tensor
 
-from skcae._core.arrays import make_generator, to_tensor
+from skcae._core.arrays import Rows, make_generator, to_tensor
 from skcae._core.composition import Layers
 from skcae._encoders import decoding_layers
 from skcae._epochs import draw_seed
-from skcae.inspection._encoder import Measurement, measurement
+from skcae.inspection._encoder import Measurement, dense_rows, measurement
 from skcae.losses import LOSSES
 
 
@@ -92,7 +93,7 @@ def sample(
     (5, 3, 64)
     """
     measured = measurement(encoder, X)
-    check_can_be_undone(measured.steps)
+    check_can_be_undone(measured.steps, measured.rows)
     decode = decoder_of(measured)
     generator = make_generator(draw_seed(random_state))
     shape = (n_steps, measured.layers.n_features)
@@ -148,21 +149,32 @@ def decoder_of(measured: Measurement) -> Callable[[Tensor], Tensor]:
     return decode
 
 
-def check_can_be_undone(steps: list[Any]) -> None:
-    """Refuse preprocessing without an inverse.
+def check_can_be_undone(steps: list[Any], rows: Rows) -> None:
+    """Refuse preprocessing without an inverse that gives rows of numbers.
 
     Raises
     ------
     TypeError
-        If a step has no `inverse_transform`.
+        If a step has none.
     """
-    for step in steps:
-        if not hasattr(step, "inverse_transform"):
-            raise TypeError(
-                f"{type(step).__name__} has no inverse_transform, so that samples "
-                "cannot be given in units of X. Pass the part of the pipeline after "
-                "it, and its output as X."
-            )
+    first = dense_rows(rows, np.arange(1))
+    for step in reversed(steps):
+        if hasattr(step, "inverse_transform") and not has_no_inverse_func(step):
+            # A vectorizer of text gives words.
+            first = np.asarray(step.inverse_transform(first))
+            if first.ndim == 2 and np.issubdtype(first.dtype, np.number):
+                continue
+        raise TypeError(
+            f"{type(step).__name__} has no inverse_transform to numbers, so that "
+            "samples cannot be given in units of X. Pass the part of the pipeline "
+            "after it, and its output as X."
+        )
+
+
+def has_no_inverse_func(step: Any) -> bool:
+    """Tell whether a step's inverse would silently be the identity."""
+    is_function = isinstance(step, FunctionTransformer)
+    return is_function and step.func is not None and step.inverse_func is None
 
 
 def undone(steps: list[Any], walks: np.ndarray) -> np.ndarray:

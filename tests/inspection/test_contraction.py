@@ -5,7 +5,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from sklearn.decomposition import PCA
 
-from skcae.inspection import contraction_ratio, jacobian_norm
+from skcae.inspection import _contraction, contraction_ratio, jacobian_norm
 from skcae.inspection._contraction import unit_vectors
 from tests.inspection.encoders import KINDS, encoding, fitted
 
@@ -82,6 +82,26 @@ def test_what_it_takes(unit_data, monkeypatch):
     assert_allclose(chunked.mean, expected.mean, rtol=0.05)
 
 
+def test_the_directions_of_a_row_can_be_too_many_at_once(unit_data, monkeypatch):
+    """Then they are drawn in portions, one after the other from the same stream."""
+    encoder, _, _ = fitted("narrow", unit_data)
+    how = {"n_directions": 11, "random_state": 0}
+    expected = contraction_ratio(encoder, unit_data[:1], RADII, **how)
+    drawn, draw = [], _contraction.unit_vectors
+
+    def spy(n, rows, generator):
+        drawn.append(n)
+        return draw(n, rows, generator)
+
+    monkeypatch.setattr(_contraction, "unit_vectors", spy)
+    # Of 8 numbers, four at once.
+    monkeypatch.setattr("skcae._core.arrays.CHUNK_ELEMENTS", 39)
+    found = contraction_ratio(encoder, unit_data[:1], RADII, **how)
+    assert drawn == [4, 4, 3]
+    assert_allclose(found.sample_mean, expected.sample_mean)
+    assert_allclose(found.std, expected.std, atol=1e-9)
+
+
 def test_the_global_state_of_numpy_is_left_alone(unit_data):
     encoder, _, _ = fitted("narrow", unit_data)
     np.random.seed(0)  # noqa: NPY002
@@ -94,7 +114,7 @@ def test_wrong_arguments(unit_data):
     encoder, _, _ = fitted("narrow", unit_data)
     with pytest.raises(TypeError, match="is made of PCA"):
         contraction_ratio(PCA().fit(unit_data), unit_data, RADII)
-    for radii in ([0.0, 1.0], [-1.0], [[1.0, 2.0]]):
+    for radii in ([0.0, 1.0], [-1.0], [[1.0, 2.0]], 1.0, []):
         with pytest.raises(ValueError, match="one or more positive numbers"):
             contraction_ratio(encoder, unit_data, radii)
     with pytest.raises(ValueError, match="radii contains NaN"):

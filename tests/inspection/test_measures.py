@@ -13,9 +13,10 @@ from sklearn.preprocessing import StandardScaler
 from skcae import Autoencoder, ContractiveAutoencoder
 from skcae._core.composition import Layers, row_space
 from skcae.activations import ACTIVATIONS
-from skcae.inspection import jacobian, jacobian_norm, saturation
+from skcae.inspection import _encoder, jacobian, jacobian_norm, saturation
 from tests import oracles
 from tests.inspection.encoders import (
+    HOW,
     KINDS,
     dense_jacobians,
     fitted,
@@ -189,3 +190,32 @@ def test_an_encoder_of_other_features_is_refused(unit_data):
     pipeline = make_pipeline(PCA(3).fit(unit_data), model.estimators_[0])
     with pytest.raises(ValueError, match="fitted on 8 features, but it is given 3"):
         jacobian_norm(pipeline, unit_data)
+
+
+@pytest.mark.parametrize(
+    ("devices", "asked"),
+    [([None, "meta"], "meta"), (["meta", "cpu"], "meta"), ([None], "cpu")],
+)
+def test_the_device_is_that_of_the_first_encoder_that_has_one(
+    devices, asked, unit_data, monkeypatch
+):
+    """scikit-learn's have none."""
+    layers = [
+        BernoulliRBM(6, n_iter=1, random_state=0)
+        if device is None
+        else ContractiveAutoencoder(6, **HOW)
+        for device in devices
+    ]
+    pipeline = make_pipeline(*layers).fit(unit_data)
+    for layer, device in zip(layers, devices, strict=True):
+        if device is not None:
+            layer.device = device
+    seen = []
+
+    def spy(device, dtype):
+        seen.append(device)
+        return torch.device("cpu")
+
+    monkeypatch.setattr(_encoder, "resolve_device_or_cpu", spy)
+    jacobian_norm(pipeline, unit_data)
+    assert seen == [asked]

@@ -7,6 +7,7 @@ from scipy import sparse
 from skcae import ContractiveAutoencoder
 from skcae._core import spectrum
 from skcae.inspection import jacobian_norm, singular_values, tangent_vectors
+from skcae.inspection._encoder import measurement
 from tests.inspection.encoders import KINDS, dense_jacobians, fitted
 
 
@@ -43,10 +44,15 @@ def assert_orthonormal(T):
 
 @pytest.mark.parametrize("n_values", [None, 1, 3])
 @pytest.mark.parametrize("kind", KINDS)
-def test_singular_values_are_those_of_the_dense_jacobian(kind, n_values, unit_data):
+def test_singular_values_are_those_of_the_dense_jacobian(
+    kind, n_values, unit_data, monkeypatch
+):
     encoder, layers, X = fitted(kind, unit_data)
     expected = torch.linalg.svdvals(dense_jacobians(*layers, X)).numpy()
     found = singular_values(encoder, unit_data, n_values)
+    monkeypatch.setattr("skcae._core.arrays.CHUNK_ELEMENTS", 200)
+    chunked = singular_values(encoder, unit_data, n_values).sample_values
+    assert_allclose(chunked, found.sample_values, rtol=1e-9, atol=1e-12)
     # What squaring leaves of values far below the largest: the products of n numbers
     # are rounded to n ε of the largest square.
     lost = np.sqrt(expected.shape[1] * np.finfo(float).eps) * expected.max()
@@ -112,6 +118,30 @@ def test_an_encoder_that_does_not_move(linear):
     assert_array_equal(singular_values(model, np.ones((2, 30)), 1).mean, [0])
     assert_orthonormal(tangent_vectors(model, np.ones((2, 30)), 4))
     assert_orthonormal(tangent_vectors(model, np.ones((2, 30)), 1))
+
+
+@pytest.mark.skipif(not spectrum.TAKES_RANDOM_STATE, reason="needs SciPy 1.17")
+def test_orthogonal_units_give_the_same_tangents_each_time(linear):
+    """Where the iteration ends at once, and goes on from a random vector."""
+    model = linear(np.eye(64, 80))
+    X = np.zeros((1, 80))
+    first, second = tangent_vectors(model, X, 4), tangent_vectors(model, X, 4)
+    assert_array_equal(first, second)
+    assert_orthonormal(first)
+
+
+@pytest.mark.parametrize(("h", "d"), [(8, 40), (40, 8), (30, 40), (40, 30)])
+@pytest.mark.parametrize("rank", [0, 1, 3, 8])
+def test_directions_beyond_the_rank_can_be_left_out(rank, h, d, linear):
+    s = np.logspace(0, -3, rank)
+    layers = measurement(linear(with_spectrum(s, h, d)), np.zeros((2, d))).layers
+    slopes = layers.slopes_at(torch.zeros(2, d, dtype=torch.float64))
+    for n in (1, 4, 8):
+        every = spectrum.right_singular_vectors(layers, slopes, n)
+        assert_orthonormal(every.numpy())
+        some = spectrum.right_singular_vectors(layers, slopes, n, in_row_space=True)
+        assert_allclose(some[:, :rank], every[:, :rank], atol=1e-9)
+        assert_array_equal(some[:, rank:], 0)
 
 
 @pytest.mark.parametrize("n_tangents", [1, 3])

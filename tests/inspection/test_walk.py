@@ -1,9 +1,12 @@
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
+from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import Normalizer, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, Normalizer, StandardScaler
 
 from skcae import ContractiveAutoencoder
 from skcae.inspection import jacobian, sample
@@ -64,6 +67,8 @@ def test_what_it_takes(unit_data):
     assert first.shape == (40, 10, 8)
     assert_array_equal(first, second)
     assert not np.array_equal(first, other)
+    for data in (sparse.csr_array(unit_data), pd.DataFrame(unit_data)):
+        assert_allclose(sample(encoder, data, random_state=0), first)
     single = sample(encoder, unit_data.astype("f4"), random_state=0)
     assert single.dtype == np.float32
     assert_allclose(single, first, atol=1e-4)
@@ -80,3 +85,30 @@ def test_wrong_arguments(unit_data):
     ).fit(unit_data)
     with pytest.raises(TypeError, match="Normalizer has no inverse_transform"):
         sample(pipeline, unit_data)
+
+
+def test_an_inverse_that_gives_no_numbers_or_is_none(unit_data):
+    texts = ["to be or not to be", "that is the question", "whether tis nobler"]
+    pipeline = make_pipeline(TfidfVectorizer(), ContractiveAutoencoder(4, **HOW))
+    with pytest.raises(TypeError, match="TfidfVectorizer has no inverse_transform to"):
+        sample(pipeline.fit(texts), texts)
+    log = FunctionTransformer(np.log1p)
+    pipeline = make_pipeline(log, ContractiveAutoencoder(4, **HOW)).fit(unit_data)
+    with pytest.raises(TypeError, match="FunctionTransformer has no inverse_transform"):
+        sample(pipeline, unit_data)
+    log.set_params(inverse_func=np.expm1)
+    walks = sample(pipeline, unit_data, n_steps=2, random_state=0)
+    logs = sample(pipeline[-1], np.log1p(unit_data), n_steps=2, random_state=0)
+    assert_allclose(walks, np.expm1(logs))
+
+
+def test_chunks_of_walks(unit_data, monkeypatch):
+    encoder, _, _ = fitted("stack", unit_data)
+    whole = sample(encoder, unit_data, step_size=0, random_state=0)
+    monkeypatch.setattr("skcae._core.arrays.CHUNK_ELEMENTS", 200)
+    assert_allclose(sample(encoder, unit_data, step_size=0, random_state=0), whole)
+    shaken = sample(encoder, unit_data, random_state=0)
+    assert_array_equal(sample(encoder, unit_data, random_state=0), shaken)
+    # The noise of one chunk is not that of another.
+    same_rows = sample(encoder, unit_data[[0] * 40], n_steps=1, random_state=0)
+    assert len(np.unique(same_rows[:, 0, 0])) == 40
