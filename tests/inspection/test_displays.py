@@ -108,8 +108,61 @@ def test_distances_of_many_examples_are_those_of_some(encoder, unit_data):
         # Repeated rows are not at a distance.
         assert display.distances[0] > 0
         assert display.distances[2] == pytest.approx(pdist(unit_data).max())
-    with pytest.raises(ValueError, match="All examples are the same"):
-        ContractionCurveDisplay.from_estimator(encoder, X[:30])
+
+
+def test_examples_that_are_all_the_same(encoder, unit_data):
+    """They are at no distance, and only radii that are given can be drawn."""
+    for X in (unit_data[:1], unit_data[[0] * 30]):
+        with pytest.raises(ValueError, match="All examples are the same"):
+            ContractionCurveDisplay.from_estimator(encoder, X)
+        display = ContractionCurveDisplay.from_estimator(encoder, X, radii=[1, 2])
+        assert_array_equal(display.lines_[0].get_xdata(), [1, 2])
+        assert display.distances is None
+        assert len(display.ax_.texts) == 0
+
+
+def test_properties_of_lines_by_any_name(encoder, unit_data):
+    for cls in (ContractionCurveDisplay, JacobianSpectrumDisplay):
+        display = cls.from_estimator(encoder, unit_data, line_kw={"c": "k", "ls": ":"})
+        (line,) = display.lines_
+        assert (line.get_color(), line.get_linestyle()) == ("k", ":")
+    curves = LossCurveDisplay.from_estimator(encoder).plot(line_kw={"lw": 5})
+    assert curves.lines_[0].get_linewidth() == 5
+
+
+def test_what_cannot_be_drawn(encoder, unit_data):
+    """It is said before there is a figure."""
+    ratios = ContractionCurveDisplay.from_estimator(encoder, unit_data)
+    pyplot.close("all")
+    with pytest.raises(ValueError, match=r"statistic must be one of \('mean', "):
+        ratios.plot(statistic="rms")
+    for cls in (ContractionCurveDisplay, JacobianSpectrumDisplay):
+        with pytest.raises(ValueError, match="no encoder in the dictionary"):
+            cls.from_estimator({}, unit_data)
+    for wrong in (0, -1):
+        with pytest.raises(ValueError, match=f"n_filters == {wrong}, must be >= 1"):
+            FilterDisplay.from_estimator(encoder, n_filters=wrong)
+        with pytest.raises(ValueError, match=f"n_columns == {wrong}, must be >= 1"):
+            FilterDisplay(np.ones((2, 9))).plot(n_columns=wrong)
+    with pytest.raises(TypeError, match="n_filters must be an instance of"):
+        FilterDisplay.from_estimator(encoder, n_filters=2.5)
+    assert pyplot.get_fignums() == []
+
+
+def test_noise_is_left_out_of_a_logarithmic_spectrum(unit_data):
+    """A rank of four leaves twelve values of nothing, and a dead encoder eight."""
+    X = unit_data.repeat(2, 1)
+    model = stack((16, 4, 16)).fit(X)
+    display = JacobianSpectrumDisplay.from_estimator(model, X, scale="log")
+    assert np.isnan(display.lines_[0].get_ydata()).sum() == 12
+    low, high = display.ax_.get_ylim()
+    assert low > 1e-9 * high
+    linear = JacobianSpectrumDisplay.from_estimator(model, X)
+    assert_array_equal(linear.lines_[0].get_ydata(), linear.spectra["StackedCAE"].mean)
+    dead = ContractiveAutoencoder(8, activation="relu", **HOW).fit(unit_data)
+    dead.intercept_hidden_ = dead.intercept_hidden_ - 100
+    display = JacobianSpectrumDisplay.from_estimator(dead, unit_data, scale="log")
+    assert np.isnan(display.lines_[0].get_ydata()).all()
 
 
 @pytest.mark.parametrize("scale", ["linear", "log"])
@@ -175,6 +228,13 @@ def test_colour_images():
     assert_array_equal(signed_images(weights, (2, 2, 3))[0, 1, 1], [1.0, 0.5, 0.0])
     display = FilterDisplay(weights, image_shape=(2, 2, 3)).plot()
     assert display.image_.get_array().shape == (2, 2, 3)
+    X = np.random.default_rng(0).random((40, 12))
+    encoder = ContractiveAutoencoder(1, **HOW).fit(X)
+    same = FilterDisplay.from_estimator(encoder, image_shape=(2, 2, 3))
+    expected = signed_images(encoder.components_, (2, 2, 3))[0]
+    assert_array_equal(same.image_.get_array(), expected)
+    whole = FilterDisplay(np.arange(18).reshape(2, 9)).plot()
+    assert whole.image_.get_array().shape == (3, 7, 3)
     assert_array_equal(plain_images(np.array([[3.0, 4.0]]), (1, 2, 1))[0, 0, 1], 1)
     assert_array_equal(plain_images(np.ones((1, 2)), (1, 2, 1)), 0)
 
@@ -203,7 +263,7 @@ def test_tangents_are_those_of_the_function(images):
 def test_what_is_no_image(encoder, unit_data):
     with pytest.raises(ValueError, match="8 features are no square grey image"):
         FilterDisplay.from_estimator(encoder)
-    for wrong in ((3, 3), (2, 4, 3), (2, 2, 2)):
+    for wrong in ((3, 3), (2, 4, 3), (2, 2, 2), (8,), 8, (-2, -4), (2, 4, 1, 5)):
         with pytest.raises(ValueError, match="is no grey or RGB image of 8 features"):
             TangentDisplay.from_estimator(encoder, unit_data, image_shape=wrong)
 
@@ -221,6 +281,22 @@ def test_loss_curves(unit_data):
     display = LossCurveDisplay.from_estimator(model)
     assert_array_equal(display.lines_[1].get_ydata(), model.validation_loss_curve_)
     assert len(display.figure_.axes) == 1
+    # After a warm start, only the last epochs have held-out data.
+    model.set_params(warm_start=True, max_iter=6).fit(unit_data)
+    training, held_out = LossCurveDisplay.from_estimator(model).lines_
+    assert len(training.get_xdata()) > len(held_out.get_xdata()) > 0
+    assert training.get_xdata()[-1] == held_out.get_xdata()[-1] == model.n_iter_
+
+
+def test_loss_curves_of_a_stack_with_held_out_rows(unit_data):
+    model = stack((6, 5)).set_params(early_stopping=True).fit(unit_data)
+    lines = LossCurveDisplay.from_estimator(model).lines_
+    assert [line.get_label() for line in lines] == [
+        f"{what}, layer {k}" for what in ("training", "held out") for k in (1, 2)
+    ]
+    assert lines[0].get_color() == lines[2].get_color()
+    curve = model.estimators_[1].validation_loss_curve_
+    assert_array_equal(lines[3].get_ydata(), curve)
 
 
 def test_loss_curves_of_a_stack_are_those_of_its_layers(unit_data):

@@ -55,15 +55,31 @@ def draw_curve(
     **style: Any,
 ) -> Any:
     """Draw one of several curves, shade the band about it, and return the line."""
-    (line,) = ax.plot(x, y, **{**curve_style(number), **style})
+    (line,) = ax.plot(x, y, **curve_style(number) | style)
     if band is not None:
         ax.fill_between(x, *band, color=line.get_color(), alpha=0.15, linewidth=0)
     return line
 
 
+def spelled_out(line_kw: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return a line's properties by their whole names: color for c."""
+    from matplotlib.cbook import normalize_kwargs
+    from matplotlib.lines import Line2D
+
+    return dict(normalize_kwargs(dict(line_kw or {}), Line2D))
+
+
 def named(estimator: Any) -> dict[str, Any]:
-    """Return encoders by their names: those of a dictionary, or that of the class."""
+    """Return encoders by their names: those of a dictionary, or that of the class.
+
+    Raises
+    ------
+    ValueError
+        If the dictionary is empty.
+    """
     if isinstance(estimator, Mapping):
+        if not estimator:
+            raise ValueError("There is no encoder in the dictionary.")
         return dict(estimator)
     return {type(estimator).__name__: estimator}
 

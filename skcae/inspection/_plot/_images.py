@@ -1,6 +1,8 @@
 """Rows of data, weights or tangents as images, and images in a grid."""
 
 import math
+from collections.abc import Iterable
+from numbers import Integral
 
 import numpy as np
 
@@ -26,13 +28,16 @@ def image_shape_of(
                 "(height, width), or (height, width, 3) for colours."
             )
         return side, side, 1
-    height, width, channels = (*image_shape, 1)[:3]
-    if channels not in (1, 3) or height * width * channels != n_features:
-        raise ValueError(
-            f"image_shape={image_shape} is no grey or RGB image of {n_features} "
-            "features."
-        )
-    return height, width, channels
+    shape = tuple(image_shape) if isinstance(image_shape, Iterable) else ()
+    is_shape = all(isinstance(side, Integral) and side > 0 for side in shape)
+    if is_shape and math.prod(shape) == n_features:
+        if len(shape) == 2:
+            return *shape, 1
+        if len(shape) == 3 and shape[2] in (1, 3):
+            return shape
+    raise ValueError(
+        f"image_shape={image_shape} is no grey or RGB image of {n_features} features."
+    )
 
 
 def signed_images(rows: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
@@ -42,7 +47,8 @@ def signed_images(rows: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
     the channels of colour images. Shape (n, height, width, 3).
     """
     largest = np.abs(rows).max(axis=1, keepdims=True)
-    scaled = np.divide(rows, largest, out=np.zeros_like(rows), where=largest > 0)
+    zeros = np.zeros(rows.shape)
+    scaled = np.divide(rows, largest, out=zeros, where=largest > 0)
     images: np.ndarray = (scaled.reshape(len(rows), *shape) + 1) / 2
     if shape[2] == 3:
         return images

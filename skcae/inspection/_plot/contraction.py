@@ -11,13 +11,20 @@ from sklearn.utils._optional_dependencies import check_matplotlib_support
 from skcae._documentation import documented
 from skcae.inspection._contraction import contraction_ratio
 from skcae.inspection._encoder import dense_rows, measurement
-from skcae.inspection._plot._axes import axes_for, draw_curve, include_origin, named
+from skcae.inspection._plot._axes import (
+    axes_for,
+    draw_curve,
+    include_origin,
+    named,
+    spelled_out,
+)
 
 # The distances between examples are taken between at most so many of them.
 MAX_EXAMPLES = 1000
 # Radii up to so many times the largest distance between two examples, as in the paper.
 FARTHEST = 3.0
 N_RADII = 21
+STATISTICS = ("mean", "root_mean_square")
 
 
 @documented
@@ -92,7 +99,8 @@ class ContractionCurveDisplay:
         ----------
         estimator : fitted encoder or dict of them
             One that `contraction_ratio` takes, or several by the names that they are
-            to have in the picture.
+            to have in the picture. Distances are those of what the first of them takes
+            after its preprocessing: what is to be compared must have the same.
 
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             The examples, in the paper validation data.
@@ -116,12 +124,21 @@ class ContractionCurveDisplay:
         -------
         display : ContractionCurveDisplay
             With the picture drawn.
+
+        Raises
+        ------
+        ValueError
+            If there is no encoder, or no two examples differ and there are no radii.
         """
         check_matplotlib_support(cls.__name__)
         encoders = named(estimator)
         random = check_random_state(random_state)
         distances = distances_between(next(iter(encoders.values())), X, random)
         if radii is None:
+            if distances is None:
+                raise ValueError(
+                    "All examples are the same: pass X with different rows, or radii."
+                )
             farthest = FARTHEST * distances[-1]
             radii = np.linspace(0, farthest, N_RADII)
             radii[0] = radii[1] / 10
@@ -161,11 +178,20 @@ class ContractionCurveDisplay:
         -------
         display : ContractionCurveDisplay
             Itself.
+
+        Raises
+        ------
+        ValueError
+            If there is no such statistic.
         """
+        if statistic not in STATISTICS:
+            raise ValueError(
+                f"statistic must be one of {STATISTICS}, got {statistic!r}."
+            )
         ax = axes_for(self, ax)
         self.lines_ = []
         for number, (name, ratio) in enumerate(self.ratios.items()):
-            style = {"label": name, **(line_kw or {})}
+            style = {"label": name, **spelled_out(line_kw)}
             if spread:
                 style["band"] = ratio.mean - ratio.std, ratio.mean + ratio.std
             line = draw_curve(ax, number, ratio.radii, ratio[statistic], **style)
@@ -179,8 +205,10 @@ class ContractionCurveDisplay:
         return self
 
 
-def distances_between(encoder: Any, X: Any, random: Any) -> np.ndarray:
+def distances_between(encoder: Any, X: Any, random: Any) -> np.ndarray | None:
     """Return the smallest, median and largest distance between different examples.
+
+    None if no two examples differ.
 
     They are measured where the radii are: in what the encoder takes after the fixed
     preprocessing.
@@ -191,10 +219,7 @@ def distances_between(encoder: Any, X: Any, random: Any) -> np.ndarray:
         chosen = np.sort(random.permutation(len(rows))[:MAX_EXAMPLES])
     distances = pdist(dense_rows(rows, chosen))
     distances = distances[distances > 0]
-    if not len(distances):
-        raise ValueError("All examples are the same: pass X with different rows.")
-    found: np.ndarray = np.quantile(distances, [0, 0.5, 1])
-    return found
+    return np.quantile(distances, [0, 0.5, 1]) if len(distances) else None
 
 
 def mark_distances(ax: Any, distances: np.ndarray) -> None:

@@ -1,9 +1,11 @@
 """The weights of the first layer as images."""
 
 import math
+from numbers import Integral
 from typing import Any, Self
 
 import numpy as np
+from sklearn.utils import check_scalar
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 
 from skcae._documentation import documented
@@ -93,6 +95,7 @@ class FilterDisplay:
         _, encoders = split_steps(estimator)
         weights = encoding_layers(encoders)[0].weights
         if n_filters is not None:
+            check_scalar(n_filters, "n_filters", Integral, min_val=1)
             largest_first = np.argsort(-np.linalg.norm(weights, axis=1), kind="stable")
             weights = weights[largest_first[:n_filters]]
         return cls(weights, image_shape=image_shape).plot(ax=ax, **plot_parameters)
@@ -117,9 +120,11 @@ class FilterDisplay:
         display : FilterDisplay
             Itself.
         """
-        ax = axes_for(self, ax)
         shape = image_shape_of(self.weights.shape[1], self.image_shape)
-        n_columns = n_columns or math.ceil(math.sqrt(len(self.weights)))
+        if n_columns is None:
+            n_columns = math.ceil(math.sqrt(len(self.weights)))
+        check_scalar(n_columns, "n_columns", Integral, min_val=1)
+        ax = axes_for(self, ax)
         grid = grid_of(signed_images(self.weights, shape), n_columns)
         self.image_ = ax.imshow(grid, interpolation="nearest")
         ax.set_axis_off()

@@ -8,7 +8,12 @@ from sklearn.utils._optional_dependencies import check_matplotlib_support
 from sklearn.utils.validation import check_is_fitted
 
 from skcae._documentation import documented
-from skcae.inspection._plot._axes import axes_for, curve_style, include_origin
+from skcae.inspection._plot._axes import (
+    axes_for,
+    curve_style,
+    include_origin,
+    spelled_out,
+)
 
 
 @documented
@@ -20,8 +25,9 @@ class LossCurveDisplay:
     training : dict of ndarray of shape (n_iter,)
         The mean objective of each epoch's steps, by the name of what was trained.
 
-    held_out : dict of ndarray of shape (n_iter,)
-        What was measured on held-out data after each epoch, by the same names.
+    held_out : dict of ndarray
+        What was measured on held-out data after each epoch, by the same names; after
+        a warm start, of the last ones.
 
     held_out_label : str, default="objective"
         What that is. If it is not the objective, it gets an axis of its own.
@@ -119,22 +125,24 @@ class LossCurveDisplay:
             Itself.
         """
         ax = axes_for(self, ax)
-        is_objective = self.held_out_label == "objective"
-        other = ax if is_objective or not self.held_out else ax.twinx()
+        has_other = bool(self.held_out) and self.held_out_label != "objective"
+        other = ax.twinx() if has_other else ax
         self.lines_ = []
-        for curves, axes, what, dashes in (
-            (self.training, ax, "training", "-"),
-            (self.held_out, other, "held out", "--"),
+        # On an axis of its own a curve has a colour of its own.
+        for curves, axes, what, dashes, first in (
+            (self.training, ax, "training", "-", 0),
+            (self.held_out, other, "held out", "--", int(has_other)),
         ):
-            for number, (name, curve) in enumerate(curves.items()):
-                shown = number if is_objective else number + (what != "training")
+            for number, (name, curve) in enumerate(curves.items(), first):
                 style = {
-                    "color": curve_style(shown)["color"],
+                    "color": curve_style(number)["color"],
                     "linestyle": dashes,
                     "label": f"{what}, {name}" if name else what,
-                    **(line_kw or {}),
+                    **spelled_out(line_kw),
                 }
-                epochs = np.arange(1, len(curve) + 1)
+                # After a warm start there are held-out data of the last epochs only.
+                n_epochs = len(self.training[name])
+                epochs = np.arange(n_epochs - len(curve), n_epochs) + 1
                 self.lines_ += axes.plot(epochs, curve, **style)
         ax.xaxis.get_major_locator().set_params(integer=True)
         ax.set_xlabel("epoch")

@@ -8,8 +8,17 @@ from sklearn.utils import Bunch
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 
 from skcae._documentation import documented
-from skcae.inspection._plot._axes import axes_for, draw_curve, include_origin, named
+from skcae.inspection._plot._axes import (
+    axes_for,
+    draw_curve,
+    include_origin,
+    named,
+    spelled_out,
+)
 from skcae.inspection._spectrum import singular_values
+
+# Below that part of the largest a singular value is rounding.
+NOISE = 1e-8
 
 
 @documented
@@ -109,6 +118,8 @@ class JacobianSpectrumDisplay:
     ) -> Self:
         """Draw the mean of each rank, and one standard deviation about it.
 
+        On a logarithmic scale without what is below 1e-8 of the largest: that is noise.
+
         Parameters
         ----------
         %(ax)s
@@ -130,11 +141,13 @@ class JacobianSpectrumDisplay:
         self.lines_ = []
         for number, (name, spectrum) in enumerate(self.spectra.items()):
             mean, std = spectrum.mean, spectrum.std
-            style = {"label": name, **(line_kw or {})}
+            floor = NOISE * mean.max() if scale == "log" else -np.inf
+            mean = np.where(mean > floor, mean, np.nan)
+            style = {"label": name, **spelled_out(line_kw)}
             if spread:
                 # The values of a sample are never below zero.
                 low = np.maximum(mean - std, spectrum.sample_values.min(0))
-                style["band"] = low, mean + std
+                style["band"] = np.maximum(low, floor), mean + std
             rank = np.arange(1, len(mean) + 1)
             self.lines_.append(draw_curve(ax, number, rank, mean, **style))
         ax.set_yscale(scale)

@@ -133,9 +133,9 @@ class TangentDisplay:
         display : TangentDisplay
             Itself.
         """
-        ax = axes_for(self, ax)
         n, n_tangents, n_features = self.tangents.shape
         shape = image_shape_of(n_features, self.image_shape)
+        ax = axes_for(self, ax)
         images = signed_images(self.tangents.reshape(-1, n_features), shape)
         images = images.reshape(n, n_tangents, *images.shape[1:])
         samples = plain_images(self.samples, shape)[:, None]
