@@ -39,7 +39,7 @@ class ContractiveAutoencoder(ContractiveParameters, BaseAutoencoder):
 
     jacobian_penalty : float, default=0.1
         Strength λ of the contraction. 0 is the basic autoencoder. It weighs against a
-        loss that is summed over features: useful values lie between 0.003 and 1 for
+        loss that is summed over features: useful values lie between 0.003 and 3 for
         the cross-entropy of images, and are smaller for squared errors that are
         smaller.
 

@@ -27,8 +27,9 @@ _HESSIAN_SAMPLES = r"""
 
         with fresh noise from `random_state` at each presentation of a row. It tends to
         the exact norm as σ tends to 0, so that γ means the same in both (the γ of [2]_
-        is this one divided by σ²), and for larger σ looks further away. A sample weight
-        of 2 is then the row twice only on average. Not used if `hessian_penalty` is 0.
+        is this one divided by σ²), and for larger σ looks further away. In float32, σ
+        below 1e-5 of the data's scale is lost in rounding. A sample weight of 2 is
+        then the row twice only on average. Not used if `hessian_penalty` is 0.
 
     n_hessian_samples : int, default=4
         How many noisy copies of each row the expectation is estimated with. Each adds

@@ -79,6 +79,14 @@ def test_the_gallery_takes_each_example(example):
     assert lines[2] == "=" * len(lines[1])
 
 
+def test_the_table_of_mistakes_has_the_numbers_of_the_sessions():
+    table, _, sessions = TEXTS[DOCS / "mistakes.md"].partition("## The exact penalty")
+    numbers = re.findall(r"\d\.\d+|\d+\.\d{4}", table)
+    assert len(numbers) >= 16
+    for number in numbers:
+        assert re.search(rf"^(?!>>>|\.\.\.).*\b{number}\b", sessions, re.MULTILINE)
+
+
 # ---- nothing is left out ------------------------------------------------------------
 
 
@@ -176,7 +184,9 @@ def test_the_papers_tables_are_those_that_reports_compare_with():
             assert (model, list(printed)) in numbers
     for data, printed in paper["PAPER_2"].items():
         assert (data, printed) in numbers
-    assert len(numbers) == 6 + 5 + 7
+    for model, printed in paper["PAPER_LABELS"].items():
+        assert (model, list(printed.values())) in numbers
+    assert len(numbers) == 6 + 5 + 7 + 3
 
 
 def is_row(cells):

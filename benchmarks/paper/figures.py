@@ -44,6 +44,15 @@ DEPTH_DATA = {"mnist": "rot", "digits": "digits"}
 PAPERS_LAMBDA = 0.1
 PAPERS_CAE = f"CAE, λ = {PAPERS_LAMBDA}"
 
+# What each picture shows, for those who cannot see it.
+PICTURES = {
+    "1": "Contraction curves of each model over the paper's",
+    "filters": "Filters of the contractive autoencoder",
+    "2": "Spectra of each model's Jacobian over the paper's",
+    "2_log": "The same spectra on a logarithmic scale",
+    "3": "Contraction curves after one, two and three layers",
+}
+
 
 def arguments(given):
     """Read the options."""
@@ -278,15 +287,15 @@ def main(given=None):
         encoders = fit_all(args, images, best)
     if 1 in args.figures:
         text = contraction_figure(args, 1, encoders, images.X_valid, digitised.FIGURE_1)
-        parts.append(f"## Figure 1: contraction\n\n![](figure_1.png)\n\n{text}\n")
+        parts.append(f"## Figure 1: contraction\n\n{picture('1')}\n\n{text}\n")
         display = FilterDisplay.from_estimator(encoders["CAE"], n_filters=100)
         save(args, "filters", display)
-        parts.append("Filters of the CAE:\n\n![](figure_filters.png)\n")
+        parts.append(f"Filters of the CAE:\n\n{picture('filters')}\n")
     if 2 in args.figures:
         text = spectrum_figure(args, encoders, images.X_valid, digitised.FIGURE_2)
         parts.append(
-            "## Figure 2: spectrum\n\nThe paper's is of CIFAR-bw.\n\n![](figure_2.png)"
-            f"\n\n![](figure_2_log.png)\n\n{text}\n"
+            f"## Figure 2: spectrum\n\nThe paper's is of CIFAR-bw.\n\n{picture('2')}"
+            f"\n\n{picture('2_log')}\n\n{text}\n"
         )
     if 3 in args.figures:
         images = load(DEPTH_DATA[args.data], args.local_file)
@@ -294,12 +303,17 @@ def main(given=None):
         text = contraction_figure(args, 3, stacks, images.X_valid, digitised.FIGURE_3)
         parts.append(
             f"## Figure 3: depth\n\nOn {DEPTH_DATA[args.data]}, λ = {PAPERS_LAMBDA}, "
-            f"{args.rot_epochs} epochs for each layer.\n\n![](figure_3.png)\n\n{text}\n"
+            f"{args.rot_epochs} epochs for each layer.\n\n{picture('3')}\n\n{text}\n"
         )
     parts.append(command.footer("figures", args, [{"commit": report.COMMIT}]) + "\n")
     text = "\n".join(parts)
     (args.results / f"figures_{args.data}.md").write_text(text, encoding="utf-8")
     print(text)
+
+
+def picture(name):
+    """Show a picture in the report."""
+    return f"![{PICTURES[name]}](figure_{name}.png)"
 
 
 if __name__ == "__main__":

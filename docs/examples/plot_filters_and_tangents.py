@@ -28,8 +28,8 @@ cae = ContractiveAutoencoder(
 filters = FilterDisplay.from_estimator(cae, n_filters=36)
 
 # %%
-# A few digits, each with the six directions in which its code moves most. Moving along
-# the first ones changes the stroke, not the paper around it.
+# A few digits, each with the six directions in which its code moves most: red and blue
+# pixels change in opposite ways. They are other directions for each digit.
 
 tangents = TangentDisplay.from_estimator(cae, X[:5], n_tangents=6)
 

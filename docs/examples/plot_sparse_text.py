@@ -101,5 +101,5 @@ ax.legend()
 plt.show()
 
 # %%
-# A share of a tenth of so few texts is known to some three points either way, so that
-# no single difference in this picture means much.
+# Of so few texts an error of a tenth is known to about three points either way: no
+# single difference in this picture means much.

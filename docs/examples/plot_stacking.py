@@ -17,7 +17,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.svm import LinearSVC
 
 from skcae import StackedCAE
-from skcae.inspection import jacobian_norm, saturation
+from skcae.inspection import LossCurveDisplay, jacobian_norm, saturation
 
 X, y = load_digits(return_X_y=True)
 X_train, X_test, y_train, y_test = train_test_split(
@@ -59,18 +59,7 @@ for depth in depths:
 # :ref:`sphx_glr_auto_examples_plot_fine_tuning.py`.
 
 fig, axes = plt.subplots(1, 3, figsize=(11, 3.4), layout="constrained")
-styles = [("tab:blue", "-"), ("tab:orange", "--"), ("black", ":")]
-for depth, layer, (color, line) in zip(depths, stack.estimators_, styles, strict=True):
-    curve = layer.loss_curve_ / layer.loss_curve_[0]
-    axes[0].plot(
-        range(1, layer.n_iter_ + 1),
-        curve,
-        color=color,
-        linestyle=line,
-        label=f"layer {depth}",
-    )
-axes[0].set(xlabel="epoch", ylabel="objective / that of the first epoch")
-axes[0].legend()
+LossCurveDisplay.from_estimator(stack, ax=axes[0])
 axes[1].plot(depths, norms, "o-", color="tab:blue")
 axes[1].set_ylabel("mean ‖J‖ from the pixels")
 axes[2].plot(depths, errors, "o-", color="tab:blue")

@@ -3,8 +3,8 @@ Training with wrong penalties
 =============================
 
 :doc:`/mistakes` lists penalties that look like the contractive one and are not. Here a
-layer is trained with each of them by automatic differentiation, and what it does to the
-exact Jacobian is measured after each epoch.
+layer is trained with several of them by automatic differentiation, and what that does
+to the exact Jacobian is measured after each epoch.
 """
 
 # %%
