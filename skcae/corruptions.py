@@ -22,6 +22,22 @@ def _for_noise(out: Tensor) -> Tensor:
 def gaussian(X: Tensor, level: float, generator: torch.Generator, out: Tensor) -> None:
     """Add Gaussian noise of standard deviation `level` to each entry.
 
+    Parameters
+    ----------
+    X : tensor of shape (n, d)
+        The rows.
+    level : float
+        The standard deviation, in the units of the data.
+    generator : torch.Generator
+        Of the processor: where the noise comes from.
+    out : tensor of shape (n, d)
+        Where the corrupted rows are put.
+
+    References
+    ----------
+    Vincent, Larochelle, Lajoie, Bengio and Manzagol, "Stacked Denoising Autoencoders",
+    JMLR 2010, section 3.
+
     Examples
     --------
     >>> import torch
@@ -37,6 +53,22 @@ def gaussian(X: Tensor, level: float, generator: torch.Generator, out: Tensor) -
 
 def masking(X: Tensor, level: float, generator: torch.Generator, out: Tensor) -> None:
     """Set each entry to 0 with probability `level`.
+
+    Parameters
+    ----------
+    X : tensor of shape (n, d)
+        The rows.
+    level : float
+        The probability, between 0 and 1.
+    generator : torch.Generator
+        Of the processor: where the noise comes from.
+    out : tensor of shape (n, d)
+        Where the corrupted rows are put.
+
+    References
+    ----------
+    Vincent, Larochelle, Lajoie, Bengio and Manzagol, "Stacked Denoising Autoencoders",
+    JMLR 2010, section 3.
 
     Examples
     --------
