@@ -36,7 +36,7 @@ def gaussian(X: Tensor, level: float, generator: torch.Generator, out: Tensor) -
     References
     ----------
     Vincent, Larochelle, Lajoie, Bengio and Manzagol, "Stacked Denoising Autoencoders",
-    JMLR 2010, section 3.
+    JMLR 2010.
 
     Examples
     --------
@@ -68,7 +68,7 @@ def masking(X: Tensor, level: float, generator: torch.Generator, out: Tensor) ->
     References
     ----------
     Vincent, Larochelle, Lajoie, Bengio and Manzagol, "Stacked Denoising Autoencoders",
-    JMLR 2010, section 3.
+    JMLR 2010.
 
     Examples
     --------
