@@ -184,8 +184,10 @@ def test_an_encoder_that_diverges_is_a_failure_of_its_runs(paper, task_of_few):
     setting = {"jacobian_penalty": 0.1, "training": "sgd 1e30", "tuning": "adam 0.01"}
     task = task_of_few(model="CAE", setting=setting)
     assert "Training diverged in epoch 1" in few_labels.fit_one(task)
-    assert not task.encoder_file.exists()
+    # It is kept too, and not tried again.
+    before = task.encoder_file.stat().st_mtime_ns
     record = runs.run(task)
+    assert task.encoder_file.stat().st_mtime_ns == before
     assert record["valid_error"] == 1.0
     assert "diverged" in record["failure"]
     finals = [{**record, "model": model} for model in ("NN", "CAE", "MTC")]

@@ -94,22 +94,29 @@ class FewLabelsTask(Task):
 
 
 def pre_trained(task):
-    """Return the fitted encoder of a task, from its file if there is one."""
-    if not task.encoder_file.exists():
-        pre_train(task)
-    return joblib.load(task.encoder_file)
+    """Return the fitted encoder of a task, from its file if there is one.
+
+    Raises
+    ------
+    ValueError
+        If its training diverged.
+    """
+    known = task.encoder_file.exists()
+    kept = joblib.load(task.encoder_file) if known else pre_train(task)
+    if isinstance(kept, dict):
+        raise ValueError(kept["failure"])
+    return kept
 
 
 def pre_train(task):
-    """Fit the encoder of a task, and keep it."""
-    path, started = task.encoder_file, time.perf_counter()
-    model = fitted_encoder(task)
+    """Fit the encoder of a task, and keep and return it, or how it diverged."""
+    kept, path = attempted(fitted_encoder, task), task.encoder_file
     path.parent.mkdir(parents=True, exist_ok=True)
     # Whole or not there, whatever interrupts it.
     part = path.with_suffix(".part")
-    joblib.dump(model, part)
+    joblib.dump(kept, part)
     part.replace(path)
-    return {"seconds": time.perf_counter() - started}
+    return kept
 
 
 def fitted_encoder(task):
@@ -143,8 +150,10 @@ def fit_encoders(results, tasks, n_jobs):
 def fit_one(task):
     """Fit and keep one encoder, and say what it took."""
     use_one_thread()
-    outcome = attempted(pre_train, task)
-    took = outcome.get("failure") or f"{outcome['seconds']:.0f} s"
+    started = time.perf_counter()
+    kept = pre_train(task)
+    seconds = f"{time.perf_counter() - started:.0f} s"
+    took = kept["failure"] if isinstance(kept, dict) else seconds
     return f"{task.encoder_setting or 'random weights'}, seed {task.seed}: {took}"
 
 

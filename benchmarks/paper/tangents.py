@@ -14,7 +14,15 @@ import command
 import report
 from data import load
 from few_labels import FewLabelsTask, run_all
-from models import CAE_H, FEW_LABELS, FEW_LABELS_TUNING, TANGENTS, draw, size
+from models import (
+    CAE_H,
+    FEW_LABELS,
+    FEW_LABELS_TUNING,
+    TANGENTS,
+    draw,
+    is_on_grid,
+    size,
+)
 from runs import Results
 from search import choice, epochs_of_as_many_steps, final_tasks, valid_error
 
@@ -33,11 +41,7 @@ def main(arguments=None):
     finals = [run for n in tasks for run in final_tasks(tasks[n], best[n], seeds)]
     tested = run_all(results, finals, args.jobs)
     by_labels = {n: [r for r in tested if r["n_labels"] == n] for n in tasks}
-    trials = [
-        record
-        for record in command.searched(results, tasks.values(), FEW_LABELS)
-        if record["n_labels"] in tasks
-    ]
+    trials = trials_of(results, tasks, FEW_LABELS, on_grids=False)
     text = written(args, by_labels, trials)
     report.write(args.results, name, text, tested)
 
@@ -73,33 +77,60 @@ def search(results, tasks, args):
     """Choose by validation error; return the settings by labels.
 
     One encoder serves all numbers of labels, and MTC has that which serves CAE best.
-    Each model chooses its fine-tuning.
+    Each model chooses its fine-tuning. Trials that are there from before count, if they
+    are on the grids.
     """
 
     def tried(model, settings):
-        """Run all settings with each fine-tuning, and return the records by labels."""
+        """Run all settings with each fine-tuning; return all trials by labels."""
         runs = [
             replace(task, model=model, setting={**setting, "tuning": tuning})
             for task in tasks.values()
             for setting in settings
             for tuning in FEW_LABELS_TUNING["tuning"]
         ]
-        records = run_all(results, runs, args.jobs)
-        return {n: [r for r in records if r["n_labels"] == n] for n in tasks}
+        run_all(results, runs, args.jobs)
+        trials = trials_of(results, tasks, [model])
+        return {n: [r for r in trials if r["n_labels"] == n] for n in tasks}
 
-    encoders = draw("CAE+H", CAE_H, args.trials)
+    drawn = draw("CAE+H", CAE_H, args.trials)
     tangents = draw("MTC", TANGENTS, args.trials)
-    nn, cae = tried("NN", [{}]), tried("CAE", encoders)
-    encoder = min(encoders, key=lambda encoder: mean_lowest(cae, encoder))
+    nn, cae = tried("NN", [{}]), tried("CAE", drawn)
+    encoder = min(encoders_of(cae), key=lambda encoder: mean_lowest(cae, encoder))
     mtc = tried("MTC", [{**encoder, **setting} for setting in tangents])
     return {
         n: {
             "NN": lowest(nn[n]),
             "CAE": lowest(of_encoder(cae[n], encoder)),
-            "MTC": lowest(mtc[n]),
+            "MTC": lowest(of_encoder(mtc[n], encoder)),
         }
         for n in tasks
     }
+
+
+def trials_of(results, tasks, models, *, on_grids=True):
+    """Return the trials of the tasks' search, or those outside the grids as well."""
+    return [
+        record
+        for record in command.searched(results, tasks.values(), models)
+        if record["n_labels"] in tasks
+        and tuple(record["n_epochs"]) == tasks[record["n_labels"]].n_epochs
+        and (not on_grids or is_on_grid(record["setting"], FEW_LABELS[record["model"]]))
+    ]
+
+
+def encoders_of(by_labels):
+    """Return the settings of encoders that were tried with each number of labels."""
+    encoders = [
+        {line: record["setting"][line] for line in CAE_H}
+        for record in next(iter(by_labels.values()))
+    ]
+    return [
+        encoder
+        for number, encoder in enumerate(encoders)
+        if encoder not in encoders[:number]
+        and all(of_encoder(records, encoder) for records in by_labels.values())
+    ]
 
 
 def lowest(records):
@@ -150,9 +181,10 @@ By the error on {n_valid:,} validation rows, with one draw of the labelled rows:
 {args.trials} of {size(CAE_H)} settings of the encoder, drawn evenly, of which one
 serves all numbers of labels, that of the lowest mean error; then for MTC, with this
 encoder, {args.trials} of {size(TANGENTS)} settings of the tangents. Each is tried with
-all {size(FEW_LABELS_TUNING)} of fine-tuning, and so is NN. The runs above have new
-seeds, and they alone have read the test rows. Epochs are those of pre-training +
-fine-tuning; all numbers of labels get as many steps.{outside}
+all {size(FEW_LABELS_TUNING)} of fine-tuning, and so is NN. Trials of earlier draws
+count, if they are on the grids. The runs above have new seeds, and they alone have read
+the test rows. Epochs are those of pre-training + fine-tuning; all numbers of labels get
+as many steps.{outside}
 
 {chosen}
 
