@@ -147,6 +147,51 @@ def test_few_labels_on_digits(paper, tmp_path, capsys):
     assert "[encoder" not in capsys.readouterr().out
 
 
+def test_a_setting_that_fails_with_a_seed_gives_way_to_the_next(
+    paper, task_of_few, monkeypatch
+):
+    tangents, asked = paper("tangents"), []
+
+    def run_all(results, tasks, n_jobs):
+        """The first setting of MTC collapses with the second seed."""
+        asked.extend(tasks)
+        return [
+            {
+                **task.described,
+                "valid_error": 0.9
+                if (task.model, task.seed) == ("MTC", 2)
+                and task.setting["tuning"] in collapsing
+                else 0.15,
+            }
+            for task in tasks
+        ]
+
+    monkeypatch.setattr(tangents, "run_all", run_all)
+    trials = [
+        {"setting": {"tuning": f"adam {rate}"}, "n_epochs": [1, 1], "valid_error": 0.1}
+        for rate in (1, 2)
+    ]
+    ranked = {50: dict.fromkeys(("NN", "CAE", "MTC"), trials)}
+    args = Bunch(seeds=2, jobs=1)
+
+    def tunings(records):
+        return [(r["model"], r["setting"]["tuning"], r["seed"]) for r in records]
+
+    collapsing = {"adam 1"}
+    kept, failed = tangents.finals(None, {50: task_of_few()}, ranked, args)
+    assert tunings(failed) == [("MTC", "adam 1", 1), ("MTC", "adam 1", 2)]
+    assert tunings(kept)[-2:] == [("MTC", "adam 2", 1), ("MTC", "adam 2", 2)]
+    assert len(kept) == 6
+    assert "50 labels, MTC, " in tangents.failed_text(failed)
+    assert tangents.failed_text(failed).endswith(": 15.0, 90.0 %")
+    assert tangents.failed_text([]) == ""
+    # Where all of them fail, the last is what there is.
+    collapsing = {"adam 1", "adam 2"}
+    assert tunings(tangents.finals(None, {50: task_of_few()}, ranked, args)[0]) == (
+        tunings(kept)
+    )
+
+
 @pytest.fixture
 def task_of_few(paper, task, tmp_path):
     def make(**changes):

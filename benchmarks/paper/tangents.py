@@ -36,13 +36,11 @@ def main(arguments=None):
     name = f"tangents_{args.data}"
     results = Results(args.results / f"{name}.jsonl")
     tasks = tasks_of(args)
-    best = search(results, tasks, args)
-    seeds = range(1, args.seeds + 1)
-    finals = [run for n in tasks for run in final_tasks(tasks[n], best[n], seeds)]
-    tested = run_all(results, finals, args.jobs)
+    ranked = search(results, tasks, args)
+    tested, failed = finals(results, tasks, ranked, args)
     by_labels = {n: [r for r in tested if r["n_labels"] == n] for n in tasks}
     trials = trials_of(results, tasks, FEW_LABELS, on_grids=False)
-    text = written(args, by_labels, trials)
+    text = written(args, by_labels, trials, failed)
     report.write(args.results, name, text, tested)
 
 
@@ -74,7 +72,7 @@ def tasks_of(args):
 
 
 def search(results, tasks, args):
-    """Choose by validation error; return the settings by labels.
+    """Return the trials by labels and model, from the lowest validation error.
 
     One encoder serves all numbers of labels, and MTC has that which serves CAE best.
     Each model chooses its fine-tuning. Trials that are there from before count, if they
@@ -100,9 +98,9 @@ def search(results, tasks, args):
     mtc = tried("MTC", [{**encoder, **setting} for setting in tangents])
     return {
         n: {
-            "NN": lowest(nn[n]),
-            "CAE": lowest(of_encoder(cae[n], encoder)),
-            "MTC": lowest(of_encoder(mtc[n], encoder)),
+            "NN": sorted(nn[n], key=valid_error),
+            "CAE": sorted(of_encoder(cae[n], encoder), key=valid_error),
+            "MTC": sorted(of_encoder(mtc[n], encoder), key=valid_error),
         }
         for n in tasks
     }
@@ -133,9 +131,38 @@ def encoders_of(by_labels):
     ]
 
 
-def lowest(records):
-    """Return what the trial with the lowest validation error had."""
-    return choice(min(records, key=valid_error))
+def finals(results, tasks, ranked, args):
+    """Train the best with new seeds; what fails with one of them gives way to the next.
+
+    Returns the runs of the settings that were kept, and those of the others.
+    """
+    seeds = range(1, args.seeds + 1)
+    kept, failed = [], []
+    waiting = [(n, model, 0) for n in tasks for model in FEW_LABELS]
+    while waiting:
+        best = {(n, model): choice(ranked[n][model][k]) for n, model, k in waiting}
+        runs = [
+            run
+            for (n, model), chosen in best.items()
+            for run in final_tasks(tasks[n], {model: chosen}, seeds)
+        ]
+        records = run_all(results, runs, args.jobs)
+        left = []
+        for n, model, k in waiting:
+            mine = [r for r in records if (r["n_labels"], r["model"]) == (n, model)]
+            is_last = k + 1 == len(ranked[n][model])
+            if is_last or not any(fails(run, ranked[n][model][k]) for run in mine):
+                kept += mine
+            else:
+                failed += mine
+                left.append((n, model, k + 1))
+        waiting = left
+    return kept, failed
+
+
+def fails(run, trial):
+    """Tell whether a run is far from what its trial promised, as one that collapsed."""
+    return valid_error(run) > 2 * valid_error(trial)
 
 
 def of_encoder(records, encoder):
@@ -152,7 +179,26 @@ def mean_lowest(by_labels, encoder):
     return sum(errors) / len(errors)
 
 
-def written(args, by_labels, trials):
+def failed_text(records):
+    """List the settings that failed with one of the seeds, and say what that means."""
+    if not records:
+        return ""
+    settings = {}
+    for r in records:
+        setting = (r["n_labels"], r["model"], report.setting_text(r["setting"]))
+        settings.setdefault(setting, []).append(f"{100 * r['valid_error']:.1f}")
+    lines = [
+        f"- {n_labels:,} labels, {model}, {setting}: {', '.join(errors)} %"
+        for (n_labels, model, setting), errors in settings.items()
+    ]
+    return (
+        "\n\nA setting gives way to the next best if with one of the new seeds it has "
+        "more than twice the validation error of its trial. That happened to these, "
+        "whose validation errors are:\n\n" + "\n".join(lines)
+    )
+
+
+def written(args, by_labels, trials, failed):
     """Write the report."""
     images = load(args.data, args.local_file, args.sizes)
     n_train, n_valid = len(images.y_train), len(images.y_valid)
@@ -184,7 +230,7 @@ encoder, {args.trials} of {size(TANGENTS)} settings of the tangents. Each is tri
 all {size(FEW_LABELS_TUNING)} of fine-tuning, and so is NN. Trials of earlier draws
 count, if they are on the grids. The runs above have new seeds, and they alone have read
 the test rows. Epochs are those of pre-training + fine-tuning; all numbers of labels get
-as many steps.{outside}
+as many steps.{outside}{failed_text(failed)}
 
 {chosen}
 
