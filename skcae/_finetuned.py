@@ -14,13 +14,15 @@ from torch import Tensor
 
 from skcae._core.arrays import Array
 from skcae._documentation import documented
-from skcae._tuning import BaseFineTuned
-from skcae._validation import (
-    check_can_be_split,
+from skcae._labels import (
     check_class_weights,
     check_labels,
     check_values,
     known_labels,
+)
+from skcae._tuning import BaseFineTuned
+from skcae._validation import (
+    check_can_be_split,
 )
 from skcae.losses import LOG_SOFTMAX, LOSSES, Loss
 

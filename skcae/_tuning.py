@@ -36,6 +36,11 @@ from skcae._core.tangents import TangentObjective
 from skcae._core.training import Training
 from skcae._encoders import EncodingLayer, encoding_layers, features_of, split_steps
 from skcae._epochs import EpochFitMixin, described_call, draw_seed, present_rows
+from skcae._labels import (
+    check_held_out_labels,
+    check_n_labels,
+    check_n_outputs,
+)
 from skcae._networks import initial_network, network_of, outputs_of
 from skcae._parameters import FineTuningParameters
 from skcae._pretraining import fit_encoder, rows_of_pretraining
@@ -44,10 +49,7 @@ from skcae._state import adopt
 from skcae._tangents import check_n_tangents, tangents_of
 from skcae._validation import (
     check_columns,
-    check_held_out_labels,
     check_n_features,
-    check_n_labels,
-    check_n_outputs,
     check_same_kind,
     check_weights,
     check_X,

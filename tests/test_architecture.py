@@ -33,7 +33,7 @@ FLOORS = [
     ["skcae.activations", "skcae.corruptions", "skcae.losses", "skcae.penalties"],
     ["skcae._documentation", "skcae._extras", "skcae._parameters", "skcae._progress"],
     ["skcae._validation"],
-    ["skcae._streams"],
+    ["skcae._labels", "skcae._streams"],
     ["skcae._epochs", "skcae._parallel"],
     ["skcae._state"],
     ["skcae._fitting"],
