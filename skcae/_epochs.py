@@ -181,9 +181,10 @@ class EpochFitMixin(TrainingParameters, CallbackSupportMixin):
                 ),
             )
             if training.ranks.any(bool(stop)):
+                training.was_cut_short = training.is_unsettled()
                 return
-        has_settled = training.should_end() or training.stalled_at is not None
-        if not has_settled and training.ranks.rank == 0:
+        training.was_cut_short = training.is_unsettled()
+        if training.was_cut_short and training.ranks.rank == 0:
             warnings.warn(
                 self._unsettled(), ConvergenceWarning, stacklevel=level_of_caller()
             )

@@ -16,11 +16,13 @@ from skcae._core.arrays import (
     working_dtype,
 )
 from skcae._core.layers import Parameters, initial_parameters
+from skcae._core.moments import moments_of_rows, scaling_of, total_moments
 from skcae._core.objective import Objective, Penalty
 from skcae._core.parallel import Ranks, together
 from skcae._core.reconstruction import Corruption, ReconstructionLearner
 from skcae._core.streams import StreamedRows, TrainingRows
 from skcae._core.training import Training, constant_rate, copy_of
+from skcae._diagnosis import warn_if_dead
 from skcae._epochs import described_call, draw_seed, present_rows
 from skcae._parallel import check_agreement, weighted_alike
 from skcae._progress import epoch_progress
@@ -104,6 +106,8 @@ class AutoencoderFitMixin(FittedStateMixin):
         -----
         ConvergenceWarning
             If `max_iter` ends a fit whose objective was still falling.
+        DeadModelWarning
+            If the model has learnt nothing, as far as a few hundred rows tell.
         """
         return self._fit(X, y, sample_weight, X_val, sample_weight_val)
 
@@ -172,6 +176,8 @@ class AutoencoderFitMixin(FittedStateMixin):
             context.call_on_fit_task_begin(**call)
             self._train(training, data, call, context, log)
             context.call_on_fit_task_end(**call, reconstruction_attributes={})
+        if training.ranks.rank == 0:
+            warn_if_dead(self, training)
 
     @_fit_context(prefer_skip_nested_validation=True)
     def _resume(
@@ -203,12 +209,7 @@ class AutoencoderFitMixin(FittedStateMixin):
 
     def _objective(self) -> Objective:
         activation = ACTIVATIONS[self.activation]
-        penalties = self._penalties()
-        strengths = {
-            name: strength
-            for name, strength in self.get_params(deep=False).items()
-            if name in penalties and strength > 0
-        }
+        penalties, strengths = self._penalties(), self._strengths()
         check_hessian_penalty(
             strengths.get("hessian_penalty", 0.0), self.activation, activation.curved
         )
@@ -217,6 +218,15 @@ class AutoencoderFitMixin(FittedStateMixin):
             LOSSES[self.loss],
             tuple((strengths[name], penalties[name]) for name in strengths),
         )
+
+    def _strengths(self) -> dict[str, float]:
+        """Return the strengths of the penalties that have one."""
+        penalties = self._penalties()
+        return {
+            name: strength
+            for name, strength in self.get_params(deep=False).items()
+            if name in penalties and strength > 0
+        }
 
     def _penalties(self) -> dict[str, Penalty]:
         """Return the penalties by the parameter that gives their strength."""
@@ -329,7 +339,7 @@ class AutoencoderFitMixin(FittedStateMixin):
     ) -> ReconstructionLearner:
         """Set up what learns from these rows."""
         objective, corrupt = self._objective(), self._corruption()
-        parameters = self._start(data, rows, generator)
+        parameters = self._start(data, rows, generator, ranks)
         state = self._solver_state() if data.goes_on else None
         solver = self._solver(parameters, state)
         ranks.broadcast([*parameters.values(), *solver.state.values()])
@@ -346,12 +356,17 @@ class AutoencoderFitMixin(FittedStateMixin):
         )
 
     def _start(
-        self, data: CheckedData, rows: TrainingRows, generator: torch.Generator
+        self,
+        data: CheckedData,
+        rows: TrainingRows,
+        generator: torch.Generator,
+        ranks: Ranks,
     ) -> Parameters:
         """Draw fresh weights, or copy the fitted ones."""
         if data.goes_on:
             self._check_goes_on()
             return copy_of(self._parameters(rows.dtype, rows.device))
+        own = moments_of_rows(rows) if isinstance(rows, Rows) else data.X.moments
         return initial_parameters(
             data.X.shape[1],
             int(self.n_components),
@@ -359,4 +374,5 @@ class AutoencoderFitMixin(FittedStateMixin):
             generator=generator,
             dtype=torch_dtype(rows.dtype),
             device=rows.device,
+            scaling=scaling_of(total_moments(ranks.gather(own))),
         )

@@ -170,6 +170,8 @@ class StackedCAE(
         ConvergenceWarning
             If `max_iter` ends the training of a layer whose objective was still
             falling.
+        DeadModelWarning
+            If a layer has learnt nothing, as far as a few hundred rows tell.
         """
         goes_on = self.warm_start and hasattr(self, "estimators_")
         with together(self.data_parallel) as ranks:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import _num_samples
 
+from skcae._core.moments import Moments, moments_of_matrix
 from skcae._core.streams import batches_of, is_stream
 from skcae._validation import (
     CheckedData,
@@ -38,6 +39,8 @@ class Stream:
     ----------
     shape : (int, int)
         Of all the data, from a first pass over it.
+    moments : Moments
+        Of its columns, from the same pass.
     dtype : dtype
         That of the first batch.
     """
@@ -50,6 +53,7 @@ class Stream:
         self.loss = loss
         self.knows_columns = knows_columns
         self.dtype: np.dtype[Any] = np.dtype(np.float64)
+        self.moments: Moments
         self.shape = self._look_through()
 
     def _look_through(self) -> tuple[int, int]:
@@ -64,6 +68,8 @@ class Stream:
         for rows in self:
             if n_rows == 0:
                 self.dtype = rows.dtype
+            moments = moments_of_matrix(rows)
+            self.moments = self.moments + moments if n_rows else moments
             n_rows += rows.shape[0]
         if n_rows == 0:
             raise ValueError("X gave no batch with rows in it. At least 1 is needed.")

@@ -154,6 +154,11 @@ def random_order(n_rows: int, generator: torch.Generator) -> Array:
     return order
 
 
+def evenly_spaced(n_rows: int, n: int) -> Array:
+    """Return the positions of at most n of the rows."""
+    return np.linspace(0, n_rows, min(n, n_rows), endpoint=False, dtype=np.intp)
+
+
 def row_slices(n_rows: int, n_columns: int) -> Iterator[slice]:
     """Cut rows into slices of bounded size, for matrices of at most n_columns."""
     step = max(1, CHUNK_ELEMENTS // n_columns)
@@ -367,6 +372,14 @@ class Rows:
         if self.weights is None:
             return float(len(self))
         return float(self.weights[self.subset].sum())
+
+    def some(self, n: int) -> tuple[Tensor, Tensor | None]:
+        """Return at most n rows from all over the data, with their weights."""
+        index = self._where_gathered(evenly_spaced(len(self), n))
+        shape = (len(index), self.n_features)
+        rows = torch.empty(shape, dtype=self._staging.dtype, device=self.device)
+        self.read(index, rows)
+        return rows, self.weights_of(index)
 
     def chunks(self, n_columns: int) -> Iterator[tuple[slice, Tensor]]:
         """Go through all rows once, in order, in batches of bounded size.

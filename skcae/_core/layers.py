@@ -5,6 +5,8 @@ import math
 import torch
 from torch import Tensor
 
+from skcae._core.moments import Scaling
+
 # "components" W (h, d), "intercept_hidden" b (h,), "intercept_visible" c (d,) and, for
 # untied weights only, "decoder_components" V (h, d).
 Parameters = dict[str, Tensor]
@@ -40,8 +42,9 @@ def initial_parameters(
     generator: torch.Generator,
     dtype: torch.dtype,
     device: torch.device,
+    scaling: Scaling | None = None,
 ) -> Parameters:
-    """Draw the weights; biases start at zero."""
+    """Draw the weights; biases start at zero, unless the data are to be scaled."""
 
     def weights() -> Tensor:
         return initial_weights(
@@ -55,7 +58,23 @@ def initial_parameters(
     }
     if not tied_weights:
         parameters["decoder_components"] = weights()
+    if scaling is not None and not scaling.is_none:
+        encode_scaled(parameters, scaling)
     return parameters
+
+
+def encode_scaled(parameters: Parameters, scaling: Scaling) -> None:
+    """Let fresh weights encode (x − shift) / scale, and the decoder start at the shift.
+
+    Otherwise units would be saturated at the start, and learn nothing: W becomes
+    W / scale, b becomes −W shift, and c the shift.
+    """
+    W, b = parameters["components"], parameters["intercept_hidden"]
+    W.div_(torch.from_numpy(scaling.scale).to(W))
+    shift = torch.from_numpy(scaling.shift)
+    for j, row in enumerate(W):
+        b[j] = -(row.to(shift) @ shift)
+    parameters["intercept_visible"].copy_(shift)
 
 
 def decoder_weights(parameters: Parameters) -> Tensor:

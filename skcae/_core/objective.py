@@ -49,6 +49,10 @@ class Loss(Protocol):
     """What the objective needs of a reconstruction loss."""
 
     @property
+    def output(self) -> Callable[[Tensor], Tensor]:
+        """Gives the reconstruction of a pre-output."""
+
+    @property
     def gradient_in_place(self) -> Callable[[Tensor, Tensor], Tensor]:
         """Overwrites Z with the derivative of L(X, Z) with respect to Z."""
 

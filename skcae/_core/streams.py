@@ -12,7 +12,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skcae._core.arrays import Array, Rows, copy_rows, random_order
+from skcae._core.arrays import (
+    Array,
+    Rows,
+    copy_rows,
+    evenly_spaced,
+    random_order,
+)
 
 # A block holds at most so many numbers (64 MB in float32), but one batch in any case.
 BLOCK_ELEMENTS = 2**24
@@ -149,6 +155,13 @@ class StreamedRows:
             out.copy_(self._block[index])
         if self.bounds is not None:
             out.clamp_(*self.bounds)
+
+    def some(self, n: int) -> tuple[Tensor, None]:
+        """Return at most n rows of the block that was read last."""
+        index = evenly_spaced(len(self._block), n)
+        rows = self._block.new_empty((len(index), self.n_features), device=self.device)
+        self.read(index, rows)
+        return rows, None
 
     def weights_of(self, index: Array | Tensor | slice) -> Tensor | None:
         """Return None: each row counts once."""

@@ -22,6 +22,9 @@ Schedule = Callable[[int], float]
 # the device.
 CHECK_EVERY = 100
 
+# More than this is a large part of the change of the objective for the last epochs.
+PART_OF_CHANGE = 0.1
+
 # The batch of a rank that has gone through its rows while others have some left.
 NO_ROWS = np.empty(0, dtype=np.intp)
 
@@ -141,6 +144,8 @@ class Training:
         The number of that epoch, counted from 1.
     is_finite : bool
         Whether the last objectives and all parameters are finite.
+    was_cut_short : bool
+        Whether it ended while the objective was still falling.
     completed_generator : tensor
         The state of the generator after the last complete epoch.
     """
@@ -180,6 +185,7 @@ class Training:
         self.kept: Parameters = {}
         self.kept_epoch = 0
         self.is_finite = True
+        self.was_cut_short = False
         self.completed_generator = generator.get_state()
 
     @property
@@ -256,6 +262,21 @@ class Training:
             self.stalled_at = n_done
             self._let_rate_fall(n_done)
         return not self.anneals or n_done >= self.stalled_at + self.n_iter_no_change
+
+    def is_unsettled(self) -> bool:
+        """Judge, at the end of the last epoch, whether the objective still falls.
+
+        A rate that falls to zero by plan lowers the objective to its end: that is no
+        more than a sign of too few epochs where the last of them made a large part of
+        the whole change.
+        """
+        if self.should_end() or self.stalled_at is not None:
+            return False
+        curve, n = self._watched_curve, self.n_iter_no_change
+        if not self.anneals or len(curve) <= n:
+            return True
+        before, end = min(curve[:-n]), min(curve)
+        return before - end > PART_OF_CHANGE * (curve[0] - end)
 
     def _let_rate_fall(self, stalled_at: int) -> None:
         """Begin the rate's last fall at the end of this epoch."""

@@ -1,0 +1,104 @@
+"""The look after a fit: has the model learnt anything, and if not, what to do."""
+
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from skcae._core.diagnosis import Findings, look_at
+from skcae._core.layers import Parameters
+from skcae._core.moments import LARGEST_UNSCALED
+from skcae._core.training import Training
+from skcae._epochs import level_of_caller
+from skcae.exceptions import DeadModelWarning
+
+# How many rows are looked at.
+N_ROWS = 256
+# q directions at random explain q / d of the variance of d columns of a common scale.
+# What explains less than this part of that has learnt nothing.
+PART_OF_RANDOM = 0.1
+# A code with less than this part of the deviation that fresh weights give has shrunk.
+SHRUNK = 1 / 3
+# From so many epochs, or steps, on, a model should be better than the mean.
+MANY_EPOCHS, MANY_STEPS = 100, 1000
+# An objective that ends so many times as high as it began has risen.
+RISE = 1.1
+
+
+def warn_if_dead(estimator: Any, training: Training) -> None:
+    """Look at a few training rows by the model, and warn if it has learnt nothing.
+
+    A fit that `max_iter` cut short has had its warning.
+    """
+    learner: Any = training.learner
+    parameters = training.kept if training.validation_curve else training.parameters
+    X, weights = learner.rows.some(N_ROWS)
+    if len(X) < 2 or (weights is not None and not weights.any()):
+        return
+    found = look_at(learner.objective, parameters, X, weights)
+    rose = has_risen(training.loss_curve)
+    if rose or found.are_flat or is_empty(found, parameters, training):
+        seen = "; ".join(symptoms(found, len(X), training.loss_curve if rose else []))
+        cure = " ".join(cures(estimator, found, rose))
+        warnings.warn(
+            f"The model has learnt next to nothing: {seen}. {cure}",
+            DeadModelWarning,
+            stacklevel=level_of_caller(),
+        )
+
+
+def is_empty(found: Findings, parameters: Parameters, training: Training) -> bool:
+    """Tell whether the code says next to nothing of the rows, and could say more.
+
+    A few steps from the start it says little of any rows.
+    """
+    if training.was_cut_short:
+        return False
+    took_long = len(training.loss_curve) >= MANY_EPOCHS or training.step >= MANY_STEPS
+    if took_long and found.explained < 0:
+        return True
+    n_components, n_features = parameters["components"].shape
+    says_little = found.explained < PART_OF_RANDOM * min(1, n_components / n_features)
+    has_a_cause = found.shrinkage < SHRUNK or found.widest > LARGEST_UNSCALED
+    return says_little and has_a_cause
+
+
+def has_risen(curve: Sequence[float]) -> bool:
+    """Tell whether the objective ended well above where it began."""
+    return len(curve) > 1 and curve[-1] > RISE * abs(curve[0])
+
+
+def symptoms(found: Findings, n_rows: int, risen: Sequence[float]) -> Iterator[str]:
+    """Say what was seen."""
+    if risen:
+        yield f"its objective rose from {risen[0]:.4g} to {risen[-1]:.4g}"
+    if found.explained < 0:
+        yield (
+            f"on {n_rows} training rows its reconstructions are worse than the mean "
+            "of the rows"
+        )
+    else:
+        yield (
+            f"its reconstructions explain {found.explained:.2%} of the variance of "
+            f"{n_rows} training rows"
+        )
+    yield f"the standard deviation of its units is {found.deviation:.2g}"
+    if found.are_flat:
+        yield "all units are saturated at all of them"
+
+
+def cures(estimator: Any, found: Findings, rose: bool) -> Iterator[str]:
+    """Say what to try, the likeliest first."""
+    is_scaled = found.widest <= LARGEST_UNSCALED
+    if not is_scaled:
+        yield (
+            f"A column of X has a root mean square of {found.widest:.4g}: scale the "
+            "data, as by a StandardScaler or MinMaxScaler in a pipeline."
+        )
+    shrinking = [
+        f"{name} (now {strength:g})"
+        for name, strength in estimator._strengths().items()
+    ]
+    if is_scaled and shrinking and not found.are_flat and not rose:
+        yield f"Try a smaller {' or '.join(shrinking)}."
+    elif is_scaled or rose:
+        yield f"Try a smaller learning_rate (now {estimator.learning_rate:g})."

@@ -1,0 +1,159 @@
+"""Moments of the columns, and what columns that are not scaled ask of the start."""
+
+import numpy as np
+import pytest
+import torch
+from scipy import sparse
+
+from skcae._core import arrays
+from skcae._core.arrays import Rows, make_generator
+from skcae._core.layers import encode_scaled, initial_parameters
+from skcae._core.moments import (
+    Moments,
+    moments_of,
+    moments_of_matrix,
+    moments_of_rows,
+    scaling_of,
+    total_moments,
+)
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def X():
+    rng = np.random.default_rng(0)
+    return rng.normal(size=(50, 4)) * [0.1, 4.0, 32.0, 1.0] + [0.0, 1e6, -5.0, 0.5]
+
+
+def rows_of(X, weights=None, **how):
+    return Rows(X, weights, dtype=np.dtype(np.float64), device=CPU, **how)
+
+
+def assert_same_moments(one, other):
+    np.testing.assert_allclose(one.weight, other.weight)
+    np.testing.assert_allclose(one.mean, other.mean, rtol=1e-12)
+    np.testing.assert_allclose(one.variance, other.variance, rtol=1e-9)
+
+
+@pytest.mark.parametrize("kind", [np.asarray, sparse.csr_matrix], ids=["dense", "csr"])
+def test_moments_are_those_of_numpy_in_chunks_of_any_size(kind, X, monkeypatch):
+    expected = Moments(50, X.mean(0), X.var(0))
+    for size in (4, 12, 2**21):
+        monkeypatch.setattr(arrays, "CHUNK_ELEMENTS", size)
+        assert_same_moments(moments_of_rows(rows_of(kind(X))), expected)
+        assert_same_moments(moments_of_matrix(kind(X)), expected)
+
+
+def test_a_weight_of_two_is_the_row_twice_and_one_of_zero_no_row(X):
+    weights = np.random.default_rng(1).integers(0, 3, 50)
+    repeated = X.repeat(weights, axis=0)
+    assert_same_moments(
+        moments_of_rows(rows_of(X, weights.astype(float))),
+        moments_of_rows(rows_of(repeated)),
+    )
+
+
+def test_only_the_subset_counts(X):
+    subset = np.array([3, 7, 8])
+    assert_same_moments(
+        moments_of_rows(rows_of(X, subset=subset)), moments_of(X[subset])
+    )
+
+
+@pytest.mark.parametrize("empty", [0, 1, 2])
+def test_a_part_without_weight_adds_nothing(empty, X):
+    parts = [moments_of(X[:20]), moments_of(X[20:])]
+    parts.insert(empty, moments_of(X[:3], np.zeros(3)))
+    assert_same_moments(total_moments(parts), moments_of(X))
+
+
+# ---- what is left alone ---------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "columns",
+    {
+        "unit": np.random.default_rng(0).random((30, 3)),
+        "ends": np.array([[0.0, 1.0], [0.0, 1.0]]),
+        "standardised": np.random.default_rng(0).normal(size=(400, 3)),
+        "without weight": np.zeros((0, 3)),
+        "overflowing": np.full((2, 3), 1e200) * [[1], [-1]],
+    }.values(),
+    ids=str,
+)
+def test_scaled_columns_are_left_alone(columns):
+    moments = moments_of(columns, np.ones(len(columns)))
+    assert scaling_of(moments).is_none
+
+
+def test_far_columns_are_shifted_and_scaled_and_the_others_not(X):
+    scaling = scaling_of(moments_of(X))
+    assert scaling.scale[1] in (2, 4, 8)
+    assert scaling.scale[2] in (16, 32, 64)
+    np.testing.assert_array_equal(scaling.scale[[0, 3]], 1)
+    np.testing.assert_array_equal(scaling.shift[[0, 3]], 0)
+    scaled = (X - scaling.shift) / scaling.scale
+    assert np.abs(scaled.mean(0)[1:3]).max() < 0.1
+    assert np.all((scaled.std(0)[1:3] > 2**-0.5) & (scaled.std(0)[1:3] < 2**0.5))
+
+
+def test_the_order_of_the_rows_does_not_change_a_bit(X):
+    scalings = [
+        scaling_of(total_moments(moments_of(part) for part in parts))
+        for parts in ([X], [X[::-1]], [X[:7], X[7:]], [X[40:], X[:40]])
+    ]
+    for scaling in scalings[1:]:
+        np.testing.assert_array_equal(scaling.shift, scalings[0].shift)
+        np.testing.assert_array_equal(scaling.scale, scalings[0].scale)
+
+
+# ---- the start ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_start_encodes_the_scaled_rows_and_draws_nothing_more(X, tied, dtype):
+    generators = make_generator(0), make_generator(0)
+    scaling = scaling_of(moments_of(X))
+    plain, scaled = (
+        initial_parameters(
+            4,
+            6,
+            tied_weights=tied,
+            generator=generator,
+            dtype=dtype,
+            device=CPU,
+            scaling=given,
+        )
+        for generator, given in zip(generators, (None, scaling), strict=True)
+    )
+    assert torch.equal(*(generator.get_state() for generator in generators))
+    rows = torch.from_numpy(X).to(dtype)
+    inputs = (rows - torch.from_numpy(scaling.shift)) / torch.from_numpy(scaling.scale)
+    encoded = rows @ scaled["components"].T + scaled["intercept_hidden"]
+    expected = inputs.to(dtype) @ plain["components"].T
+    tolerance = {torch.float32: 0.5, torch.float64: 1e-8}[dtype]  # of 1e6 × 1e-7
+    torch.testing.assert_close(encoded, expected, atol=tolerance, rtol=0)
+    torch.testing.assert_close(
+        scaled["intercept_visible"], torch.from_numpy(scaling.shift).to(dtype)
+    )
+    if not tied:
+        assert torch.equal(scaled["decoder_components"], plain["decoder_components"])
+
+
+def test_nothing_changes_where_nothing_is_far():
+    parameters = initial_parameters(
+        3,
+        2,
+        tied_weights=True,
+        generator=make_generator(0),
+        dtype=torch.float64,
+        device=CPU,
+        scaling=scaling_of(moments_of(np.ones((4, 3)))),
+    )
+    before = {name: tensor.clone() for name, tensor in parameters.items()}
+    assert not before["intercept_hidden"].any()
+    encode_scaled(parameters, scaling_of(moments_of(np.ones((4, 3)))))
+    for name, tensor in parameters.items():
+        assert torch.equal(tensor, before[name])
