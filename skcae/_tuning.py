@@ -1,29 +1,21 @@
 """Fine-tuning: from an encoder's weights and labelled data to a trained network."""
 
-import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
 import numpy as np
-import torch
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, _fit_context, clone
 from sklearn.callback._callback_context import CallbackContext
-from sklearn.frozen import FrozenEstimator
 from sklearn.utils import get_tags
 from sklearn.utils._param_validation import HasMethods
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
-from sklearn.utils.validation import (
-    check_consistent_length,
-    check_is_fitted,
-    validate_data,
-)
+from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from skcae._core.arrays import (
     Array,
     Rows,
-    make_generator,
     resolve_device,
     resolve_device_or_cpu,
     to_array,
@@ -35,80 +27,16 @@ from skcae._core.network import NetworkLearner, NetworkObjective
 from skcae._core.tangents import TangentObjective
 from skcae._core.training import Training
 from skcae._encoders import EncodingLayer, encoding_layers, features_of, split_steps
-from skcae._epochs import EpochFitMixin, described_call, draw_seed, present_rows
-from skcae._labels import (
-    check_held_out_labels,
-    check_n_labels,
-    check_n_outputs,
-)
+from skcae._epochs import described_call
 from skcae._networks import initial_network, network_of, outputs_of
 from skcae._parameters import FineTuningParameters
+from skcae._plans import Plan, PlanMixin
 from skcae._pretraining import fit_encoder, rows_of_pretraining
 from skcae._progress import epoch_progress
 from skcae._state import adopt
-from skcae._tangents import check_n_tangents, tangents_of
-from skcae._validation import (
-    check_columns,
-    check_n_features,
-    check_same_kind,
-    check_weights,
-    check_X,
-    columns_of,
-    naming,
-    normalized,
-)
+from skcae._tangents import tangents_of
+from skcae._validation import check_n_features, check_X, normalized
 from skcae.losses import Loss
-
-
-@dataclass(frozen=True)
-class LabelledData:
-    """Validated rows, with what the network is to answer for each.
-
-    Parameters
-    ----------
-    X : {array, sparse matrix or frame} of shape (n_samples, n_features)
-        As the encoder takes it.
-    y : ndarray
-        The labels or values, as they were passed.
-    targets : ndarray of shape (n_samples, n_outputs)
-        What the outputs are compared with.
-    """
-
-    X: Any
-    y: Array
-    targets: Array
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a fit is going to do, settled before anything is fitted.
-
-    Parameters
-    ----------
-    attributes : dict
-        The fitted attributes that are known already.
-    data : LabelledData
-        The labelled rows.
-    sample_weight, weights : ndarray of shape (n_samples,) or None
-        Their weights in pre-training, and in fine-tuning.
-    train : ndarray of int or slice
-        Which of them to fine-tune on.
-    held_out : LabelledData or None
-        The user's held-out data.
-    test : ndarray of int or None
-        Or which of the labelled rows are held out.
-    generator : torch.Generator
-        The only source of randomness of fine-tuning.
-    """
-
-    attributes: dict[str, Any]
-    data: LabelledData
-    sample_weight: Array | None
-    weights: Array | None
-    train: Array | slice
-    held_out: LabelledData | None
-    test: Array | None
-    generator: torch.Generator
 
 
 @dataclass(frozen=True)
@@ -128,9 +56,7 @@ class PretrainedModel:
 
 
 @dataclass(repr=False, eq=False, kw_only=True)
-class BaseFineTuned(
-    MetaEstimatorMixin, EpochFitMixin, FineTuningParameters, BaseEstimator
-):
+class BaseFineTuned(MetaEstimatorMixin, PlanMixin, BaseEstimator):
     """A network whose hidden layers start at an encoder's weights.
 
     A subclass says what the outputs mean.
@@ -158,30 +84,6 @@ class BaseFineTuned(
     def _error(self, targets: Tensor, outputs: Tensor) -> Tensor:
         """Return what early stopping measures of each row; less is better."""
         raise NotImplementedError
-
-    def _targets(self, scratch: Any, y: Any) -> tuple[Array, Array]:
-        """Validate y, and return it with the targets; `scratch` learns the classes."""
-        raise NotImplementedError
-
-    def _learnt(self, scratch: Any) -> dict[str, Any]:
-        """Return the fitted attributes that `_targets` has learnt."""
-        return {}
-
-    def _held_out_targets(self, scratch: Any, y: Any) -> tuple[Array, Array]:
-        """Validate held-out y, and return it with the targets."""
-        raise NotImplementedError
-
-    def _fine_tuning_weights(
-        self, y: Array, sample_weight: Array | None
-    ) -> Array | None:
-        """Return the weights of the rows in fine-tuning."""
-        return sample_weight
-
-    def _hold_out(
-        self, rows: Array, y: Array, generator: torch.Generator
-    ) -> tuple[Array, Array]:
-        """Draw the rows to train on and those to hold out."""
-        return self._split(rows, generator)
 
     # ---- fitting ----------------------------------------------------------------
 
@@ -256,66 +158,6 @@ class BaseFineTuned(
             self._fine_tune(plan, encoder, call, context, log)
             context.call_on_fit_task_end(**call, reconstruction_attributes={})
         return self
-
-    def _plan(
-        self,
-        X: Any,
-        y: Any,
-        sample_weight: Any,
-        X_unlabeled: Any,
-        X_val: Any,
-        y_val: Any,
-    ) -> Plan:
-        """Validate everything, and settle which rows are for what."""
-        scratch = copy.copy(self)
-        data = self._check_labelled(scratch, X, y)
-        sample_weight = check_weights(sample_weight, data.X)
-        weights = self._fine_tuning_weights(data.y, sample_weight)
-        if X_unlabeled is not None:
-            with naming("X_unlabeled"):
-                self._check_rows(scratch, X_unlabeled)
-            check_same_kind(X, X_unlabeled)
-        held_out = self._check_held_out(scratch, data, X_val, y_val)
-        if self.tangent_penalty > 0:
-            check_n_tangents(self.n_tangents, self.encoder, data.X)
-        resolve_device(self.device, np.dtype(np.float32))
-        generator = make_generator(draw_seed(self.random_state))
-        train, test = present_rows(weights), None
-        if self.early_stopping and held_out is None:
-            rows = np.arange(len(data.y))[train]
-            train, test = self._hold_out(rows, data.y, generator)
-        attributes = {**columns_of(scratch), **self._learnt(scratch)}
-        return Plan(
-            attributes, data, sample_weight, weights, train, held_out, test, generator
-        )
-
-    def _check_rows(self, scratch: Any, X: Any, *, reset: bool = False) -> Any:
-        """Validate X as far as the preprocessing, if there is any, does not do it."""
-        steps, encoders = split_steps(self.encoder)
-        if steps:
-            return validate_data(scratch, X, reset=reset, skip_check_array=True)
-        if reset and isinstance(self.encoder, FrozenEstimator):
-            check_columns(encoders[0], X)
-        return check_X(scratch, X, reset=reset)
-
-    def _check_labelled(self, scratch: Any, X: Any, y: Any) -> LabelledData:
-        X = self._check_rows(scratch, X, reset=True)
-        y, targets = self._targets(scratch, y)
-        check_n_labels(X, y)
-        return LabelledData(X, y, targets)
-
-    def _check_held_out(
-        self, scratch: Any, data: LabelledData, X_val: Any, y_val: Any
-    ) -> LabelledData | None:
-        check_held_out_labels(self.early_stopping, X_val, y_val)
-        if X_val is None:
-            return None
-        with naming("X_val or y_val"):
-            X_val = self._check_rows(scratch, X_val)
-            y_val, targets = self._held_out_targets(scratch, y_val)
-            check_consistent_length(X_val, y_val)
-        check_n_outputs(data.targets, targets)
-        return LabelledData(X_val, y_val, targets)
 
     # ---- fine-tuning ------------------------------------------------------------
 

@@ -50,6 +50,7 @@ FLOORS = [
     ["skcae._encoders", "skcae._pretraining"],
     ["skcae._networks", "skcae._onnx_graph"],
     ["skcae._tangents"],
+    ["skcae._plans"],
     ["skcae._tuning"],
     ["skcae._finetuned"],
     ["skcae._integrity"],
