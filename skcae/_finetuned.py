@@ -1,5 +1,6 @@
 """Networks that start at an encoder's weights and are fine-tuned."""
 
+import warnings
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -14,11 +15,13 @@ from torch import Tensor
 
 from skcae._core.arrays import Array
 from skcae._documentation import documented
+from skcae._epochs import level_of_caller
 from skcae._labels import (
     check_class_weights,
     check_labels,
     check_values,
     known_labels,
+    looks_unlabelled,
 )
 from skcae._tuning import BaseFineTuned
 from skcae._validation import (
@@ -220,6 +223,14 @@ class FineTunedClassifier(ClassifierMixin, BaseFineTuned):
 
     def _targets(self, scratch: Any, y: Any) -> tuple[Array, Array]:
         y, scratch.classes_ = check_labels(scratch, y)
+        if looks_unlabelled(y, scratch.classes_):
+            warnings.warn(
+                f"{np.count_nonzero(y == -1)} of {len(y)} rows have the label -1, "
+                "which is learnt as a class like the others. If it marks rows without "
+                "a label, take them out of X and y and pass them as X_unlabeled.",
+                UserWarning,
+                stacklevel=level_of_caller(),
+            )
         return y, indicators(y, scratch.classes_)
 
     def _learnt(self, scratch: Any) -> dict[str, Any]:

@@ -11,6 +11,51 @@ from sklearn.utils.validation import _num_samples, column_or_1d, validate_data
 from skcae._core.arrays import Array
 from skcae._validation import check_held_out_arguments
 
+# What to do about rows that have no label or value, by the argument they are in.
+CURES = {
+    "y": "Pass the rows without one as X_unlabeled: they join X in pre-training.",
+    "y_val": "Leave these rows out of X_val and y_val.",
+}
+
+
+def check_none_missing(name: str, y: Any) -> None:
+    """Refuse labels or values that are missing, in whatever container."""
+    if y is None:
+        return
+    missing = missing_rows(y)
+    if missing.any():
+        raise ValueError(
+            f"Input {name} contains NaN, None or another mark of a missing value in "
+            f"{missing.sum()} of {missing.size} rows, the first of them row "
+            f"{missing.argmax()}. {CURES[name]}"
+        )
+
+
+def missing_rows(y: Any) -> Array:
+    """Return for each row whether any of its labels or values is missing."""
+    if sparse.issparse(y):
+        y = y.toarray()
+    # A list that becomes strings would make a label of what is missing.
+    values = np.asarray(y, dtype=object if isinstance(y, list | tuple) else None)
+    if values.dtype == object:
+        missing = np.vectorize(is_missing, otypes=[bool])(values)
+    elif values.dtype.kind in "mM":
+        missing = np.isnat(values)
+    else:
+        missing = values != values
+    if isinstance(y, np.ma.MaskedArray):
+        missing = missing | np.ma.getmaskarray(y)
+    rows: Array = missing.any(axis=tuple(range(1, missing.ndim)))
+    return rows
+
+
+def is_missing(value: Any) -> bool:
+    """Whether a value is None, pandas' NA, or not equal to itself: NaN or NaT."""
+    if value is None or type(value).__name__ == "NAType":
+        return True
+    differs = value != value
+    return isinstance(differs, bool | np.bool_) and bool(differs)
+
 
 def check_labels(estimator: Any, y: Any) -> tuple[Array, Array]:
     """Validate the labels of a classifier, and return them with the classes."""
@@ -32,6 +77,18 @@ def labels_of(estimator: Any, y: Any) -> Array:
     # A copy, since scikit-learn would forget the names of the columns.
     labels: Array = column_or_1d(validate_data(copy.copy(estimator), y=y), warn=True)
     return labels
+
+
+def looks_unlabelled(y: Array, classes: Array) -> bool:
+    """Whether -1 seems to mark rows without a label, and not a class.
+
+    It does beside classes 0, 1, 2 and so on, or in most rows. {-1, 1} and {-1, 0, 1}
+    are common sets of real labels.
+    """
+    if classes.dtype.kind not in "if" or classes[0] != -1 or len(classes) < 3:
+        return False
+    counts_up = np.array_equal(classes[1:], np.arange(len(classes) - 1))
+    return (counts_up and len(classes) > 3) or bool(np.mean(y == -1) > 0.5)
 
 
 def known_labels(estimator: Any, y: Any, classes: Array) -> Array:
@@ -63,11 +120,8 @@ def check_n_labels(X: Any, y: Array) -> None:
     n_rows = _num_samples(X)
     if len(y) == n_rows:
         return
-    hint = " Pass the rows without one as X_unlabeled: they join X in pre-training."
-    raise ValueError(
-        f"X has {n_rows} rows, but y has {len(y)} labels or values."
-        f"{hint if len(y) < n_rows else ''}"
-    )
+    hint = f" {CURES['y']}" if len(y) < n_rows else ""
+    raise ValueError(f"X has {n_rows} rows, but y has {len(y)} labels or values.{hint}")
 
 
 def check_held_out_labels(early_stopping: bool, X_val: Any, y_val: Any) -> None:

@@ -12,7 +12,12 @@ from sklearn.utils.validation import check_consistent_length, validate_data
 from skcae._core.arrays import Array, make_generator, resolve_device
 from skcae._encoders import split_steps
 from skcae._epochs import EpochFitMixin, draw_seed, present_rows
-from skcae._labels import check_held_out_labels, check_n_labels, check_n_outputs
+from skcae._labels import (
+    check_held_out_labels,
+    check_n_labels,
+    check_n_outputs,
+    check_none_missing,
+)
 from skcae._parameters import FineTuningParameters
 from skcae._tangents import check_n_tangents
 from skcae._validation import (
@@ -155,6 +160,7 @@ class PlanMixin(EpochFitMixin, FineTuningParameters):
 
     def _check_labelled(self, scratch: Any, X: Any, y: Any) -> LabelledData:
         X = self._check_rows(scratch, X, reset=True)
+        check_none_missing("y", y)
         y, targets = self._targets(scratch, y)
         check_n_labels(X, y)
         return LabelledData(X, y, targets)
@@ -165,6 +171,7 @@ class PlanMixin(EpochFitMixin, FineTuningParameters):
         check_held_out_labels(self.early_stopping, X_val, y_val)
         if X_val is None:
             return None
+        check_none_missing("y_val", y_val)
         with naming("X_val or y_val"):
             X_val = self._check_rows(scratch, X_val)
             y_val, targets = self._held_out_targets(scratch, y_val)
