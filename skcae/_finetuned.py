@@ -315,8 +315,9 @@ class FineTunedRegressor(RegressorMixin, BaseFineTuned):
         The mean objective of each epoch of fine-tuning, as its steps saw it.
 
     validation_error_curve_ : ndarray of shape (`n_iter_`,)
-        The mean squared error of the held-out data after each epoch; of rows held out
-        from X it is weighted as they are. Only with `early_stopping=True`.
+        The mean squared error of the held-out data after each epoch, of several outputs
+        their mean too; of rows held out from X it is weighted as they are. Only with
+        `early_stopping=True`.
 
     n_iter_ : int
         Number of epochs of fine-tuning.
@@ -392,7 +393,7 @@ class FineTunedRegressor(RegressorMixin, BaseFineTuned):
         return LOSSES["squared_error"]
 
     def _error(self, targets: Tensor, outputs: Tensor) -> Tensor:
-        return LOSSES["squared_error"].value(targets, outputs)
+        return LOSSES["squared_error"].elementwise(targets, outputs).mean(1)
 
     def _targets(self, scratch: Any, y: Any) -> tuple[Array, Array]:
         y = check_values(scratch, y)

@@ -28,6 +28,7 @@ from sklearn.exceptions import (
 )
 from sklearn.frozen import FrozenEstimator
 from sklearn.impute import SimpleImputer
+from sklearn.metrics import mean_squared_error
 from sklearn.model_selection import GridSearchCV
 from sklearn.neural_network import BernoulliRBM
 from sklearn.pipeline import Pipeline, make_pipeline
@@ -51,6 +52,7 @@ from skcae import (
     StackedCAE,
 )
 from skcae._core.solvers import Adam
+from skcae._epochs import draw_seed
 from skcae._tuning import BaseFineTuned
 from skcae.activations import ACTIVATIONS
 from tests.test_callbacks import Propagated, Recorder
@@ -998,6 +1000,27 @@ def test_early_stopping_holds_out_a_fraction(weighted, make, X, weights, monkeyp
     clone(model).set_params(random_state=5).fit(X, target)
     assert_array_equal(seen[1][1], test)
     assert not np.array_equal(seen[2][1], test)
+
+
+@pytest.mark.parametrize("n_outputs", [1, 2, 5])
+@pytest.mark.parametrize("weighted", [True, False])
+def test_the_error_of_several_outputs_is_their_mean(weighted, n_outputs, X, weights):
+    Y = np.random.default_rng(0).normal(size=(40, n_outputs))
+    Y = Y if n_outputs > 1 else Y[:, 0]
+    held_out = {"X_val": X[:10], "y_val": Y[:10]}
+    given = regressor(early_stopping=True).fit(X, Y, **held_out)
+    # On all of the rows, drawn by hand.
+    drawn = regressor(early_stopping=True, validation_fraction=0.25)
+    drawn.fit(X, Y, sample_weight=weights if weighted else None)
+    rows = np.arange(40)
+    generator = torch.Generator().manual_seed(draw_seed(drawn.random_state))
+    _, test = drawn._split(rows, generator)
+    w = weights[test] if weighted else None
+    for error, model in (
+        (mean_squared_error(Y[:10], given.predict(X[:10])), given),
+        (mean_squared_error(Y[test], drawn.predict(X[test]), sample_weight=w), drawn),
+    ):
+        assert model.validation_error_curve_.min() == pytest.approx(error, rel=1e-10)
 
 
 def test_held_out_data_may_be_sparse_or_a_frame(X, y):
