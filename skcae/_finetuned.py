@@ -1,32 +1,30 @@
 """Networks that start at an encoder's weights and are fine-tuned."""
 
-import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from scipy.special import expit, softmax
+from scipy.special import expit, log_expit, log_softmax, softmax
 from sklearn.base import ClassifierMixin, RegressorMixin
-from sklearn.model_selection import train_test_split
 from sklearn.utils._param_validation import StrOptions
-from sklearn.utils.class_weight import compute_class_weight
 from torch import Tensor
 
 from skcae._core.arrays import Array
 from skcae._documentation import documented
-from skcae._epochs import level_of_caller
 from skcae._labels import (
-    check_class_weights,
+    check_indicators,
     check_labels,
+    check_labels_differ,
     check_values,
+    indicators,
     known_labels,
-    looks_unlabelled,
+    n_columns,
+    split_by_class,
+    weights_by_class,
 )
 from skcae._tuning import BaseFineTuned
-from skcae._validation import (
-    check_can_be_split,
-)
 from skcae.losses import LOG_SOFTMAX, LOSSES, Loss
 
 
@@ -38,6 +36,8 @@ class FineTunedClassifier(ClassifierMixin, BaseFineTuned):
     A multi-layer perceptron whose hidden layers are those of the encoder, with a fresh
     linear output layer, all of it trained to minimise the weighted mean of the
     negative log-likelihood: a softmax over the classes, or for two classes a sigmoid.
+    Where y is an indicator matrix, of rows that have any number of labels, it is a
+    sigmoid for each label, and the sum of their log-likelihoods.
     It is how the contractive autoencoder's features are judged in [1]_. With a
     `tangent_penalty` it is the manifold tangent classifier [2]_.
 
@@ -52,10 +52,12 @@ class FineTunedClassifier(ClassifierMixin, BaseFineTuned):
 
     %(tangents)s
 
-    class_weight : dict, "balanced" or None, default=None
+    class_weight : dict, list of dicts, "balanced" or None, default=None
         Weights of the classes in fine-tuning, by which those of the samples are
         multiplied. "balanced" makes them inversely proportional to the classes'
-        frequencies, weighted by the samples' weights.
+        frequencies, weighted by the samples' weights. Where y is an indicator matrix,
+        a list has a dict of the weights of 0 and 1 for each column, and those of all
+        columns are multiplied.
 
     %(solver of fine-tuning)s
 
@@ -75,14 +77,18 @@ class FineTunedClassifier(ClassifierMixin, BaseFineTuned):
         The biases of each layer.
 
     classes_ : ndarray of shape (n_classes,)
-        The labels.
+        The labels. Where y is an indicator matrix, the numbers of its columns.
+
+    multilabel_ : bool
+        Whether y was an indicator matrix.
 
     loss_curve_ : ndarray of shape (`n_iter_`,)
         The mean objective of each epoch of fine-tuning, as its steps saw it.
 
     validation_error_curve_ : ndarray of shape (`n_iter_`,)
-        The share of the held-out data that is misclassified after each epoch; of rows
-        held out from X it is weighted as they are. Only with `early_stopping=True`.
+        The share of the held-out data that is misclassified after each epoch, where
+        y is an indicator matrix in any of its labels; of rows held out from X it is
+        weighted as they are. Only with `early_stopping=True`.
 
     n_iter_ : int
         Number of epochs of fine-tuning.
@@ -107,7 +113,8 @@ class FineTunedClassifier(ClassifierMixin, BaseFineTuned):
         \Bigl\lVert \frac{\partial o}{\partial x} u \Bigr\rVert^2,
 
     where o are the probabilities of the classes: for two classes the sigmoid that is
-    the probability of `classes_[1]`, as in [2]_, and for more the softmax. The tangents
+    the probability of `classes_[1]`, as in [2]_, for more the softmax, and for an
+    indicator matrix the sigmoids of its labels. The tangents
     B_x are the `n_tangents` leading right singular vectors of the Jacobian of
     `encoder_` at x, the directions to which its code responds most and which the
     label is not to respond to. Those beyond its rank do not count. They are computed
@@ -153,8 +160,11 @@ class FineTunedClassifier(ClassifierMixin, BaseFineTuned):
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **BaseFineTuned._parameter_constraints,
-        "class_weight": [dict, StrOptions({"balanced"}), None],
+        "class_weight": [dict, list, StrOptions({"balanced"}), None],
     }
+
+    # That of models from before there was one.
+    multilabel_: ClassVar[bool] = False
 
     def decision_function(self, X: Any) -> np.ndarray:
         """Compute the network's outputs before the softmax or sigmoid.
@@ -167,13 +177,14 @@ class FineTunedClassifier(ClassifierMixin, BaseFineTuned):
         Returns
         -------
         scores : ndarray of shape (n_samples, n_classes), or (n_samples,) for two
-            The outputs; with two classes that of `classes_[1]`.
+            The outputs; with two classes that of `classes_[1]`. Where y is an
+            indicator matrix, always a column for each label.
         """
         Z = self._outputs(X)
-        return Z if len(self.classes_) > 2 else Z[:, 0]
+        return Z[:, 0] if Z.shape[1] == 1 else Z
 
     def predict_proba(self, X: Any) -> np.ndarray:
-        """Compute the probability of each class.
+        """Compute the probability of each class, or of each label.
 
         Parameters
         ----------
@@ -183,13 +194,27 @@ class FineTunedClassifier(ClassifierMixin, BaseFineTuned):
         Returns
         -------
         probabilities : ndarray of shape (n_samples, n_classes)
+            In the order of `classes_`. Where y is an indicator matrix, each label's own
+            probability: a row's do not sum to 1.
+        """
+        return self._of_outputs(X, expit, softmax)
+
+    def predict_log_proba(self, X: Any) -> np.ndarray:
+        """Compute the logarithm of the probability of each class, or of each label.
+
+        It is finite where a probability is too small for its type.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Data.
+
+        Returns
+        -------
+        log_probabilities : ndarray of shape (n_samples, n_classes)
             In the order of `classes_`.
         """
-        Z = self.decision_function(X)
-        if Z.ndim == 1:
-            return np.column_stack([expit(-Z), expit(Z)])
-        probabilities: np.ndarray = softmax(Z, axis=1)
-        return probabilities
+        return self._of_outputs(X, log_expit, log_softmax)
 
     def predict(self, X: Any) -> np.ndarray:
         """Predict the label of each sample.
@@ -201,42 +226,62 @@ class FineTunedClassifier(ClassifierMixin, BaseFineTuned):
 
         Returns
         -------
-        y : ndarray of shape (n_samples,)
-            The most probable labels.
+        y : ndarray of shape (n_samples,) or (n_samples, n_classes)
+            The most probable labels; where y is an indicator matrix, 1 for each label
+            that is more probable than not.
         """
         Z = self.decision_function(X)
+        if self.multilabel_:
+            return (Z > 0).astype(int)
         chosen = Z.argmax(1) if Z.ndim == 2 else (Z > 0).astype(int)
         labels: np.ndarray = self.classes_[chosen]
         return labels
 
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags
+
     # ---- what the outputs mean --------------------------------------------------
 
-    def _loss(self, n_outputs: int) -> Loss:
-        return LOSSES["cross_entropy"] if n_outputs == 1 else LOG_SOFTMAX
+    def _of_outputs(
+        self, X: Any, sigmoid: Callable[..., Any], softmax: Callable[..., Any]
+    ) -> np.ndarray:
+        """Make probabilities, or their logarithms, of the outputs."""
+        Z = self.decision_function(X)
+        if Z.ndim == 1:
+            return np.column_stack([sigmoid(-Z), sigmoid(Z)])
+        made: np.ndarray = sigmoid(Z) if self.multilabel_ else softmax(Z, axis=1)
+        return made
 
-    def _error(self, targets: Tensor, outputs: Tensor) -> Tensor:
-        if outputs.shape[1] == 1:
-            wrong = (outputs[:, 0] > 0) != (targets[:, 0] > 0.5)
-        else:
+    def _loss(self, scratch: Any) -> Loss:
+        is_softmax = len(scratch.classes_) > 2 and not scratch.multilabel_
+        return LOG_SOFTMAX if is_softmax else LOSSES["cross_entropy"]
+
+    def _error(self, loss: Loss, targets: Tensor, outputs: Tensor) -> Tensor:
+        if loss is LOG_SOFTMAX:
             wrong = outputs.argmax(1) != targets.argmax(1)
+        else:
+            wrong = ((outputs > 0) != (targets > 0.5)).any(1)
         return wrong.to(outputs.dtype)
 
     def _targets(self, scratch: Any, y: Any) -> tuple[Array, Array]:
+        scratch.multilabel_ = n_columns(y) > 1
+        if scratch.multilabel_:
+            y = check_indicators(scratch, y)
+            check_labels_differ(y)
+            scratch.classes_ = np.arange(y.shape[1])
+            return y, y.astype(np.float32)
         y, scratch.classes_ = check_labels(scratch, y)
-        if looks_unlabelled(y, scratch.classes_):
-            warnings.warn(
-                f"{np.count_nonzero(y == -1)} of {len(y)} rows have the label -1, "
-                "which is learnt as a class like the others. If it marks rows without "
-                "a label, take them out of X and y and pass them as X_unlabeled.",
-                UserWarning,
-                stacklevel=level_of_caller(),
-            )
         return y, indicators(y, scratch.classes_)
 
     def _learnt(self, scratch: Any) -> dict[str, Any]:
-        return {"classes_": scratch.classes_}
+        return {"classes_": scratch.classes_, "multilabel_": scratch.multilabel_}
 
     def _held_out_targets(self, scratch: Any, y: Any) -> tuple[Array, Array]:
+        if scratch.multilabel_:
+            y = check_indicators(scratch, y)
+            return y, y.astype(np.float32)
         y = known_labels(scratch, y, scratch.classes_)
         return y, indicators(y, scratch.classes_)
 
@@ -245,32 +290,17 @@ class FineTunedClassifier(ClassifierMixin, BaseFineTuned):
     ) -> Array | None:
         if self.class_weight is None:
             return sample_weight
-        weights = np.ones(len(y)) if sample_weight is None else sample_weight.copy()
-        # A class of which no row counts has no frequency.
-        rows = weights > 0 if self.class_weight == "balanced" else slice(None)
-        classes, positions = np.unique(y[rows], return_inverse=True)
-        weights[rows] *= compute_class_weight(
-            self.class_weight, classes=classes, y=y[rows], sample_weight=weights[rows]
-        )[positions]
-        return check_class_weights(weights)
+        weights = np.ones(len(y)) if sample_weight is None else sample_weight
+        return weights_by_class(self.class_weight, y, weights)
 
     def _hold_out(
         self, rows: Array, y: Array, generator: torch.Generator
     ) -> tuple[Array, Array]:
-        check_can_be_split(len(rows))
-        try:
-            train, test = train_test_split(
-                rows,
-                test_size=self.validation_fraction,
-                stratify=y[rows],
-                random_state=generator.initial_seed() % 2**32,
-            )
-        except ValueError as error:
-            raise ValueError(
-                "early_stopping=True holds out a part of each class, which cannot be: "
-                f"{error}. Pass X_val and y_val, or set early_stopping=False."
-            ) from error
-        return np.sort(train), np.sort(test)
+        if y.ndim == 2:
+            return self._split(rows, generator)
+        return split_by_class(
+            rows, y, self.validation_fraction, generator.initial_seed()
+        )
 
 
 @documented
@@ -389,11 +419,11 @@ class FineTunedRegressor(RegressorMixin, BaseFineTuned):
 
     # ---- what the outputs mean --------------------------------------------------
 
-    def _loss(self, n_outputs: int) -> Loss:
+    def _loss(self, scratch: Any) -> Loss:
         return LOSSES["squared_error"]
 
-    def _error(self, targets: Tensor, outputs: Tensor) -> Tensor:
-        return LOSSES["squared_error"].elementwise(targets, outputs).mean(1)
+    def _error(self, loss: Loss, targets: Tensor, outputs: Tensor) -> Tensor:
+        return loss.elementwise(targets, outputs).mean(1)
 
     def _targets(self, scratch: Any, y: Any) -> tuple[Array, Array]:
         y = check_values(scratch, y)
@@ -401,9 +431,3 @@ class FineTunedRegressor(RegressorMixin, BaseFineTuned):
 
     def _held_out_targets(self, scratch: Any, y: Any) -> tuple[Array, Array]:
         return self._targets(scratch, y)
-
-
-def indicators(y: Array, classes: Array) -> Array:
-    """Return 1 for each row's class and 0 for others; one column for two classes."""
-    is_class: Array = (y[:, None] == classes).astype(np.float32)
-    return is_class if len(classes) > 2 else is_class[:, 1:]

@@ -298,12 +298,18 @@ def _check_network(network: Any) -> None:
     if not steps:
         _check_n_features(network, sizes[0])
     if isinstance(network, ClassifierMixin):
-        _check_classes(network.classes_, sizes[-1])
+        _check_classes(network.classes_, network.multilabel_, sizes[-1])
 
 
-def _check_classes(classes: Any, n_outputs: int) -> None:
-    """Refuse labels of another number than the outputs stand for."""
+def _check_classes(classes: Any, multilabel: Any, n_outputs: int) -> None:
+    """Refuse labels of another number or kind than the outputs stand for."""
     n_classes = len(classes) if type(classes) is np.ndarray else 0
+    are_columns = n_outputs > 1 and np.array_equal(classes, np.arange(n_outputs))
+    if type(multilabel) is not bool or (multilabel and not are_columns):
+        raise ValueError(
+            f"multilabel_ is {multilabel!r}, with classes {classes!r:.80} for "
+            f"{n_outputs} outputs."
+        )
     if n_classes != (2 if n_outputs == 1 else n_outputs):
         raise ValueError(f"It has {n_classes} classes for {n_outputs} outputs.")
 

@@ -1,15 +1,19 @@
 """Checks of labels and values to be learnt, with errors that say what to do."""
 
 import copy
+import warnings
 from typing import Any
 
 import numpy as np
 from scipy import sparse
+from sklearn.model_selection import train_test_split
+from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _num_samples, column_or_1d, validate_data
 
 from skcae._core.arrays import Array
-from skcae._validation import check_held_out_arguments
+from skcae._epochs import level_of_caller
+from skcae._validation import check_can_be_split, check_held_out_arguments
 
 # What to do about rows that have no label or value, by the argument they are in.
 CURES = {
@@ -69,7 +73,46 @@ def check_labels(estimator: Any, y: Any) -> tuple[Array, Array]:
             f"y has only one class, {classes.tolist()[0]!r}, but a classifier needs at "
             "least two."
         )
+    if looks_unlabelled(y, classes):
+        warnings.warn(
+            f"{np.count_nonzero(y == -1)} of {len(y)} rows have the label -1, which is "
+            "learnt as a class like the others. If it marks rows without a label, take "
+            "them out of X and y and pass them as X_unlabeled.",
+            UserWarning,
+            stacklevel=level_of_caller(),
+        )
     return y, classes
+
+
+def n_columns(y: Any) -> int:
+    """Return how many labels or values y has for each row."""
+    shape = getattr(y, "shape", None) or np.asarray(y).shape
+    return int(shape[1]) if len(shape) == 2 else 1
+
+
+def check_indicators(estimator: Any, y: Any) -> Array:
+    """Validate an indicator matrix: 1 where a row has the label of a column, else 0."""
+    Y: Any = validate_data(copy.copy(estimator), y=y, multi_output=True)
+    Y = Y.toarray() if sparse.issparse(Y) else Y
+    others = Y[~np.isin(Y, (0, 1))]
+    if Y.ndim != 2 or len(others):
+        has = f"has {others.tolist()[0]!r}" if len(others) else f"is of shape {Y.shape}"
+        raise ValueError(
+            "y should be a 1d array of one label for each row, or where rows have any "
+            "number of labels an indicator matrix, 1 where a row has the label of a "
+            f"column and else 0, but it {has}."
+        )
+    found: Array = Y.astype(int)
+    return found
+
+
+def check_labels_differ(Y: Array) -> None:
+    """Refuse an indicator matrix of which all rows are the same."""
+    if not (Y - Y[0]).any():
+        raise ValueError(
+            f"y has {Y.shape[1]} columns, but no two rows that differ in one. A "
+            "classifier needs at least one label that some rows have and others not."
+        )
 
 
 def labels_of(estimator: Any, y: Any) -> Array:
@@ -103,6 +146,12 @@ def known_labels(estimator: Any, y: Any, classes: Array) -> Array:
     return labels
 
 
+def indicators(y: Array, classes: Array) -> Array:
+    """Return 1 for each row's class and 0 for others; one column for two classes."""
+    is_class: Array = (y[:, None] == classes).astype(np.float32)
+    return is_class if len(classes) > 2 else is_class[:, 1:]
+
+
 def check_values(estimator: Any, y: Any) -> Array:
     """Validate the values of a regressor."""
     if sparse.issparse(y):
@@ -132,6 +181,59 @@ def check_held_out_labels(early_stopping: bool, X_val: Any, y_val: Any) -> None:
     check_held_out_arguments(early_stopping, X_val, None)
 
 
+def weights_by_class(class_weight: Any, y: Array, weights: Array) -> Array:
+    """Return the weights of rows times those of their classes, or of all their labels.
+
+    As in scikit-learn, a row's weights by its labels are multiplied.
+    """
+    if y.ndim == 1:
+        return check_class_weights(weights * class_factors(class_weight, y, weights))
+    n_labels = y.shape[1]
+    is_one = class_weight == "balanced"
+    each = [class_weight] * n_labels if is_one else class_weight
+    if not isinstance(each, list) or len(each) != n_labels:
+        raise ValueError(
+            'class_weight of an indicator matrix must be "balanced", or a list of '
+            f"{n_labels} dicts, one for each column, but it is {class_weight!r}."
+        )
+    factors = [class_factors(each[k], y[:, k], weights) for k in range(n_labels)]
+    return check_class_weights(weights * np.prod(factors, axis=0))
+
+
+def class_factors(class_weight: Any, y: Array, weights: Array) -> Array:
+    """Return the weight of each row's class."""
+    if isinstance(class_weight, list):
+        raise ValueError(
+            "A list as class_weight is for an indicator matrix as y. For one label to "
+            f"a row it must be a dict, or 'balanced', but it is {class_weight!r}."
+        )
+    factors = np.ones(len(y))
+    # A class of which no row counts has no frequency.
+    rows = weights > 0 if class_weight == "balanced" else slice(None)
+    classes, positions = np.unique(y[rows], return_inverse=True)
+    factors[rows] = compute_class_weight(
+        class_weight, classes=classes, y=y[rows], sample_weight=weights[rows]
+    )[positions]
+    return factors
+
+
+def split_by_class(
+    rows: Array, y: Array, fraction: float, seed: int
+) -> tuple[Array, Array]:
+    """Draw the rows to train on and those to hold out, a part of each class."""
+    check_can_be_split(len(rows))
+    try:
+        train, test = train_test_split(
+            rows, test_size=fraction, stratify=y[rows], random_state=seed % 2**32
+        )
+    except ValueError as error:
+        raise ValueError(
+            "early_stopping=True holds out a part of each class, which cannot be: "
+            f"{error}. Pass X_val and y_val, or set early_stopping=False."
+        ) from error
+    return np.sort(train), np.sort(test)
+
+
 def check_class_weights(weights: Array) -> Array:
     """Refuse class weights that leave nothing, or less, to learn from."""
     if not np.isfinite(weights).all() or weights.min() < 0 or not weights.any():
@@ -146,6 +248,6 @@ def check_n_outputs(targets: Array, held_out: Array) -> None:
     """Refuse held-out values of another kind than those to be learnt."""
     if held_out.shape[1] != targets.shape[1]:
         raise ValueError(
-            f"y has {targets.shape[1]} values for each row, but y_val has "
+            f"y has {targets.shape[1]} labels or values for each row, but y_val has "
             f"{held_out.shape[1]}."
         )

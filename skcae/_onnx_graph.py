@@ -45,10 +45,10 @@ class Graph:
         """Add numbers in the graph's precision, and return their name."""
         return self.constant(np.asarray(values, self.dtype))
 
-    def cast(self, values: str) -> str:
-        """Bring numbers of another type to the graph's precision."""
-        helper = import_module("onnx.helper")
-        return self.node("Cast", values, to=helper.np_dtype_to_tensor_dtype(self.dtype))
+    def cast(self, values: str, dtype: Any = None) -> str:
+        """Bring numbers of another type to this one, or to the graph's precision."""
+        to_type = import_module("onnx.helper").np_dtype_to_tensor_dtype
+        return self.node("Cast", values, to=to_type(np.dtype(dtype or self.dtype)))
 
     def give(self, values: str, output: Any) -> None:
         """Make values an output of the estimator."""

@@ -28,6 +28,7 @@ from skcae._validation import (
     columns_of,
     naming,
 )
+from skcae.losses import Loss
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,8 @@ class Plan:
         The fitted attributes that are known already.
     data : LabelledData
         The labelled rows.
+    loss : Loss
+        Of the outputs.
     sample_weight, weights : ndarray of shape (n_samples,) or None
         Their weights in pre-training, and in fine-tuning.
     train : ndarray of int or slice
@@ -73,6 +76,7 @@ class Plan:
 
     attributes: dict[str, Any]
     data: LabelledData
+    loss: Loss
     sample_weight: Array | None
     weights: Array | None
     train: Array | slice
@@ -93,6 +97,10 @@ class PlanMixin(EpochFitMixin, FineTuningParameters):
 
     def _targets(self, scratch: Any, y: Any) -> tuple[Array, Array]:
         """Validate y, and return it with the targets; `scratch` learns the classes."""
+        raise NotImplementedError
+
+    def _loss(self, scratch: Any) -> Loss:
+        """Return the loss of the outputs, which `_targets` has prepared."""
         raise NotImplementedError
 
     def _learnt(self, scratch: Any) -> dict[str, Any]:
@@ -146,7 +154,15 @@ class PlanMixin(EpochFitMixin, FineTuningParameters):
             train, test = self._hold_out(rows, data.y, generator)
         attributes = {**columns_of(scratch), **self._learnt(scratch)}
         return Plan(
-            attributes, data, sample_weight, weights, train, held_out, test, generator
+            attributes,
+            data,
+            self._loss(scratch),
+            sample_weight,
+            weights,
+            train,
+            held_out,
+            test,
+            generator,
         )
 
     def _check_rows(self, scratch: Any, X: Any, *, reset: bool = False) -> Any:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -77,11 +78,7 @@ class BaseFineTuned(MetaEstimatorMixin, PlanMixin, BaseEstimator):
 
     # ---- what a subclass says ---------------------------------------------------
 
-    def _loss(self, n_outputs: int) -> Loss:
-        """Return the loss of the outputs."""
-        raise NotImplementedError
-
-    def _error(self, targets: Tensor, outputs: Tensor) -> Tensor:
+    def _error(self, loss: Loss, targets: Tensor, outputs: Tensor) -> Tensor:
         """Return what early stopping measures of each row; less is better."""
         raise NotImplementedError
 
@@ -107,8 +104,9 @@ class BaseFineTuned(MetaEstimatorMixin, PlanMixin, BaseEstimator):
             Labelled data.
 
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            For a classifier the labels, one for each row, of any kind; for a regressor
-            the values.
+            For a classifier the labels, one for each row, of any kind, or of rows with
+            any number of labels an indicator matrix, dense or sparse: 1 where a row has
+            the label of a column, else 0. For a regressor the values.
 
         sample_weight : array-like of shape (n_samples,), default=None
             Non-negative weights, rescaled to mean 1. They count in fine-tuning, and in
@@ -205,22 +203,21 @@ class BaseFineTuned(MetaEstimatorMixin, PlanMixin, BaseEstimator):
         n_outputs = targets.shape[1]
         parameters = initial_network(layers, n_outputs, plan.generator, dtype, device)
         return NetworkLearner(
-            self._objective(layers, rows, n_outputs),
+            self._objective(plan.loss, layers, rows),
             parameters,
             self._solver(parameters, None),
             rows,
             targets,
             batch_size=self._batch_size(len(rows)),
             validation=validation,
-            error=self._error,
+            error=partial(self._error, plan.loss),
         )
 
     def _objective(
-        self, layers: list[EncodingLayer], rows: Rows, n_outputs: int
+        self, loss: Loss, layers: list[EncodingLayer], rows: Rows
     ) -> NetworkObjective:
         """Settle what to lower, with the tangents of the rows if it takes any."""
         network = network_of([layer.activation for layer in layers])
-        loss = self._loss(n_outputs)
         if self.tangent_penalty == 0:
             return NetworkObjective(network, loss)
         tangents = tangents_of(layers, rows, self.n_tangents)

@@ -257,22 +257,29 @@ def _convert(scope: Any, operator: Any, container: Any) -> None:
 
 
 def _convert_classifier(scope: Any, operator: Any, container: Any) -> None:
-    """Convert a classifier: labels, by the largest output, and probabilities."""
+    """Convert a classifier: labels and probabilities."""
     graph, features = _graph_and_features(scope, operator, container)
     network = operator.raw_operator
     layers = _with_an_output_per_class(_fitted_layers(network))
     outputs = add_layers(graph, layers, features)
-    largest = graph.node("ArgMax", outputs, axis=1, keepdims=0)
-    labels = graph.node("Gather", _classes(graph, network), largest)
-    graph.give(labels, operator.outputs[0])
+    graph.give(_labels(graph, network, outputs), operator.outputs[0])
     graph.give(_probabilities(graph, network, outputs), operator.outputs[1])
+
+
+def _labels(graph: Graph, network: Any, outputs: str) -> str:
+    """Add the label of the largest output, or of several 1 for each above 0."""
+    if network.multilabel_:
+        return graph.cast(graph.node("Greater", outputs, graph.numbers(0)), np.int64)
+    largest = graph.node("ArgMax", outputs, axis=1, keepdims=0)
+    return graph.node("Gather", _classes(graph, network), largest)
 
 
 def _probabilities(graph: Graph, network: Any, outputs: str) -> str:
     """Add what makes outputs probabilities; the option `raw_scores` leaves it out."""
     if graph.scope.get_options(network, {"raw_scores": False})["raw_scores"]:
         return outputs
-    return graph.node("Sigmoid" if len(network.classes_) == 2 else "Softmax", outputs)
+    are_sigmoids = network.multilabel_ or len(network.classes_) == 2
+    return graph.node("Sigmoid" if are_sigmoids else "Softmax", outputs)
 
 
 def _classes(graph: Graph, network: Any) -> str:

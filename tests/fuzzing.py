@@ -45,7 +45,7 @@ ERRORS = {
     "codes out of the loss's range": r"needs codes in \[.* Take activation='sigmoid'",
     "a Hessian penalty without effect": r"would have no effect: .* Set hessian_penalty",
     "more masking than everything": r"corruption_level=.* must lie in \[0, 1\]",
-    "labels of one class": r"y has only one class|y has no labels",
+    "labels of one class": r"y has only one class|y has no labels|no two rows that",
     "labels of another kind": r"Unknown label type|y should be|not valid for",
     "sparse codes": r"dense data is required",
     "sparse data for a scaler": r"Cannot center sparse matrices",
@@ -200,6 +200,7 @@ LABELS = {
     "booleans": lambda y, rng: y > 0,
     "whole floats": lambda y, rng: y.astype(float),
     "list": lambda y, rng: y.tolist(),
+    "indicators": lambda y, rng: rng.integers(2, size=(len(y), 3)),
 }
 VALUES = {
     "floats": lambda y, rng: y + rng.random(len(y)),

@@ -1387,6 +1387,7 @@ def test_no_torch_in_the_fitted_state(make, X, two, values):
     assert {type(v) for v in fitted_state(model).values()} <= {
         np.ndarray,
         int,
+        bool,
         list,
         ContractiveAutoencoder,
     }
@@ -1588,10 +1589,11 @@ def test_more_labels_than_rows_are_refused(make, X):
     [
         (None, "requires y to be passed"),
         (np.linspace(0, 1, 40), "Unknown label type: continuous"),
-        (np.ones((40, 2), int), "y should be a 1d array"),
+        (np.arange(80).reshape(40, 2), "y should be a 1d array"),
+        (np.ones((40, 2), int), "2 columns, but no two rows that differ"),
         (np.full(40, np.nan), "NaN"),
     ],
-    ids=["none", "continuous", "columns", "nan"],
+    ids=["none", "continuous", "columns", "equal columns", "nan"],
 )
 def test_labels_that_are_none_are_refused(target, message, X):
     with pytest.raises(ValueError, match=message):

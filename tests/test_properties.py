@@ -87,7 +87,7 @@ def test_a_finite_network_or_a_clear_error(model, X, data):
     huge = is_huge(model, other)
     methods = ["predict"]
     if is_classifier(model):
-        methods += ["predict_proba", "decision_function"]
+        methods += ["predict_proba", "predict_log_proba", "decision_function"]
     for method in methods:
         outcome(name_of(model, method), getattr(model, method), other, huge=huge)
 
