@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_consistent_length, validate_data
 from skcae._core.arrays import Array, make_generator, resolve_device
 from skcae._encoders import split_steps
 from skcae._epochs import EpochFitMixin, draw_seed, present_rows
+from skcae._frames import check_same_kind
 from skcae._labels import (
     check_held_out_labels,
     check_n_labels,
@@ -22,7 +23,6 @@ from skcae._parameters import FineTuningParameters
 from skcae._tangents import check_n_tangents
 from skcae._validation import (
     check_columns,
-    check_same_kind,
     check_weights,
     check_X,
     columns_of,
@@ -140,9 +140,9 @@ class PlanMixin(EpochFitMixin, FineTuningParameters):
         sample_weight = check_weights(sample_weight, data.X)
         weights = self._fine_tuning_weights(data.y, sample_weight)
         if X_unlabeled is not None:
+            check_same_kind(X, X_unlabeled)
             with naming("X_unlabeled"):
                 self._check_rows(scratch, X_unlabeled)
-            check_same_kind(X, X_unlabeled)
         held_out = self._check_held_out(scratch, data, X_val, y_val)
         if self.tangent_penalty > 0:
             check_n_tangents(self.n_tangents, self.encoder, data.X)

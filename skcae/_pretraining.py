@@ -1,19 +1,19 @@
 """Fitting an encoder, whatever it is, as the first part of another fit."""
 
-import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import numpy as np
-from scipy import sparse
 from sklearn.callback._callback_context import CallbackContext
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils._metadata_requests import _routing_enabled
 from sklearn.utils.metadata_routing import process_routing
 from sklearn.utils.validation import _num_samples, has_fit_parameter
+
+from skcae._frames import joined
 
 
 def fit_encoder(
@@ -76,14 +76,3 @@ def rows_of_pretraining(
         ones = np.ones(_num_samples(X_unlabeled))
         sample_weight = np.concatenate([sample_weight, ones])
     return joined(X, X_unlabeled), None, sample_weight
-
-
-def joined(X: Any, X_unlabeled: Any) -> Any:
-    """Put the rows of two matrices, or of two frames, under each other."""
-    if sparse.issparse(X) or sparse.issparse(X_unlabeled):
-        return sparse.vstack([X, X_unlabeled], format="csr")
-    if hasattr(X, "iloc"):
-        return sys.modules["pandas"].concat([X, X_unlabeled], ignore_index=True)
-    if hasattr(X, "vstack"):  # polars
-        return X.vstack(X_unlabeled)
-    return np.concatenate([X, X_unlabeled])

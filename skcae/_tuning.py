@@ -146,12 +146,12 @@ class BaseFineTuned(MetaEstimatorMixin, PlanMixin, BaseEstimator):
             If `max_iter` ends fine-tuning while its objective was still falling.
         """
         plan = self._plan(X, y, sample_weight, X_unlabeled, X_val, y_val)
+        rows = rows_of_pretraining(X, y, plan.sample_weight, X_unlabeled)
         call = described_call(self, X, y, sample_weight)
         with epoch_progress(self) as log:
             context = self._init_callback_context(max_subtasks=2)
             context.call_on_fit_task_begin(**call)
             encoder = clone(self.encoder)
-            rows = rows_of_pretraining(X, y, plan.sample_weight, X_unlabeled)
             fit_encoder(self, encoder, *rows, context)
             self._fine_tune(plan, encoder, call, context, log)
             context.call_on_fit_task_end(**call, reconstruction_attributes={})

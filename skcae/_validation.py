@@ -336,16 +336,6 @@ def check_n_features(X: Any, n_features: int) -> None:
         )
 
 
-def check_same_kind(X: Any, X_unlabeled: Any) -> None:
-    """Refuse to join the rows of a frame with those of anything else."""
-    kinds = [type(X), type(X_unlabeled)]
-    if kinds[0] is not kinds[1] and any(hasattr(kind, "columns") for kind in kinds):
-        raise TypeError(
-            "X_unlabeled must be of the same kind as X, but X is a "
-            f"{kinds[0].__name__} and X_unlabeled a {kinds[1].__name__}."
-        )
-
-
 def check_at_most(name: str, value: int, largest: float) -> None:
     """Refuse to give more singular values or vectors than there are.
 
