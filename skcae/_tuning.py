@@ -115,7 +115,10 @@ class BaseFineTuned(MetaEstimatorMixin, PlanMixin, BaseEstimator):
         X_unlabeled : {array-like, sparse matrix} of shape (n_unlabeled, n_features), \
                 default=None
             Further data of the same kind as X, for pre-training only, each row with
-            weight 1.
+            weight 1. Through the `fit` of a search or `cross_validate` it is cut into
+            folds if it has as many rows as X, as all that scikit-learn is given of that
+            length: give those a `FrozenEstimator` of an encoder that was fitted on
+            these rows.
 
         X_val : {array-like, sparse matrix} of shape (n_val, n_features), default=None
             Held-out data for `early_stopping`, in place of `validation_fraction`.

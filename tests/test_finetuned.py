@@ -7,6 +7,7 @@ import warnings
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from inspect import signature
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -922,6 +923,49 @@ def test_an_array_cannot_join_a_frame(kind, X, y):
     frame = pd.DataFrame(X, columns=list("abcdefgh"))
     with pytest.raises((TypeError, ValueError), match="X_unlabeled"):
         classifier(ENCODERS[kind](X)).fit(frame, y, X_unlabeled=X)
+
+
+class Counting(ContractiveAutoencoder):
+    """Notes how many rows its fits have seen."""
+
+    seen: ClassVar[list[int]] = []
+
+    def fit(self, X, y=None, **how):
+        self.seen.append(len(X))
+        return super().fit(X, y, **how)
+
+
+@both
+@pytest.mark.parametrize(("n_unlabelled", "kept"), [(20, 10), (19, 19), (21, 21)])
+def test_a_search_cuts_rows_without_labels_of_the_length_of_x(
+    n_unlabelled, kept, make, X, two, values
+):
+    """As the page says: no fault of the estimator, which is not told."""
+    model = make(Counting(6, **HOW))
+    target = (two if is_classifier(model) else values)[:20]
+    search = GridSearchCV(model, {"learning_rate": [0.01]}, cv=2, error_score="raise")
+    Counting.seen.clear()
+    rest = np.resize(X[20:], (n_unlabelled, 8))
+    search.fit(X[:20], target, X_unlabeled=rest)
+    assert Counting.seen == [10 + kept, 10 + kept, 20 + n_unlabelled]
+
+
+@both
+@pytest.mark.parametrize(
+    "wrap", [lambda code: code, partial(make_pipeline, MaxAbsScaler())]
+)
+def test_a_search_over_encoders_of_rows_without_labels(wrap, make, X, two, values):
+    """Fitted before it, they see all of these, as many as X has rows or not."""
+    codes = [contractive(jacobian_penalty=strength) for strength in (0.0, 1.0)]
+    encoders = [FrozenEstimator(wrap(code).fit(X[20:])) for code in codes]
+    model = make(encoders[0])
+    target = (two if is_classifier(model) else values)[:20]
+    search = GridSearchCV(model, {"encoder": encoders}, cv=2, error_score="raise")
+    best = search.fit(X[:20], target).best_estimator_
+    assert best.encoder_ is search.best_params_["encoder"]
+    assert any(best.encoder_ is encoder for encoder in encoders)
+    alone = make(best.encoder_).fit(X[:20], target)
+    assert same_network(best, alone)
 
 
 # ---- stopping -------------------------------------------------------------------
