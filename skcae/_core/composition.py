@@ -132,6 +132,23 @@ class Layers:
         return torch.cat(parts)
 
 
+def scaled(slopes: list[Tensor]) -> tuple[list[Tensor], Tensor]:
+    """Return slopes of about 1, and what their Jacobians are to be multiplied by.
+
+    That is a power of two for each sample, (n, 1), so that nothing is rounded.
+    """
+    scales = [power_of_two(s.abs().amax(1, keepdim=True)) for s in slopes]
+    divided = [s / scale for s, scale in zip(slopes, scales, strict=True)]
+    return divided, torch.stack(scales).prod(0)
+
+
+def power_of_two(numbers: Tensor) -> Tensor:
+    """Return the power of two next above each number, and 1 where there is none."""
+    mantissa, _ = torch.frexp(numbers)
+    has_one = (numbers > 0) & numbers.isfinite()
+    return torch.where(has_one, numbers / mantissa, torch.ones_like(numbers))
+
+
 def row_space(W: Tensor) -> Tensor:
     """Return a matrix with the Gram matrix W Wᵀ and as few columns as possible."""
     h, d = W.shape

@@ -2,7 +2,8 @@
 
 They come from the eigenvalues s² and the eigenvectors of the smaller of J Jᵀ and Jᵀ J.
 Squaring costs half of the digits: in float64 a singular value is exact to about 1e-8
-of the largest.
+of the largest. It does not cost the range: however small J is, as where all units are
+saturated, slopes and matrices are divided by their scale before.
 """
 
 from inspect import signature
@@ -12,7 +13,7 @@ import torch
 from scipy.sparse.linalg import ArpackError, eigsh
 from torch import Tensor
 
-from skcae._core.composition import Layers
+from skcae._core.composition import Layers, scaled
 
 # Of a Gram matrix of at least so many rows per eigenvalue wanted, an iteration finds
 # the leading ones in less time than a factorisation all of them: of 784 rows, up to 49.
@@ -39,9 +40,10 @@ def singular_values(layers: Layers, slopes: list[Tensor], n_values: int) -> Tens
     -------
     values : tensor of shape (n, n_values)
     """
+    slopes, scale = scaled(slopes)
     squares, _ = leading_eigenpairs(small_gram_matrices(layers, slopes), n_values)
     # Rounding leaves values of zero on either side of it, and a narrow layer none.
-    return padded(squares.clamp_(min=0).sqrt_(), n_values)
+    return padded(squares.clamp_(min=0).sqrt_().mul_(scale), n_values)
 
 
 def right_singular_vectors(
@@ -63,6 +65,7 @@ def right_singular_vectors(
     -------
     vectors : tensor of shape (n, n_vectors, d)
     """
+    slopes, _ = scaled(slopes)
     gram = small_gram_matrices(layers, slopes)
     squares, vectors = leading_eigenpairs(gram, n_vectors, vectors=True)
     if not is_of_the_code(layers):
@@ -142,10 +145,14 @@ def iterated_eigenpairs(
     squares = gram.new_empty((len(gram), n_values))
     found = gram.new_empty((*gram.shape[:2], n_values if vectors else 0))
     for k, matrix in enumerate(gram.numpy()):
-        pairs = eigsh(matrix, n_values, v0=start, return_eigenvectors=vectors, **how)
+        # ARPACK takes anything below 1e-11 for as good as zero.
+        scale = matrix.diagonal().max() or 1.0
+        pairs = eigsh(
+            matrix / scale, n_values, v0=start, return_eigenvectors=vectors, **how
+        )
         values = pairs[0] if vectors else pairs
         order = np.argsort(values)[::-1]
-        squares[k] = torch.from_numpy(values[order])
+        squares[k] = torch.from_numpy(scale * values[order])
         if vectors:
             found[k] = torch.from_numpy(pairs[1][:, order])
     return squares, found

@@ -6,6 +6,7 @@ import numpy as np
 from torch import Tensor
 
 from skcae._core import arrays
+from skcae._core.composition import scaled
 from skcae._documentation import documented
 from skcae.inspection._encoder import measurement
 
@@ -123,10 +124,12 @@ def jacobian_norm(encoder: Any, X: Any, *, mean_square: bool = False) -> np.ndar
     layers = measured.layers
 
     def norms(rows: Tensor) -> Tensor:
-        squared = layers.squared_norms(layers.slopes_at(rows), arrays.CHUNK_ELEMENTS)
+        slopes, scale = scaled(layers.slopes_at(rows))
+        squared = layers.squared_norms(slopes, arrays.CHUNK_ELEMENTS)
         if mean_square:
-            return squared / (layers.n_features * layers.n_components)
-        return squared.sqrt()
+            squared /= layers.n_features * layers.n_components
+            return squared * scale[:, 0].square()
+        return squared.sqrt() * scale[:, 0]
 
     return measured.map(norms)
 

@@ -4,9 +4,15 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
-from skcae import ContractiveAutoencoder
+from skcae import ContractiveAutoencoder, StackedCAE
 from skcae._core import spectrum
-from skcae.inspection import jacobian_norm, singular_values, tangent_vectors
+from skcae._core.spectrum import right_singular_vectors
+from skcae.inspection import (
+    jacobian,
+    jacobian_norm,
+    singular_values,
+    tangent_vectors,
+)
 from skcae.inspection._encoder import measurement
 from tests.inspection.encoders import KINDS, dense_jacobians, fitted
 
@@ -110,6 +116,52 @@ def test_an_iteration_finds_the_same(shape, linear, monkeypatch):
     assert_allclose(many, [s[:3]] * 2)
     assert_allclose(tangents, tangent_vectors(model, X, 3)[:, :2], atol=1e-9)
     assert used == [2, 2]
+
+
+@pytest.mark.parametrize("n_layers", [1, 2])
+@pytest.mark.parametrize(("h", "d"), [(40, 50), (50, 40)])
+@pytest.mark.parametrize("far", [30, 100, 340])
+def test_jacobians_may_be_as_small_as_numbers_are(far, h, d, n_layers):
+    """Where all units are saturated the slopes of one layer are of size exp(−far)."""
+    random = np.random.default_rng(0)
+    X, d_below = random.random((5, d)), d
+    stack = StackedCAE((h,) * n_layers, max_iter=1, tol=1.0, n_iter_no_change=1)
+    with pytest.warns(match="too few"):
+        stack.fit(X)
+    for layer in stack.estimators_:
+        layer.components_ = random.normal(size=(h, d_below))
+        layer.intercept_hidden_ = np.full(h, -float(far))
+        d_below = h
+    J = jacobian(stack, X)
+    size = np.abs(J).max((1, 2), keepdims=True)
+    assert (size > 0).all()
+    s, V = np.linalg.svd(J / size)[1:]
+    for n in (2, 30):  # by an iteration, and by a factorisation
+        found = singular_values(stack, X, n).sample_values
+        assert_allclose(found / size[:, :, 0], s[:, :n], rtol=1e-9, atol=1e-7)
+        tangents = tangent_vectors(stack, X, n)
+        assert_orthonormal(tangents)
+        cosines = (tangents[:, :2] * V[:, :2]).sum(2)
+        assert_allclose(np.abs(cosines), 1, rtol=1e-9)
+        measured = measurement(stack, X, in_double=True)
+        slopes = measured.layers.slopes_at(torch.from_numpy(X))
+        some = right_singular_vectors(measured.layers, slopes, n, in_row_space=True)
+        assert_allclose(some[:, :2], tangents[:, :2], atol=1e-9)
+    norms = np.sqrt(np.square(J / size).sum((1, 2)))
+    assert_allclose(jacobian_norm(stack, X) / size[:, 0, 0], norms)
+
+
+@pytest.mark.parametrize("scale", [1e-9, 1e-14, 1e-60, 1e-140])
+def test_weights_may_be_small_too(scale, linear):
+    s = 0.98 ** np.arange(120)
+    W = with_spectrum(s, 120, 150)
+    X = np.zeros((1, 150))
+    small, model = linear(scale * W), linear(W)
+    for n in (2, 30):
+        assert_allclose(singular_values(small, X, n).mean / scale, s[:n], rtol=1e-9)
+        assert_allclose(
+            tangent_vectors(small, X, n), tangent_vectors(model, X, n), atol=1e-6
+        )
 
 
 def test_an_encoder_that_does_not_move(linear):
