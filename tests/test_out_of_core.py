@@ -16,6 +16,7 @@ import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
+from sklearn.base import clone
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 from skcae import (
@@ -132,6 +133,39 @@ def test_each_epoch_reads_the_source_once_and_the_fit_once_more(unit_data):
     source = Batches(unit_data, 30, 10)
     ContractiveAutoencoder(6, **HOW).fit(source)
     assert source.n_passes == 6 + 1
+
+
+class Augmenting(Batches):
+    """Gives other rows in each pass: those of the array plus the number of the pass."""
+
+    def __iter__(self):
+        return (batch + self.n_passes / 10 for batch in super().__iter__())
+
+
+@pytest.mark.parametrize("batch_size", [8, 39, 40, 100, "auto"])
+@pytest.mark.parametrize("cls", [ContractiveAutoencoder, DenoisingAutoencoder])
+def test_every_pass_is_trained_on(cls, batch_size, unit_data):
+    """As epochs of `partial_fit` on the rows of each pass, at any batch size."""
+    how = {**HOW, "batch_size": batch_size, "learning_rate_schedule": "constant"}
+    source = Augmenting(unit_data, 30, 10)
+    model = cls(6, **how).fit(source)
+    by_hand = cls(6, **how)
+    for number in range(2, source.n_passes + 1):
+        by_hand.partial_fit(unit_data + number / 10)
+    assert_allclose(model.components_, by_hand.components_, rtol=1e-12)
+    assert_allclose(model.loss_curve_, by_hand.loss_curve_, rtol=1e-12)
+
+
+def test_every_pass_is_trained_on_in_a_stack(unit_data):
+    how = {**HOW, "batch_size": 100, "learning_rate_schedule": "constant"}
+    stack = StackedCAE((6, 4), **how).fit(Augmenting(unit_data, 30, 10))
+    below, above = stack.estimators_
+    by_hand = clone(above)
+    # Nine are over then: one that counts, and for each layer another, and six epochs.
+    for number in range(10, 16):
+        by_hand.partial_fit(below.transform(unit_data + number / 10))
+    assert_allclose(above.components_, by_hand.components_, rtol=1e-12)
+    assert_allclose(above.loss_curve_, by_hand.loss_curve_, rtol=1e-12)
 
 
 # ---- blocks ---------------------------------------------------------------------

@@ -215,7 +215,14 @@ class Rows:
         The rows to use, all by default.
     name : str
         What errors call the matrix.
+
+    Attributes
+    ----------
+    may_change : bool
+        The rows are the same in each pass.
     """
+
+    may_change = False
 
     def __init__(
         self,

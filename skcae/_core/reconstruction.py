@@ -98,7 +98,8 @@ class ReconstructionLearner:
         self.generator = generator or make_generator(0)
         self.ranks = ranks
         self.squared_rows = squared_row_norms(parameters)
-        # Whether the workspace holds all rows, as it does from the first full batch on.
+        # Whether the workspace holds all rows, as it does from the first full batch on,
+        # unless they are read anew because they may be others in each pass.
         self.holds_all = False
         rows.settle()
         if validation is not None:
@@ -134,7 +135,7 @@ class ReconstructionLearner:
         is_all = isinstance(index, slice)
         if not (is_all and self.holds_all):
             self.rows.read(index, batch.target)
-        self.holds_all = is_all
+        self.holds_all = is_all and not self.rows.may_change
         if self.corrupt is not None:
             noisy = batch.X if batch.copies is None else batch.copies
             self.corrupt(batch.target, self.generator, noisy)

@@ -67,7 +67,14 @@ class StreamedRows:
         What the batches are cast to and where they go.
     bounds : (float, float), optional
         Values are clipped to these bounds.
+
+    Attributes
+    ----------
+    may_change : bool
+        The source may give other values in each pass.
     """
+
+    may_change = True
 
     def __init__(
         self,
