@@ -234,6 +234,11 @@ def present_rows(weights: Array | None) -> slice | Array:
     return np.flatnonzero(weights)
 
 
+def has_weight(weights: Array | None) -> bool:
+    """Tell whether there is any row to learn from."""
+    return weights is None or bool(weights.any())
+
+
 def draw_seed(random_state: Any) -> int:
     """Draw the seed of a fit; None gives a fresh one and touches no global state."""
     if random_state is None:

@@ -23,7 +23,7 @@ from skcae._core.reconstruction import Corruption, ReconstructionLearner
 from skcae._core.streams import StreamedRows, TrainingRows
 from skcae._core.training import Training, constant_rate, copy_of
 from skcae._diagnosis import warn_if_dead
-from skcae._epochs import described_call, draw_seed, present_rows
+from skcae._epochs import described_call, draw_seed, has_weight, present_rows
 from skcae._parallel import check_agreement, weighted_alike
 from skcae._progress import epoch_progress
 from skcae._state import FittedStateMixin
@@ -126,7 +126,7 @@ class AutoencoderFitMixin(FittedStateMixin):
             Not used, present for consistency with scikit-learn.
 
         sample_weight : array-like of shape (n_samples,), default=None
-            Non-negative weights, used as they are given.
+            Non-negative weights, used as they are given. If all are 0, nothing happens.
 
         Returns
         -------
@@ -198,6 +198,8 @@ class AutoencoderFitMixin(FittedStateMixin):
                 self, X, sample_weight, loss=self.loss, goes_on=goes_on, all_zero=True
             )
             check_agreement(ranks, self, data)
+            if not any(ranks.gather(has_weight(data.sample_weight))):
+                return self
             training = self._start_pass(data, ranks)
             training.run_epoch()
             self._check_finite(training)

@@ -534,6 +534,28 @@ def test_partial_fit_takes_weights_as_they_are(small_weighted, unit_data):
     )
 
 
+@pytest.mark.parametrize(
+    "parameters",
+    [{"solver": "adam"}, {"solver": "sgd", "momentum": 0.9, "learning_rate": 1e-3}],
+)
+@pytest.mark.parametrize("dtype", ["f8", "f4"])
+def test_weights_of_zero_alone_change_nothing(
+    dtype, parameters, small_weighted, unit_data
+):
+    """Nor does what the solver remembers move the model, or its precision change."""
+    fresh = small_weighted(**parameters)
+    nothing = {"sample_weight": np.zeros(40)}
+    assert fresh.partial_fit(unit_data, **nothing) is fresh
+    assert not hasattr(fresh, "components_")
+    model = fresh.partial_fit(unit_data)
+    before = pickle.dumps(vars(model))
+    assert model.partial_fit(unit_data.astype(dtype), **nothing) is model
+    assert pickle.dumps(vars(model)) == before
+    for wrong, words in [(unit_data[:, :5], "expecting 8"), (unit_data[1:], "shape")]:
+        with pytest.raises(ValueError, match=words):
+            model.partial_fit(wrong, **nothing)
+
+
 # ---- going on -------------------------------------------------------------------
 
 
