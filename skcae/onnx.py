@@ -21,6 +21,13 @@ from skcae._denoising import DenoisingAutoencoder
 from skcae._encoders import EncodingLayer, encoding_layers, split_steps
 from skcae._extras import imported
 from skcae._finetuned import FineTunedClassifier, FineTunedRegressor
+from skcae._onnx_checks import (
+    check_calibration,
+    check_labels,
+    check_options,
+    check_zipmap,
+    last_steps,
+)
 from skcae._onnx_graph import Graph, add_layers
 from skcae._stacked import StackedCAE
 from skcae._tuning import BaseFineTuned
@@ -47,7 +54,8 @@ def to_onnx(
     """Convert a fitted estimator, or a pipeline with some in it, to ONNX.
 
     The graph takes any number of rows. It has what `transform` or `predict` returns,
-    for a classifier the labels and then the probabilities.
+    for a classifier the labels and then the probabilities. Regressors of scikit-learn
+    give a column of their values, as skl2onnx has it.
 
     Parameters
     ----------
@@ -81,7 +89,9 @@ def to_onnx(
         If the estimator is not fitted.
     ValueError
         If X is not made of numbers, or has another number of features than the
-        estimator was fitted on.
+        estimator was fitted on; if ONNX has no place for the labels, or for the
+        dictionaries of float64 that `zipmap=True` asks for; or if skl2onnx would make
+        another model of a `CalibratedClassifierCV`.
 
     See Also
     --------
@@ -103,11 +113,17 @@ def to_onnx(
     """
     register_converters()
     check_is_fitted(estimator)
+    check_calibration(estimator)
     row = _row_like(estimator, X)
     options = _array_outputs(estimator) if options is None else options
-    return _skl2onnx().to_onnx(
+    model = _skl2onnx().to_onnx(
         estimator, row, options=options, target_opset=target_opset
     )
+    if any(node.op_type == "ZipMap" for node in model.graph.node):
+        check_zipmap(is_double=row.dtype == np.float64)
+    if _has_one_value(last_steps(estimator)[-1]):
+        _flatten_output(model)
+    return model
 
 
 def register_converters() -> None:
@@ -141,6 +157,7 @@ def register_converters() -> None:
         _alias_of(FineTunedClassifier),
         _set_classifier_shapes,
         _convert_classifier,
+        parser=_parse_classifier,
         options=CLASSIFIER_OPTIONS,
     )
 
@@ -185,18 +202,31 @@ def _array_outputs(estimator: Any) -> dict[int, dict[str, bool]] | None:
     """
     if not is_classifier(estimator):
         return None
-    steps = _last_steps(estimator)
+    steps = last_steps(estimator)
     has_zipmap = not isinstance(steps[-1], LinearSVC)
     return {id(step): {"zipmap": False} if has_zipmap else {} for step in steps}
 
 
-def _last_steps(estimator: Any) -> list[Any]:
-    """Return an estimator, the last step in it, the last one in that, and so on."""
-    if isinstance(estimator, Pipeline):
-        inside = estimator.steps[-1][1]
-    else:
-        inside = getattr(estimator, "best_estimator_", None)
-    return [estimator] if inside is None else [estimator, *_last_steps(inside)]
+def _has_one_value(estimator: Any) -> bool:
+    """Tell whether an estimator is a network that predicts one value for each row."""
+    is_regressor = isinstance(estimator, FineTunedRegressor)
+    return is_regressor and len(estimator.intercepts_[-1]) == 1
+
+
+def _flatten_output(model: Any) -> None:
+    """Make a graph's only output, which is a column, one-dimensional."""
+    helper, graph = import_module("onnx.helper"), model.graph
+    (output,) = graph.output
+    column = f"{output.name}_column"
+    for node in graph.node:
+        names = [column if name == output.name else name for name in node.output]
+        node.output[:] = names
+    kind = helper.np_dtype_to_tensor_dtype(np.dtype(np.int64))
+    shape = helper.make_tensor(f"{output.name}_shape", kind, [1], [-1])
+    graph.initializer.append(shape)
+    names = [column, shape.name]
+    graph.node.append(helper.make_node("Reshape", names, [output.name], "Flatten"))
+    del output.type.tensor_type.shape.dim[1]
 
 
 # ---- the fitted model -----------------------------------------------------------
@@ -230,11 +260,28 @@ def _preprocessing(estimator: Any) -> list[Any]:
 # ---- what skl2onnx calls --------------------------------------------------------
 
 
+def _parse_classifier(
+    scope: Any, model: Any, inputs: list[Any], custom_parsers: Any = None
+) -> Any:
+    """Say what a classifier gives, as skl2onnx does, if a graph can hold it."""
+    types = import_module("skl2onnx.common.data_types")
+    check_labels(scope, model)
+    check_options(scope, model)
+    if scope.get_options(model, {"zipmap": True})["zipmap"] is True:
+        check_zipmap(is_double=isinstance(inputs[0].type, types.DoubleTensorType))
+    parse = import_module("skl2onnx._parse")._parse_sklearn_classifier
+    outputs = parse(scope, model, inputs, custom_parsers)
+    if scope.get_options(model, {}).get("output_class_labels", False):
+        _give_labels(scope, model, outputs[-1])
+    return outputs
+
+
 def _set_shape(operator: Any) -> None:
     """Say what an encoder or a regressor gives: a matrix of the input's precision."""
     types = import_module("skl2onnx.common.data_types")
     checks = import_module("skl2onnx.common.utils")
-    good = [types.DoubleTensorType, types.FloatTensorType, types.Int64TensorType]
+    good = [types.DoubleTensorType, types.FloatTensorType]
+    good += [types.Int64TensorType, types.BooleanTensorType]
     checks.check_input_and_output_numbers(operator, 1, 1)
     checks.check_input_and_output_types(operator, good)
     (rows,), (result,) = operator.inputs, operator.outputs
@@ -246,6 +293,7 @@ def _set_shape(operator: Any) -> None:
 def _set_classifier_shapes(operator: Any) -> None:
     """Say what a classifier gives: labels, and a column for each class."""
     shapes = import_module("skl2onnx.common.shape_calculator")
+    check_labels(operator.scope_inst, operator.raw_operator)
     shapes.calculate_linear_classifier_output_shapes(operator)
 
 
@@ -271,7 +319,8 @@ def _labels(graph: Graph, network: Any, outputs: str) -> str:
     if network.multilabel_:
         return graph.cast(graph.node("Greater", outputs, graph.numbers(0)), np.int64)
     largest = graph.node("ArgMax", outputs, axis=1, keepdims=0)
-    return graph.node("Gather", _classes(graph, network), largest)
+    classes = graph.constant(_classes(graph.scope, network))
+    return graph.node("Gather", classes, largest)
 
 
 def _probabilities(graph: Graph, network: Any, outputs: str) -> str:
@@ -282,12 +331,22 @@ def _probabilities(graph: Graph, network: Any, outputs: str) -> str:
     return graph.node("Sigmoid" if are_sigmoids else "Softmax", outputs)
 
 
-def _classes(graph: Graph, network: Any) -> str:
-    """Add the labels, which to ONNX are strings or integers, and return their name."""
+def _classes(scope: Any, network: Any) -> Array:
+    """Return the labels, which to ONNX are strings or integers, or their positions."""
     utils = import_module("skl2onnx.common.utils_classifier")
-    classes = utils.get_label_classes(graph.scope, network)
-    is_text = isinstance(classes[0], str)
-    return graph.constant(classes.astype(object if is_text else np.int64))
+    classes: Array = utils.get_label_classes(scope, network)
+    return classes.astype(object if isinstance(classes[0], str) else np.int64)
+
+
+def _give_labels(scope: Any, network: Any, output: Any) -> None:
+    """Make an output the labels; skl2onnx knows them of three types only."""
+    types = import_module("skl2onnx.common.data_types")
+    labels = _classes(scope, network)
+    (operator,) = (node for node in scope.operators.values() if output in node.outputs)
+    operator.classes = labels
+    is_text = labels.dtype == object
+    kind = types.StringTensorType if is_text else types.Int64TensorType
+    output.set_type(kind(labels.shape))
 
 
 def _graph_and_features(scope: Any, operator: Any, container: Any) -> tuple[Graph, str]:

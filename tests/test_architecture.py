@@ -49,7 +49,7 @@ FLOORS = [
     ["skcae._stacked"],
     ["skcae._encoders", "skcae._frames", "skcae._labels"],
     ["skcae._pretraining"],
-    ["skcae._networks", "skcae._onnx_graph"],
+    ["skcae._networks", "skcae._onnx_checks", "skcae._onnx_graph"],
     ["skcae._tangents"],
     ["skcae._plans"],
     ["skcae._tuning"],

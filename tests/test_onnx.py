@@ -3,6 +3,7 @@
 import sys
 
 import numpy as np
+import onnx
 import pandas as pd
 import pytest
 import skl2onnx
@@ -10,17 +11,20 @@ from numpy.testing import assert_allclose, assert_array_equal
 from onnxruntime import InferenceSession, SessionOptions
 from scipy import sparse
 from skl2onnx.common.data_types import (
+    BooleanTensorType,
     FloatTensorType,
     Int64TensorType,
     StringTensorType,
 )
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import make_column_transformer
 from sklearn.decomposition import PCA
-from sklearn.ensemble import StackingClassifier
+from sklearn.ensemble import StackingClassifier, StackingRegressor
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
+from sklearn.naive_bayes import GaussianNB
 from sklearn.neural_network import BernoulliRBM
 from sklearn.pipeline import FeatureUnion, make_pipeline
 from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, StandardScaler
@@ -278,18 +282,85 @@ def test_options_of_skl2onnx(n_classes, rows):
     assert_array_equal(network.classes_[positions], network.predict(rows))
 
 
+TYPES = [
+    "bool",
+    "int8",
+    "int32",
+    "int64",
+    "uint8",
+    "uint64",
+    "float16",
+    "float64",
+    "U1",
+]
+
+
+@pytest.mark.parametrize("labels", TYPES)
+def test_options_with_labels_of_any_type(labels):
+    y = np.minimum(LABELS, 1).astype(labels)
+    network = FineTunedClassifier(encoder(), **TUNING).fit(SINGLE, y)
+    expected = network.predict(SINGLE)
+    kind = expected.dtype if labels == "U1" else np.int64
+    probabilities = network.predict_proba(SINGLE)
+
+    def outputs(**options):
+        model = to_onnx(network, SINGLE[:1], options={id(network): options})
+        found, *others = run(model, SINGLE)
+        assert_array_equal(found, expected.astype(kind))
+        return others
+
+    assert_same(outputs(zipmap=False)[0], probabilities)
+    assert_same(np.column_stack(outputs(zipmap="columns")), probabilities)
+    (rows,) = outputs(zipmap=True)
+    known = network.classes_.astype(kind).tolist()
+    assert_allclose([[row[c] for c in known] for row in rows], probabilities, 1e-5)
+    _, classes = outputs(zipmap=False, output_class_labels=True)
+    assert classes.tolist() == known
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_positions_of_labels_that_have_no_place(n_classes):
+    classes = np.array([1, 2**63, 2**64 - 1], np.uint64)
+    y = classes[np.minimum(LABELS, n_classes - 1)]
+    network = FineTunedClassifier(encoder(), **TUNING).fit(SINGLE, y)
+    options = {"zipmap": False, "nocl": True, "output_class_labels": True}
+    model = to_onnx(network, SINGLE[:1], options={id(network): options})
+    positions, _, known = run(model, SINGLE)
+    assert_array_equal(network.classes_[positions], network.predict(SINGLE))
+    assert known.tolist() == [*range(n_classes)]
+
+
 # ---- regressors ---------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("n_outputs", [1, 2])
-def test_values(n_outputs, rows):
+@pytest.mark.parametrize("columns", [0, [0, 1]], ids=["one", "two"])
+@pytest.mark.parametrize(
+    "around",
+    [
+        lambda regressor: regressor,
+        lambda regressor: make_pipeline(PCA(6), make_pipeline(PCA(5), regressor)),
+        lambda regressor: GridSearchCV(regressor, {"max_iter": [12]}, cv=2),
+    ],
+    ids=["alone", "pipelines", "search"],
+)
+def test_values(around, columns, rows):
     inside = make_pipeline(StandardScaler(), encoder(activation="softplus"))
-    y = rows[:, :n_outputs] if n_outputs > 1 else rows[:, 0]
-    regressor = FineTunedRegressor(inside, **HOW).fit(rows, y)
-    model = to_onnx(regressor, rows[:3])
-    for batch in (rows, rows[:1]):
-        (values,) = run(model, batch)
-        assert_same(values, regressor.predict(batch).reshape(-1, n_outputs))
+    regressor = around(FineTunedRegressor(inside, **HOW)).fit(rows, rows[:, columns])
+    for opset in (None, 11):
+        model = to_onnx(regressor, rows[:3], target_opset=opset)
+        onnx.checker.check_model(model, full_check=True)
+        for batch in (rows, rows[:1]):
+            (values,) = run(model, batch)
+            assert values.shape == regressor.predict(batch).shape
+            assert_same(values, regressor.predict(batch))
+
+
+def test_values_inside_of_an_ensemble(rows):
+    """There skl2onnx expects a column of each."""
+    network = make_pipeline(PCA(5), FineTunedRegressor(encoder(), **HOW))
+    ensemble = StackingRegressor([("a", network), ("b", network[-1])], cv=2)
+    (values,) = run(to_onnx(ensemble.fit(rows, rows[:, 0]), rows[:1]), rows)
+    assert_same(values, ensemble.predict(rows)[:, None])
 
 
 # ---- skl2onnx's own functions -------------------------------------------------------
@@ -310,13 +381,18 @@ def test_skl2onnx_converts_for_itself():
     assert_allclose(found, network.predict_proba(SINGLE), atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("dtype", "kind"),
+    [(np.int64, Int64TensorType), (np.bool_, BooleanTensorType)],
+    ids=["int64", "bool"],
+)
 @pytest.mark.parametrize("network", [False, True])
-def test_integers_are_taken_as_float32(network):
-    X = DATA.round().astype(np.int64)
+def test_other_numbers_are_taken_as_float32(network, dtype, kind):
+    X = DATA.round().astype(dtype)
     model = FineTunedRegressor(encoder(), **HOW) if network else encoder()
     model.fit(X, LABELS)
     register_converters()
-    types = [("X", Int64TensorType([None, 8]))]
+    types = [("X", kind([None, 8]))]
     (found,) = run(skl2onnx.convert_sklearn(model, initial_types=types), X)
     expected = model.predict(X)[:, None] if network else model.transform(X)
     assert_same(found, expected.astype(np.float32))
@@ -382,6 +458,99 @@ def test_rows_that_are_not_numbers():
         match=r"X must be a matrix of numbers, but: .*'a'.* call register_converters",
     ):
         to_onnx(encoder().fit(SINGLE), pd.DataFrame([["a"] * 8]))
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize(
+    "classifier",
+    [
+        CalibratedClassifierCV(FineTunedClassifier(encoder(), **TUNING), cv=2),
+        make_pipeline(encoder(), CalibratedClassifierCV(LinearSVC(), cv=2)),
+        CalibratedClassifierCV(make_pipeline(encoder(), GaussianNB()), cv=2),
+    ],
+    ids=["network", "pipeline", "without scores"],
+)
+def test_calibrated_probabilities(classifier, n_classes):
+    y = np.minimum(LABELS, n_classes - 1)
+    assert_classifies(classifier.fit(SINGLE, y), SINGLE)
+
+
+NETWORK = FineTunedClassifier(encoder(), **TUNING)
+PIPELINE = make_pipeline(StandardScaler(), NETWORK)
+
+
+@pytest.mark.parametrize(
+    ("classifier", "words"),
+    [
+        (CalibratedClassifierCV(NETWORK, method="isotonic", cv=2), "'isotonic'.*Take"),
+        (CalibratedClassifierCV(NETWORK, method="temperature", cv=2), "'temperature'"),
+        (CalibratedClassifierCV(PIPELINE, cv=2), "around a Pipeline, .* labels would"),
+        (
+            CalibratedClassifierCV(GridSearchCV(NETWORK, {"tol": [0.5]}, cv=2), cv=2),
+            "around a GridSearchCV",
+        ),
+    ],
+    ids=["isotonic", "temperature", "pipeline", "search"],
+)
+@pytest.mark.parametrize("around", [False, True])
+def test_calibrations_that_would_be_others(classifier, words, around):
+    model = make_pipeline(StandardScaler(), classifier) if around else classifier
+    with pytest.raises(ValueError, match=words):
+        to_onnx(model.fit(SINGLE, LABELS), SINGLE)
+
+
+LARGE = np.array([0, 5, 2**63], np.uint64)
+
+
+@pytest.mark.parametrize(
+    ("classes", "words"),
+    [
+        (LARGE, r"The largest label is 9223372036854775808, but ONNX .* above 9223"),
+        (LARGE[[0, 2, 2]], r"The largest label is 9223372036854775808"),
+        (LARGE.astype(float), r"The largest label is 9223372036854775808.*nocl=True"),
+        (
+            np.arange(3).astype("M8[D]"),
+            r"of type datetime64\[D\], but ONNX has strings",
+        ),
+    ],
+    ids=["uint64", "two", "float64", "dates"],
+)
+@pytest.mark.parametrize("zipmap", [None, True, False, "columns"])
+def test_labels_that_have_no_place(classes, words, zipmap):
+    network = FineTunedClassifier(encoder(), **TUNING).fit(SINGLE, LABELS)
+    network.classes_ = np.unique(classes)  # a fit may refuse the last ones
+    options = None if zipmap is None else {id(network): {"zipmap": zipmap}}
+    with pytest.raises(ValueError, match=words):
+        to_onnx(network, SINGLE[:1], options=options)
+
+
+@pytest.mark.parametrize(
+    "classifier",
+    [
+        FineTunedClassifier(encoder(), **TUNING),
+        make_pipeline(StandardScaler(), FineTunedClassifier(encoder(), **TUNING)),
+        make_pipeline(encoder(), LogisticRegression()),
+    ],
+    ids=["network", "pipeline", "regression"],
+)
+def test_dictionaries_of_float64(classifier):
+    classifier.fit(DATA, LABELS)
+    with pytest.raises(ValueError, match=r"zipmap=True makes a dictionary .* float32"):
+        to_onnx(classifier, DATA, options={"zipmap": True})
+
+
+def test_skl2onnx_refuses_dictionaries_of_float64():
+    network = FineTunedClassifier(encoder(), **TUNING).fit(DATA, LABELS)
+    register_converters()
+    with pytest.raises(ValueError, match=r'or take zipmap=False or zipmap="columns"'):
+        skl2onnx.to_onnx(network, DATA[:1])
+
+
+def test_columns_without_names():
+    network = FineTunedClassifier(encoder(), **TUNING).fit(SINGLE, LABELS)
+    options = {id(network): {"zipmap": "columns", "nocl": True}}
+    with pytest.raises(ValueError, match=r'zipmap="columns" names .* nocl=True leaves'):
+        to_onnx(network, SINGLE, options=options)
 
 
 def test_text_is_refused_by_its_type():
