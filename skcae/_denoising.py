@@ -1,9 +1,8 @@
 """The denoising autoencoder."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
-from sklearn.base import _fit_context
 from sklearn.utils._param_validation import StrOptions
 
 from skcae._base import BaseAutoencoder
@@ -66,8 +65,8 @@ class DenoisingAutoencoder(BaseAutoencoder):
 
     Notes
     -----
-    `fit` takes no `sample_weight`: with fresh noise a row of weight 2 would equal the
-    row twice only in expectation. With `early_stopping` the held-out rows are
+    With fresh noise a row of weight 2 is the row twice only on average: the two would
+    be corrupted each in its own way. With `early_stopping` the held-out rows are
     corrupted too, in the same way after each epoch.
 
     References
@@ -99,72 +98,6 @@ class DenoisingAutoencoder(BaseAutoencoder):
         "corruption": [StrOptions(set(CORRUPTIONS))],
         "corruption_level": [STRENGTH],
     }
-
-    @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X: Any, y: Any = None, *, X_val: Any = None) -> Self:
-        """Fit the autoencoder.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features), or iterable
-            Training data. Sparse data is densified one batch at a time, and a
-            memory-mapped array is not copied. An iterable gives batches of rows, from
-            the start each time that it is iterated over.
-
-        y : Ignored
-            Not used, present for consistency with scikit-learn. It is handed to
-            callbacks: a `ScoringMonitor` scores only when it is given.
-
-        X_val : {array-like, sparse matrix} of shape (n_val, n_features), default=None
-            Held-out data for `early_stopping`, in place of `validation_fraction`.
-
-        Returns
-        -------
-        self : object
-            The fitted estimator.
-
-        Raises
-        ------
-        ValueError
-            If a parameter or the data is not usable, or the training diverges. The
-            estimator is then what it was before.
-        KeyboardInterrupt
-            If the fit is interrupted. The estimator is then the model of the last
-            complete epoch, or with `early_stopping` of the best.
-
-        Warns
-        -----
-        ConvergenceWarning
-            If `max_iter` ends a fit whose objective was still falling.
-        """
-        return self._fit(X, y, None, X_val, None)
-
-    @_fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X: Any, y: Any = None) -> Self:
-        """Pass once over X at a constant rate, going on from the present state.
-
-        `early_stopping`, `max_iter`, callbacks and `verbose` play no part in it.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Training data.
-
-        y : Ignored
-            Not used, present for consistency with scikit-learn.
-
-        Returns
-        -------
-        self : object
-            The fitted estimator.
-
-        Raises
-        ------
-        ValueError
-            If a parameter or the data is not usable, or the training diverges. The
-            estimator is then what it was before.
-        """
-        return self._partial_fit(X, None)
 
     def _corruption(self) -> Corruption:
         level = self.corruption_level

@@ -70,7 +70,7 @@ def small(request):
 
 @pytest.fixture(params=[ContractiveAutoencoder, Autoencoder], ids=class_name)
 def small_weighted(request):
-    """Make a small autoencoder of each kind whose fit takes sample weights."""
+    """Make a small autoencoder of each kind to which a weight of 2 is the row twice."""
     return maker_of(request.param)
 
 

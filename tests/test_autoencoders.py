@@ -353,11 +353,11 @@ def test_validation_weights_count(small_weighted, unit_data):
     assert_same_model(weighted, without, rtol=1e-12)
 
 
-def test_x_val_without_early_stopping_is_refused(small_weighted, unit_data):
+def test_x_val_without_early_stopping_is_refused(small, unit_data):
     with pytest.raises(ValueError, match="early_stopping=False"):
-        small_weighted().fit(unit_data, X_val=unit_data)
+        small().fit(unit_data, X_val=unit_data)
     with pytest.raises(ValueError, match="without X_val"):
-        small_weighted(early_stopping=True).fit(unit_data, sample_weight_val=[1])
+        small(early_stopping=True).fit(unit_data, sample_weight_val=[1])
 
 
 @pytest.mark.parametrize(
@@ -370,9 +370,9 @@ def test_x_val_without_early_stopping_is_refused(small_weighted, unit_data):
         ({"X_val": np.ones((3, 8)), "sample_weight_val": [1, -1, 0]}, "negative"),
     ],
 )
-def test_errors_of_held_out_data_name_it(held_out, message, small_weighted, unit_data):
+def test_errors_of_held_out_data_name_it(held_out, message, small, unit_data):
     with pytest.raises(ValueError, match=rf"X_val or sample_weight_val.*{message}"):
-        small_weighted(early_stopping=True).fit(unit_data, **held_out)
+        small(early_stopping=True).fit(unit_data, **held_out)
 
 
 def test_one_row_cannot_be_split(small, unit_data):
@@ -483,43 +483,39 @@ def test_weights_are_repetitions_in_full_batches(
         (np.full(40, np.nan), "NaN"),
     ],
 )
-def test_bad_weights_are_refused(weights, message, small_weighted, unit_data):
+def test_bad_weights_are_refused(weights, message, small, unit_data):
     with pytest.raises(ValueError, match=message):
-        small_weighted().fit(unit_data, sample_weight=weights)
+        small().fit(unit_data, sample_weight=weights)
 
 
-def test_a_row_of_weight_zero_is_no_row_even_in_mini_batches(small_weighted, digits):
+def test_a_row_of_weight_zero_is_no_row_even_in_mini_batches(small, digits):
     X = digits[0][:200].copy()
     weights = np.ones(200)
     weights[::3] = 0.0
     X[0] = 1e200  # whose loss overflows
     for parameters in ({}, {"early_stopping": True}):
-        weighted = small_weighted(**parameters).fit(X, sample_weight=weights)
-        absent = small_weighted(**parameters).fit(X[weights > 0])
+        weighted = small(**parameters).fit(X, sample_weight=weights)
+        absent = small(**parameters).fit(X[weights > 0])
         assert_same_model(weighted, absent, rtol=1e-12)
 
 
-def test_one_row_of_positive_weight_cannot_be_split(small_weighted, unit_data):
+def test_one_row_of_positive_weight_cannot_be_split(small, unit_data):
     weights = np.zeros(40)
     weights[0] = 1.0
     with pytest.raises(ValueError, match="only 1 row of positive weight"):
-        small_weighted(early_stopping=True).fit(unit_data, sample_weight=weights)
+        small(early_stopping=True).fit(unit_data, sample_weight=weights)
 
 
 @pytest.mark.parametrize("scale", [1e-300, 1e-50, 1e39, 1e300])
-def test_the_scale_of_validation_weights_does_not_matter(
-    scale, small_weighted, unit_data
-):
+def test_the_scale_of_validation_weights_does_not_matter(scale, small, unit_data):
     X, X_val = unit_data[:30].astype("f4"), unit_data[30:].astype("f4")
-    model = small_weighted(early_stopping=True)
+    model = small(early_stopping=True)
     weighted = clone(model).fit(X, X_val=X_val, sample_weight_val=np.full(10, scale))
     assert_same_model(weighted, model.fit(X, X_val=X_val), rtol=1e-5)
 
 
-def test_partial_fit_takes_weights_as_they_are(small_weighted, unit_data):
-    start = small_weighted(solver="sgd", momentum=0.0, learning_rate=1e-3).fit(
-        unit_data
-    )
+def test_partial_fit_takes_weights_as_they_are(small, unit_data):
+    start = small(solver="sgd", momentum=0.0, learning_rate=1e-3).fit(unit_data)
     once, twice, nothing = (
         pickle.loads(pickle.dumps(start)).partial_fit(
             unit_data, sample_weight=np.full(40, weight)

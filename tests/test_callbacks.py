@@ -59,10 +59,10 @@ class Propagated(Recorder):
             self.ended.append(context.estimator_name)
 
 
-def test_one_task_for_each_epoch(small_weighted, unit_data):
+def test_one_task_for_each_epoch(small, unit_data):
     recorder = Recorder()
     weights = np.ones(40)
-    model = small_weighted().set_callbacks(recorder)
+    model = small().set_callbacks(recorder)
     model.fit(unit_data, y="labels", sample_weight=weights)
     assert recorder.begun == ["fit", *["epoch"] * model.n_iter_]
     names = [name for name, *_ in recorder.ended]

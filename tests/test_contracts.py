@@ -40,7 +40,6 @@ MODELS = [
     (DenoisingAutoencoder, {"loss": "cross_entropy", "early_stopping": True}),
     (DenoisingAutoencoder, {"loss": "cross_entropy", "corruption": "masking"}),
 ]
-WEIGHTED = [(cls, how) for cls, how in MODELS if cls is not DenoisingAutoencoder]
 
 
 def make(cls, configuration):
@@ -49,11 +48,6 @@ def make(cls, configuration):
 
 @pytest.fixture(params=MODELS, ids=str)
 def model(request):
-    return make(*request.param)
-
-
-@pytest.fixture(params=WEIGHTED, ids=str)
-def weighted_model(request):
     return make(*request.param)
 
 
@@ -102,9 +96,9 @@ def test_rows_are_independent_of_their_company(method, model, X):
     assert_allclose(function(X[order]), whole[order], rtol=1e-9)
 
 
-def test_all_ones_are_no_weights(weighted_model, X):
-    weighted = clone(weighted_model).fit(X, sample_weight=np.full(60, 3.0))
-    plain = weighted_model.fit(X)
+def test_all_ones_are_no_weights(model, X):
+    weighted = clone(model).fit(X, sample_weight=np.full(60, 3.0))
+    plain = model.fit(X)
     assert_allclose(weighted.components_, plain.components_, rtol=1e-6, atol=1e-9)
 
 
@@ -121,10 +115,10 @@ def test_the_data_and_labels_are_left_alone(model, X):
     assert_array_equal(X, before)
 
 
-def test_weights_are_left_alone(weighted_model, X):
+def test_weights_are_left_alone(model, X):
     weights = np.random.default_rng(2).random(60)
     before = weights.copy()
-    weighted_model.fit(X, sample_weight=weights)
+    model.fit(X, sample_weight=weights)
     assert_array_equal(weights, before)
 
 

@@ -1,4 +1,4 @@
-"""scikit-learn's own checks, with nothing expected to fail."""
+"""scikit-learn's own checks, of which a model of noise fails the one that it must."""
 
 import re
 from functools import partial
@@ -54,8 +54,20 @@ FURTHER_CHECKS = [
 ]
 
 
+# Each copy of a row has noise of its own.
+ON_AVERAGE = "a weight of 2 is the row twice on average"
+EXPECTED = {
+    "check_sample_weight_equivalence_on_dense_data": ON_AVERAGE,
+    "check_sample_weight_equivalence_on_sparse_data": ON_AVERAGE,
+}
+
+
+def expected_failed_checks(estimator):
+    return EXPECTED if isinstance(estimator, DenoisingAutoencoder) else {}
+
+
 @parametrize_with_checks(
-    ESTIMATORS, expected_failed_checks=lambda estimator: {}, xfail_strict=True
+    ESTIMATORS, expected_failed_checks=expected_failed_checks, xfail_strict=True
 )
 def test_check_estimator(estimator, check):
     check(estimator)

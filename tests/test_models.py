@@ -1,11 +1,15 @@
 """What the basic and the denoising autoencoder are, beside the contractive one."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
 
 from skcae import Autoencoder, ContractiveAutoencoder, DenoisingAutoencoder
+from skcae._core.arrays import make_generator
 from skcae.corruptions import CORRUPTIONS, gaussian, masking
 from skcae.inspection import jacobian_norm
 
@@ -182,7 +186,34 @@ def test_more_than_everything_cannot_be_masked(unit_data):
         model.fit(unit_data)
 
 
-def test_denoising_takes_no_weights(unit_data):
-    for method in ("fit", "partial_fit"):
-        with pytest.raises(TypeError, match="sample_weight"):
-            getattr(DenoisingAutoencoder(), method)(unit_data, sample_weight=[1] * 40)
+def test_without_noise_a_weight_of_2_is_the_row_twice(unit_data):
+    weights = np.arange(40) % 3
+    model = DenoisingAutoencoder(6, corruption_level=0.0, batch_size=1000, **SHORT)
+    weighted = clone(model).fit(unit_data, sample_weight=weights)
+    repeated = clone(model).fit(unit_data.repeat(weights, axis=0))
+    assert_same_weights(weighted, repeated, rtol=1e-6)
+    unweighted = clone(model).fit(unit_data)
+    assert not np.allclose(unweighted.components_, weighted.components_)
+
+
+def test_with_noise_a_weight_of_2_is_the_row_twice_on_average(unit_data):
+    weights = np.where(unit_data[:, 0] > 0.5, 2, 1)
+    start = DenoisingAutoencoder(6, solver="sgd", momentum=0.0, random_state=0)
+    start = start.set_params(batch_size=1000).partial_fit(unit_data)
+
+    def mean_gradient(X, sample_weight=None):
+        """Sum over rows, in the mean over the noise of many seeds."""
+        steps = []
+        for seed in range(50):
+            model = copy.deepcopy(start)
+            model._training_state["generator"] = (
+                make_generator(seed).get_state().numpy()
+            )
+            model.partial_fit(X, sample_weight=sample_weight)
+            steps.append(model.components_ - start.components_)
+        return len(X) * np.mean(steps, axis=0)
+
+    repeated = mean_gradient(unit_data.repeat(weights, axis=0))
+    weighted, once = mean_gradient(unit_data, weights), mean_gradient(unit_data)
+    by_noise, by_weight = weighted - repeated, weighted - once
+    assert np.linalg.norm(by_noise) < 0.2 * np.linalg.norm(by_weight)
