@@ -91,8 +91,9 @@ _STOPPING = r"""
     validation_fraction : float, default=0.1
         Fraction of the rows to hold out for early stopping when `fit` gets no `X_val`.
 
-    n_iter_no_change : int, default=5
-        Number of epochs that `tol` looks back.
+    n_iter_no_change : int or inf, default=5
+        Number of epochs that `tol` looks back. With `np.inf` nothing stalls: all
+        `max_iter` epochs are run.
 """
 
 _RUNNING = r"""
@@ -178,8 +179,9 @@ _STOPPING_OF_FINE_TUNING = r"""
         Fraction of the labelled rows to hold out for early stopping when `fit` gets no
         `X_val`. They take part in pre-training.
 
-    n_iter_no_change : int, default=5
-        Number of epochs that `tol` looks back.
+    n_iter_no_change : int or inf, default=5
+        Number of epochs that `tol` looks back. With `np.inf` nothing stalls: all
+        `max_iter` epochs are run.
 """
 
 _TANGENTS = r"""

@@ -4,12 +4,13 @@
 and of those above it, and does nothing but keep them.
 """
 
+import math
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import torch
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import Interval, Options, StrOptions
 
 from skcae.activations import ACTIVATIONS
 from skcae.losses import LOSSES
@@ -31,7 +32,7 @@ class TrainingParameters:
     tol: float = 1e-3
     early_stopping: bool = False
     validation_fraction: float = 0.1
-    n_iter_no_change: int = 5
+    n_iter_no_change: float = 5
     shuffle: bool = True
     device: Any = "cpu"
     random_state: Any = None
@@ -50,7 +51,10 @@ class TrainingParameters:
         "tol": [Interval(Real, 0, None, closed="left")],
         "early_stopping": ["boolean"],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
-        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "n_iter_no_change": [
+            Interval(Integral, 1, None, closed="left"),
+            Options(Real, {math.inf}),
+        ],
         "shuffle": ["boolean"],
         "device": [str, torch.device],
         "random_state": ["random_state"],

@@ -71,7 +71,7 @@ training = {
     "max_iter": st.integers(1, 6),
     "early_stopping": st.booleans(),
     "validation_fraction": st.sampled_from([1e-9, 0.5, 1 - 1e-9]),
-    "n_iter_no_change": st.integers(1, 3),
+    "n_iter_no_change": st.sampled_from([1, 2, 3, float("inf")]),
     "shuffle": st.booleans(),
     "random_state": st.integers(0, 3),
 }

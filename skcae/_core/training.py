@@ -50,19 +50,22 @@ def linear_rate(learning_rate: float, n_steps: int) -> Schedule:
     return rate
 
 
-def falling_rate(rate: Schedule, step: int, n_steps: int) -> Schedule:
+def falling_rate(rate: Schedule, step: int, n_steps: float) -> Schedule:
     """Let a rate fall to zero within n_steps from the given step."""
     return lambda at: rate(at) * max(0.0, 1.0 - (at - step) / n_steps)
 
 
-def has_stalled(curve: Sequence[float], n_epochs: int, tol: float) -> bool:
+def has_stalled(curve: Sequence[float], n_epochs: float, tol: float) -> bool:
     """Tell whether the last n_epochs lowered the objective by next to nothing.
 
     That is by no more than tol times the objective of the first epoch, which stands
     for the scale of the data. Too short a curve has not stalled.
     """
-    before, recent = curve[:-n_epochs], curve[-n_epochs:]
-    return bool(before) and min(before) - min(recent) <= tol * abs(curve[0])
+    if len(curve) <= n_epochs:
+        return False
+    n_recent = int(n_epochs)
+    before, recent = curve[:-n_recent], curve[-n_recent:]
+    return min(before) - min(recent) <= tol * abs(curve[0])
 
 
 def all_finite(tensor: Tensor) -> bool:
@@ -110,7 +113,7 @@ class Training:
         Rows to a step.
     rate : callable
         The learning rate of each step, counted from 0.
-    n_iter_no_change : int
+    n_iter_no_change : int or inf
         Number of epochs over which the objective must fall.
     tol : float
         By how much, as a part of the first epoch's objective.
@@ -156,7 +159,7 @@ class Training:
         *,
         batch_size: int,
         rate: Schedule,
-        n_iter_no_change: int,
+        n_iter_no_change: float,
         tol: float,
         n_exempt: int,
         anneals: bool,
@@ -271,6 +274,9 @@ class Training:
         the whole change.
         """
         if self.should_end() or self.stalled_at is not None:
+            return False
+        # Who looks back over all epochs that there may be has asked for max_iter.
+        if math.isinf(self.n_iter_no_change):
             return False
         curve, n = self._watched_curve, self.n_iter_no_change
         if not self.anneals or len(curve) <= n:

@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -86,6 +88,7 @@ def test_a_falling_rate_reaches_zero_and_stays_there():
 )
 def test_has_stalled(curve, stalled):
     assert has_stalled(curve, 2, 0.01) is stalled
+    assert has_stalled(curve, math.inf, 0.01) is False
 
 
 def test_mean_objective_is_the_weighted_mean(layer):
