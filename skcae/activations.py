@@ -31,19 +31,26 @@ def softplus(a: Tensor) -> Tensor:
 class Activation:
     """An elementwise function φ and what the library needs to know of it.
 
+    Called with pre-activations it returns φ of each, in a new tensor.
+
     Parameters
     ----------
     in_place : callable
         Turns a pre-activation a into φ(a) where it stands.
     first, second, third : callable
-        φ', φ'' and φ''', from (h, lower, out): the output h = φ(a), the derivatives
-        of lower order, and where to put the result (None for a new tensor).
+        The derivatives φ', φ'' and φ''', from (h, lower, out): the output h = φ(a),
+        the derivatives of lower order, and where to put the result (None for a new
+        tensor).
     curved : bool
         Whether φ'' differs from zero on more than isolated points.
     largest_slope : float
         The supremum of φ'.
     bounds : (float, float) or None
         The range of φ, if it has two ends.
+
+    See Also
+    --------
+    skcae.losses.Loss : What is at the other end of an autoencoder.
 
     Examples
     --------
@@ -70,9 +77,21 @@ class Activation:
     def derivatives(
         self, h: Tensor, n: int, out: Sequence[Tensor] | None = None
     ) -> list[Tensor]:
-        """Return the first n derivatives of φ where it has the value h.
+        """Return the first derivatives of φ where it has the value h.
 
-        `out` gives n tensors like h to put them in.
+        Parameters
+        ----------
+        h : Tensor of any shape
+            The values φ(a).
+        n : int
+            How many derivatives, at most 3.
+        out : sequence of n Tensors like h, default=None
+            Where to put them.
+
+        Returns
+        -------
+        derivatives : list of n Tensors like h
+            The derivatives, φ' first.
         """
         lower: list[Tensor] = []
         for k, derivative in enumerate((self.first, self.second, self.third)[:n]):

@@ -78,6 +78,14 @@ class Checkpoint:
     def setup(self, estimator: Any, context: Any) -> None:
         """Check what it is set on, before the fit begins.
 
+        Parameters
+        ----------
+        estimator : estimator
+            What is to be fitted.
+
+        context : CallbackContext
+            The task of the fit, as scikit-learn tells it to callbacks.
+
         Raises
         ------
         TypeError
@@ -109,15 +117,39 @@ class Checkpoint:
         self.path = path  # wherever the process goes meanwhile
 
     def teardown(self, estimator: Any, context: Any) -> None:
-        """Leave the file as it is."""
+        """Leave the file as it is.
+
+        Parameters
+        ----------
+        estimator, context : object
+            Not used.
+        """
 
     def on_fit_task_begin(self, estimator: Any, context: Any) -> None:
-        """Do nothing."""
+        """Do nothing.
+
+        Parameters
+        ----------
+        estimator, context : object
+            Not used.
+        """
 
     def on_fit_task_end(
         self, estimator: Any, context: Any, *, fitted_estimator: Any
     ) -> None:
-        """Write the file after an epoch whose turn it is, a layer, and the fit."""
+        """Write the file after an epoch whose turn it is, a layer, and the fit.
+
+        Parameters
+        ----------
+        estimator : estimator
+            Not used.
+
+        context : CallbackContext
+            The task that has ended.
+
+        fitted_estimator : estimator
+            The model as it is then.
+        """
         is_epoch = context.task_name == "epoch"
         if not is_epoch or (context.task_id + 1) % self.every == 0:
             self._write(fitted_estimator)
@@ -125,7 +157,15 @@ class Checkpoint:
     def for_layer(self, in_stack: Any) -> "LayerCheckpoint":
         """Return a callback for the epochs of a layer of a stack.
 
-        `in_stack` makes of the layer, as it is, the stack with it.
+        Parameters
+        ----------
+        in_stack : callable
+            Makes of the layer, as it is, the stack with it.
+
+        Returns
+        -------
+        callback : callback
+            What writes the stack.
         """
         return LayerCheckpoint(self, in_stack)
 

@@ -33,6 +33,10 @@ class Output:
     bend : callable
         From (o, u, v) to the gradient of uᵀ s'(z) v with respect to z.
 
+    See Also
+    --------
+    Loss : What an output is compared by.
+
     Examples
     --------
     >>> import torch
@@ -56,6 +60,9 @@ class Output:
 class Loss:
     """A loss L(x, z) and its output.
 
+    It is a function of the pre-output z and not of the output, which may be rounded to
+    an end of its range.
+
     Parameters
     ----------
     output : Output
@@ -66,6 +73,11 @@ class Loss:
         From (x, z) to the derivative with respect to z, written over z.
     bounds : (float, float) or None
         The range that the data must lie in.
+
+    See Also
+    --------
+    Output : From pre-outputs to outputs.
+    skcae.activations.Activation : What is at the other end of an autoencoder.
 
     Examples
     --------
@@ -81,7 +93,20 @@ class Loss:
     bounds: tuple[float, float] | None = None
 
     def value(self, X: Tensor, Z: Tensor) -> Tensor:
-        """Return the loss of each row, summed over features, shape (n,)."""
+        """Return the loss of each row, summed over features.
+
+        Parameters
+        ----------
+        X : Tensor of shape (n, d)
+            What the outputs are compared with.
+        Z : Tensor of shape (n, d)
+            The pre-outputs.
+
+        Returns
+        -------
+        value : Tensor of shape (n,)
+            The losses.
+        """
         return self.elementwise(X, Z).sum(1)
 
 

@@ -28,10 +28,18 @@ __all__ = ["PENALTIES", "DerivativePenalty", "SampledHessianPenalty", "WeightDec
 class DerivativePenalty:
     """‖Dᵏf(x)‖²_F, the squared Frobenius norm of the encoder's k-th derivative.
 
+    For one layer it is Σ_j φ⁽ᵏ⁾(a_j)² ‖W_j‖²ᵏ, so that q_ij = φ⁽ᵏ⁾(a_ij)².
+
     Parameters
     ----------
     order : int
-        k: 1 for the Jacobian (contractive autoencoder), 2 for the Hessian (CAE+H).
+        The order k: 1 for the Jacobian (contractive autoencoder), 2 for the Hessian
+        (CAE+H).
+
+    See Also
+    --------
+    SampledHessianPenalty : The second order, sampled.
+    WeightDecay : What is left of the first without slopes.
 
     References
     ----------
@@ -61,7 +69,20 @@ class DerivativePenalty:
         return self.order
 
     def per_sample(self, derivatives: Sequence[Tensor], squared_rows: Tensor) -> Tensor:
-        """Return the penalty of each sample from (n, h) derivatives, shape (n,)."""
+        """Return the penalty of each sample.
+
+        Parameters
+        ----------
+        derivatives : sequence of Tensors of shape (n, h)
+            The derivatives of φ, φ' first, as many as `order`.
+        squared_rows : Tensor of shape (h,)
+            The squared norm of each row of W.
+
+        Returns
+        -------
+        penalty : Tensor of shape (n,)
+            The sum Σ_j q_ij ‖W_j‖²ᵏ of each sample i.
+        """
         return squared_norm(derivatives, squared_rows, self.order)
 
     def sums(
@@ -71,7 +92,19 @@ class DerivativePenalty:
         scratch: Tensor,
         out: Tensor,
     ) -> None:
-        """Compute Σ_i w_i q_ij from (h, n) derivatives, shape (h,)."""
+        """Compute Σ_i w_i q_ij for each unit j.
+
+        Parameters
+        ----------
+        derivatives : sequence of Tensors of shape (h, n)
+            The derivatives of φ, φ' first, as many as `order`.
+        weights : Tensor of shape (n,) or None
+            The weights w of the samples; None stands for 1.
+        scratch : Tensor of shape (h, n)
+            Memory to use.
+        out : Tensor of shape (h,)
+            Where to put the sums.
+        """
         sums_of_squares(derivatives, self.order, weights, scratch, out)
 
     def add_through_activations(
@@ -82,7 +115,21 @@ class DerivativePenalty:
         weights: Tensor | None,
         scratch: Tensor,
     ) -> None:
-        """Add the gradient of Σ_ij w_i q_ij factor_j with respect to a, (h, n)."""
+        """Add the gradient of Σ_ij w_i q_ij factor_j with respect to a.
+
+        Parameters
+        ----------
+        gradient : Tensor of shape (h, n)
+            What the gradient is added to.
+        derivatives : sequence of Tensors of shape (h, n)
+            The derivatives of φ, φ' first, as many as `order` and one more.
+        factors : Tensor of shape (h,)
+            The factor of each unit.
+        weights : Tensor of shape (n,) or None
+            The weights w of the samples; None stands for 1.
+        scratch : Tensor of shape (h, n)
+            Memory to use.
+        """
         add_through_activations(
             gradient, derivatives, self.order, factors, weights, scratch
         )
@@ -98,9 +145,13 @@ class SampledHessianPenalty:
     Parameters
     ----------
     noise : float
-        σ, the standard deviation of the noise in the copies.
+        The standard deviation σ of the noise in the copies.
     n_copies : int
-        S.
+        Their number S.
+
+    See Also
+    --------
+    DerivativePenalty : The exact norm.
 
     References
     ----------
@@ -131,7 +182,20 @@ class SampledHessianPenalty:
         return self.n_copies * self.noise**2
 
     def per_sample(self, derivatives: Sequence[Tensor], squared_rows: Tensor) -> Tensor:
-        """Return the penalty of each sample from ((1 + S) n, h) derivatives, (n,)."""
+        """Return the penalty of each sample.
+
+        Parameters
+        ----------
+        derivatives : sequence of Tensors of shape ((1 + S) n, h)
+            The derivatives of φ, φ' first, as many as `order`.
+        squared_rows : Tensor of shape (h,)
+            The squared norm of each row of W.
+
+        Returns
+        -------
+        penalty : Tensor of shape (n,)
+            The sum Σ_j q_ij ‖W_j‖² of each sample i.
+        """
         slopes = derivatives[0].view(1 + self.n_copies, -1, len(squared_rows))
         return squared_change(slopes, squared_rows).div_(self.divisor)
 
@@ -142,7 +206,19 @@ class SampledHessianPenalty:
         scratch: Tensor,
         out: Tensor,
     ) -> None:
-        """Compute Σ_i w_i q_ij from (h, (1 + S) n) derivatives, shape (h,)."""
+        """Compute Σ_i w_i q_ij for each unit j.
+
+        Parameters
+        ----------
+        derivatives : sequence of Tensors of shape (h, (1 + S) n)
+            The derivatives of φ, φ' first, as many as `order`.
+        weights : Tensor of shape (n,) or None
+            The weights w of the samples; None stands for 1.
+        scratch : Tensor of shape (h, (1 + S) n)
+            Memory to use.
+        out : Tensor of shape (h,)
+            Where to put the sums.
+        """
         slopes, scratch = self._by_copy(derivatives[0]), self._by_copy(scratch)
         sums_of_squared_changes(slopes, weights, scratch, out)
         out.div_(self.divisor)
@@ -155,7 +231,21 @@ class SampledHessianPenalty:
         weights: Tensor | None,
         scratch: Tensor,
     ) -> None:
-        """Add the gradient of Σ_ij w_i q_ij factor_j, (h, (1 + S) n)."""
+        """Add the gradient of Σ_ij w_i q_ij factor_j with respect to a.
+
+        Parameters
+        ----------
+        gradient : Tensor of shape (h, (1 + S) n)
+            What the gradient is added to.
+        derivatives : sequence of Tensors of shape (h, (1 + S) n)
+            The derivatives of φ, φ' first, as many as `order` and one more.
+        factors : Tensor of shape (h,)
+            The factor of each unit.
+        weights : Tensor of shape (n,) or None
+            The weights w of the samples; None stands for 1.
+        scratch : Tensor of shape (h, (1 + S) n)
+            Memory to use.
+        """
         matrices = (gradient, *derivatives[:2], scratch)
         gradient, slopes, bends, scratch = map(self._by_copy, matrices)
         factors = factors / self.divisor
@@ -172,6 +262,10 @@ class WeightDecay:
 
     It is what the Jacobian's norm becomes where every slope is 1.
 
+    See Also
+    --------
+    DerivativePenalty : What weighs ‖W_j‖ by the slopes.
+
     Examples
     --------
     >>> import torch
@@ -185,7 +279,20 @@ class WeightDecay:
     n_copies = 0
 
     def per_sample(self, derivatives: Sequence[Tensor], squared_rows: Tensor) -> Tensor:
-        """Return the penalty, shape ()."""
+        """Return the penalty of any sample.
+
+        Parameters
+        ----------
+        derivatives : sequence of Tensors of shape (n, h)
+            Not used.
+        squared_rows : Tensor of shape (h,)
+            The squared norm of each row of W.
+
+        Returns
+        -------
+        penalty : Tensor of shape ()
+            The norm ‖W‖²_F, which every sample has.
+        """
         return squared_rows.sum()
 
     def sums(
@@ -195,7 +302,19 @@ class WeightDecay:
         scratch: Tensor,
         out: Tensor,
     ) -> None:
-        """Compute Σ_i w_i for each unit, shape (h,)."""
+        """Compute Σ_i w_i for each unit.
+
+        Parameters
+        ----------
+        derivatives : sequence of Tensors of shape (h, n)
+            Not used.
+        weights : Tensor of shape (n,) or None
+            The weights w of the samples; None stands for 1.
+        scratch : Tensor of shape (h, n)
+            Only its number n of columns counts.
+        out : Tensor of shape (h,)
+            Where to put the sums.
+        """
         if weights is None:
             out.fill_(scratch.shape[1])
         else:
@@ -209,7 +328,21 @@ class WeightDecay:
         weights: Tensor | None,
         scratch: Tensor,
     ) -> None:
-        """Add nothing: the activations play no part."""
+        """Add nothing: the activations play no part.
+
+        Parameters
+        ----------
+        gradient : Tensor of shape (h, n)
+            Left as it is.
+        derivatives : sequence of Tensors of shape (h, n)
+            Not used.
+        factors : Tensor of shape (h,)
+            Not used.
+        weights : Tensor of shape (n,) or None
+            Not used.
+        scratch : Tensor of shape (h, n)
+            Not used.
+        """
 
 
 #: The penalties by the estimator parameter that gives their strength.

@@ -57,7 +57,8 @@ def make_mnist_variation(
         MNIST as an npz file, see :func:`load_mnist`; without one it comes from OpenML.
         Not used by ``"rect"`` and ``"rect-img"``.
     data_home : path-like, default=None
-        scikit-learn's folder for data, by default ``sklearn.datasets.get_data_home()``.
+        Where scikit-learn keeps its downloads, by default
+        ``sklearn.datasets.get_data_home()``.
     random_state : int, default=0
         Seed from 0 to 2³² − 1. With the same seed the sets of digits hold the same
         digits in the same order, ``"rot"`` and ``"bg-img-rot"`` the same angles, and

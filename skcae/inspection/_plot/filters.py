@@ -18,6 +18,8 @@ from skcae.inspection._plot._images import grid_of, image_shape_of, signed_image
 class FilterDisplay:
     """Filters: the weights of units of the first layer, each as an image.
 
+    Each image is scaled by itself, to its largest weight in absolute value.
+
     Parameters
     ----------
     weights : ndarray of shape (n_filters, n_features)
@@ -31,6 +33,10 @@ class FilterDisplay:
 
     image_ : matplotlib AxesImage
         The grid.
+
+    See Also
+    --------
+    TangentDisplay : The directions to which all units together respond at a row.
 
     Examples
     --------

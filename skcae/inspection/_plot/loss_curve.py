@@ -20,6 +20,8 @@ from skcae.inspection._plot._axes import (
 class LossCurveDisplay:
     """Loss curves: the objective of each epoch, on training and held-out data.
 
+    The two are drawn on one axis if both are the objective, and else on one each.
+
     Parameters
     ----------
     training : dict of ndarray of shape (n_iter,)
@@ -38,6 +40,10 @@ class LossCurveDisplay:
 
     lines_ : list of matplotlib Line2D
         The curves.
+
+    See Also
+    --------
+    ContractionCurveDisplay : What was learnt, and not how.
 
     Examples
     --------
