@@ -2,9 +2,10 @@
 
 import copy
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import wraps
 from numbers import Integral, Real
 from typing import Any
 
@@ -62,6 +63,27 @@ class CheckedData:
     margin: float | None = None
 
 
+def naming_imputer(check: Callable[..., Any]) -> Callable[..., Any]:
+    """Say what to do about missing values in the words of our own users."""
+
+    @wraps(check)
+    def checked(estimator: Any, X: Any, **how: Any) -> Any:
+        try:
+            return check(estimator, X, **how)
+        except ValueError as error:
+            if not str(error).startswith("Input X contains NaN"):
+                raise
+            raise ValueError(
+                "Input X contains NaN, and a missing value cannot be encoded. Put a "
+                f"SimpleImputer before the {type(estimator).__name__} in a pipeline, "
+                "as in make_pipeline(SimpleImputer(add_indicator=True), ...), or leave "
+                "out such rows."
+            ) from error
+
+    return checked
+
+
+@naming_imputer
 def check_X(estimator: Any, X: Any, *, reset: bool = False) -> Any:
     """Validate a data matrix; numbers of any type stay what they are.
 

@@ -12,7 +12,10 @@ import pytest
 from numpy.testing import assert_array_equal
 from scipy import sparse
 from sklearn.base import clone
+from sklearn.impute import SimpleImputer
 from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from skcae import (
     ContractiveAutoencoder,
@@ -165,6 +168,33 @@ def test_missing_values_of_pandas_are_nan(model, unit_data, y):
     frame["d"] = pd.array([None, *range(39)], dtype="Int64")
     with pytest.raises(ValueError, match="contains NaN"):
         model.fit(frame, y)
+
+
+def test_missing_values_are_answered_with_an_imputer(model, unit_data, y):
+    X = unit_data.copy()
+    X[17, 3] = np.nan
+    words = r"Input X contains NaN.* Put a SimpleImputer before the {}".format
+    with pytest.raises(ValueError, match=words(type(model).__name__)):
+        model.fit(X, y)
+    with pytest.raises(ValueError, match=words(type(model).__name__)):
+        codes_of(clone(model).fit(unit_data, y), X)
+    pipeline = make_pipeline(SimpleImputer(add_indicator=True), model).fit(X, y)
+    assert np.isfinite(codes_of(pipeline, X)).all()
+
+
+def test_missing_values_behind_a_scaler_and_in_held_out_rows(unit_data, y):
+    X = unit_data.copy()
+    X[17, 3] = np.nan
+    network = FineTunedClassifier(
+        make_pipeline(StandardScaler(), make_autoencoder()), **SHORT
+    )
+    words = "Put a SimpleImputer before the ContractiveAutoencoder"
+    with pytest.raises(ValueError, match=words):
+        network.fit(X, y)
+    encoder = make_pipeline(SimpleImputer(), StandardScaler(), make_autoencoder())
+    assert network.set_params(encoder=encoder).fit(X, y).predict(X).shape == (40,)
+    with pytest.raises(ValueError, match=f"^X_val or sample_weight_val .*{words}"):
+        make_autoencoder().set_params(early_stopping=True).fit(unit_data, X_val=X)
 
 
 def test_a_frame_of_numbers_of_many_types_is_float64(model, unit_data, y):
