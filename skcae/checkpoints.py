@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from skcae._base import BaseAutoencoder
+from skcae._disk import check_can_be_written
 from skcae._stacked import StackedCAE
 from skcae._state import OPTIONAL_ATTRIBUTES
 from skcae.persistence import load, save
@@ -90,10 +91,13 @@ class Checkpoint:
         ------
         TypeError
             If the estimator has no checkpoints, or is fitted by a search.
+            Or if `path` is no path.
         ValueError
-            If `every` is no positive integer.
-        FileNotFoundError, IsADirectoryError
-            If the file's folder is not there, or the file is one.
+            If `every` is no positive integer, or `path` has characters that the
+            system cannot write.
+        OSError
+            If the file cannot be written: its folder is not there, or the file is one,
+            say.
         """
         if not isinstance(estimator, (BaseAutoencoder, StackedCAE)):
             raise TypeError(
@@ -107,14 +111,7 @@ class Checkpoint:
             )
         if not isinstance(self.every, Integral) or self.every < 1:
             raise ValueError(f"every={self.every!r} must be a positive integer.")
-        path = Path(self.path).absolute()
-        if not path.parent.is_dir():
-            raise FileNotFoundError(
-                f"There is no folder {path.parent} for the checkpoint."
-            )
-        if path.is_dir():
-            raise IsADirectoryError(f"The checkpoint's path {path} is a folder.")
-        self.path = path  # wherever the process goes meanwhile
+        self.path = checked_path(self.path)
 
     def teardown(self, estimator: Any, context: Any) -> None:
         """Leave the file as it is.
@@ -204,6 +201,31 @@ class LayerCheckpoint:
         if context.task_name == "epoch":
             stack = self.in_stack(whole(fitted_estimator))
             self.checkpoint.on_fit_task_end(estimator, context, fitted_estimator=stack)
+
+
+def checked_path(path: Any) -> Path:
+    """Return the path from the root, wherever the process goes meanwhile.
+
+    What can be known now is not to end a fit after its first epoch.
+    """
+    if not isinstance(path, (str, os.PathLike)):
+        raise TypeError(f"path={path!r} must be a str or a path.")
+    path = Path(path).absolute()
+    try:
+        check_can_be_written(path)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            f"There is no folder {path.parent} for the checkpoint."
+        ) from error
+    except IsADirectoryError as error:
+        raise IsADirectoryError(f"The checkpoint's path {path} is a folder.") from error
+    except (OSError, ValueError) as error:
+        kind = OSError if isinstance(error, OSError) else ValueError
+        raise kind(
+            f"The checkpoint {str(path)!r} cannot be written: {error}. Take another "
+            "path."
+        ) from error
+    return path
 
 
 def whole(seen: Any) -> Any:

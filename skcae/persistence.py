@@ -8,7 +8,6 @@ skcae, and runs nothing from a file.
 import os
 from copy import copy
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 from zipfile import ZIP_STORED, ZipFile
 
@@ -16,6 +15,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from skcae._core.arrays import Array
+from skcae._disk import write_whole
 from skcae._extras import imported
 from skcae._integrity import check_model, named_weights, put_weights
 from skcae._tuning import BaseFineTuned
@@ -46,7 +46,9 @@ def save(estimator: Any, path: str | os.PathLike[str]) -> None:
     """Write an estimator to a file, without pickle.
 
     The file appears as a whole or not at all: what was there before stays until the new
-    one is on the disk.
+    one is on the disk, and of several writers one has the last word. Behind a symbolic
+    link its target is written, and a file that is there leaves its mode to the new one.
+    Who is killed in the midst of a write leaves a file beside it, ``.skcae-*.part``.
 
     Parameters
     ----------
@@ -82,7 +84,7 @@ def save(estimator: Any, path: str | os.PathLike[str]) -> None:
     True
     """
     data = _skops().dumps(without_callbacks(estimator), compression=ZIP_STORED)
-    write_whole(Path(path), data)
+    write_whole(path, data)
 
 
 def load(path: str | os.PathLike[str], *, trusted: list[str] | None = None) -> Any:
@@ -237,34 +239,6 @@ def set_weights(estimator: Any, weights: Any) -> Any:
     if isinstance(estimator, BaseFineTuned):
         check_is_fitted(estimator)
     return put_weights(estimator, weights)
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file so that at any moment the old one or the new one is there.
-
-    The new one takes the old one's place when it is on the disk.
-    """
-    part = path.with_name(f"{path.name}.part")
-    try:
-        with part.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
-    if os.name != "nt":  # where folders cannot be opened
-        _settle_names(path.parent)
-
-
-def _settle_names(folder: Path) -> None:
-    """Wait until a folder's list of names is on the disk, too."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _check_plain(file: Any) -> None:

@@ -75,12 +75,13 @@ def same(model, other):
 def one_training(model, X, whole, longest, count, random_moment, folder):
     """Run a training through kills to its end, and count what happened."""
     path = Path(folder) / "training.skops"
-    part = path.with_name(path.name + ".part")
     while killed(model, path, X, random_moment.uniform(0, longest)):
         count["kills"] += 1
         count["before the first checkpoint"] += not path.exists()
-        count["in the midst of a write"] += part.exists()
-        part.unlink(missing_ok=True)
+        parts = list(path.parent.glob(".skcae-*.part"))
+        count["in the midst of a write"] += len(parts)
+        for part in parts:
+            part.unlink()
         if path.exists():
             load(path)
             count["checkpoints loaded"] += 1

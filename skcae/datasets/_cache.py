@@ -1,15 +1,16 @@
 """Generated sets on disk."""
 
 import hashlib
+import io
 import json
-import os
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from uuid import uuid4
 
 import numpy as np
 from numpy.typing import NDArray
+
+from skcae._disk import write_whole
 
 __all__ = ["cached", "fingerprint"]
 
@@ -69,13 +70,6 @@ def check(
 def write(path: Path, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> None:
     """Write the whole file or none, also when interrupted or beside another process."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
-    try:
-        with partial.open("xb") as file:
-            np.savez_compressed(file, X=images, y=labels)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, X=images, y=labels)
+    write_whole(path, buffer.getvalue())

@@ -1,11 +1,12 @@
 """make_mnist_variation: seeds, sizes, what it keeps on disk, and its errors."""
 
+import os
 import re
 
 import numpy as np
 import pytest
 
-from skcae.datasets import _cache, _mnist, _recipes, make_mnist_variation
+from skcae.datasets import _mnist, _recipes, make_mnist_variation
 from skcae.datasets._recipes import RECIPES
 
 ARRAYS = [f"{kind}_{split}" for split in ("train", "valid", "test") for kind in "Xy"]
@@ -213,7 +214,7 @@ def test_a_damaged_file_is_made_anew_with_a_warning(damage, make, stored):
 def test_an_interrupted_write_leaves_nothing(
     function, interruption, make, stored, monkeypatch
 ):
-    module = _cache.np if function == "savez_compressed" else _cache.os
+    module = np if function == "savez_compressed" else os
     whole = getattr(module, function)
 
     def interrupted(*args, **how):
