@@ -210,22 +210,24 @@ def checked_path(path: Any) -> Path:
     """
     if not isinstance(path, (str, os.PathLike)):
         raise TypeError(f"path={path!r} must be a str or a path.")
-    path = Path(path).absolute()
+    absolute = Path(path).absolute()
     try:
-        check_can_be_written(path)
+        check_can_be_written(absolute)
     except FileNotFoundError as error:
         raise FileNotFoundError(
-            f"There is no folder {path.parent} for the checkpoint."
+            f"There is no folder {absolute.parent} for the checkpoint."
         ) from error
     except IsADirectoryError as error:
-        raise IsADirectoryError(f"The checkpoint's path {path} is a folder.") from error
+        raise IsADirectoryError(
+            f"The checkpoint's path {absolute} is a folder."
+        ) from error
     except (OSError, ValueError) as error:
         kind = OSError if isinstance(error, OSError) else ValueError
         raise kind(
-            f"The checkpoint {str(path)!r} cannot be written: {error}. Take another "
-            "path."
+            f"The checkpoint {str(absolute)!r} cannot be written: {error}. Take "
+            "another path."
         ) from error
-    return path
+    return absolute
 
 
 def whole(seen: Any) -> Any:

@@ -3,7 +3,6 @@
 import io
 import tarfile
 import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import Bunch
 
-from skcae.datasets._files import PathLike, existing_file, labels_of, read_npz
+from skcae.datasets._files import (
+    PathLike,
+    existing_file,
+    labels_of,
+    read_npz,
+    reading,
+)
 from skcae.datasets._images import import_pillow, luma, split
 from skcae.datasets._pickles import load_batch
 
@@ -20,6 +25,8 @@ __all__ = ["load_cifar10"]
 SIDE = 32
 FOLDER = "cifar-10-batches-py"
 TRAINING = tuple(f"data_batch_{i}" for i in range(1, 6))
+TEST = "test_batch"
+CHUNK = 2**20
 NAMES = ("jpeg_train", "off_train", "y_train", "jpeg_test", "off_test", "y_test")
 LAYOUT = (
     "CIFAR-10 is read from cifar-10-python.tar.gz or from an npz file with jpeg_train, "
@@ -49,7 +56,8 @@ def load_cifar10(local_file: PathLike, *, grey: bool = False) -> Bunch:
     local_file : path-like
         One of two formats, told apart by content:
 
-        - ``cifar-10-python.tar.gz`` as its authors publish it: a tar archive with the
+        - ``cifar-10-python.tar.gz`` as its authors publish it, which has a checksum, or
+          unpacked to a ``.tar``, which has none: a tar archive with the
           pickles ``data_batch_1`` to ``data_batch_5`` and ``test_batch`` in the folder
           ``cifar-10-batches-py``. Of these pickles nothing but arrays, lists and
           strings is read; one that asks for more is refused.
@@ -81,6 +89,8 @@ def load_cifar10(local_file: PathLike, *, grey: bool = False) -> Bunch:
     ------
     FileNotFoundError
         If ``local_file`` is not a file.
+    OSError
+        If it cannot be opened.
     ImportError
         If the file holds JPEG images and Pillow is not installed.
     ValueError
@@ -134,9 +144,11 @@ def load_cifar10(local_file: PathLike, *, grey: bool = False) -> Bunch:
 
 def read_cifar10(path: Path) -> tuple[Images, Images]:
     """Read training and test images (n, 32, 32, 3) with their labels (n,)."""
-    if tarfile.is_tarfile(path):
+    with reading(path):
+        is_tar, is_zip = tarfile.is_tarfile(path), zipfile.is_zipfile(path)
+    if is_tar:
         return read_archive(path)
-    if zipfile.is_zipfile(path):
+    if is_zip:
         return read_packed(path)
     raise ValueError(f"{path} is neither a tar archive nor an npz file; {LAYOUT}")
 
@@ -146,27 +158,40 @@ def read_cifar10(path: Path) -> tuple[Images, Images]:
 
 def read_archive(path: Path) -> tuple[Images, Images]:
     """Read the batches of the official archive; nothing is unpacked to disk."""
-    try:
-        with tarfile.open(path) as archive:
-            batches = [read_batch(path, archive, name) for name in TRAINING]
-            test = read_batch(path, archive, "test_batch")
-    except (EOFError, OSError, tarfile.TarError, zlib.error) as error:
-        raise ValueError(f"{path} is damaged ({error}); get it anew") from error
+    with reading(path), tarfile.open(path) as archive:
+        files = {name: content(archive, name) for name in (*TRAINING, TEST)}
+        read_to_end(archive)
+    batches = [read_batch(path, files, name) for name in TRAINING]
     images, labels = zip(*batches, strict=True)
+    test = read_batch(path, files, TEST)
     return (np.concatenate(images), np.concatenate(labels)), test
 
 
-def read_batch(path: Path, archive: tarfile.TarFile, name: str) -> Images:
-    """Read the images and labels of one batch."""
-    place = f"{FOLDER}/{name} of {path}"
+def content(archive: tarfile.TarFile, name: str) -> bytes | None:
+    """Return what is in the file of a batch, or None where there is none."""
     try:
         file = archive.extractfile(f"{FOLDER}/{name}")
     except KeyError:
-        file = None
-    if file is None:
+        return None
+    return None if file is None else file.read()
+
+
+def read_to_end(archive: tarfile.TarFile) -> None:
+    """Let the compressed stream be compared with its checksum, which comes last."""
+    stream = archive.fileobj
+    assert stream is not None
+    while stream.read(CHUNK):
+        pass
+
+
+def read_batch(path: Path, files: dict[str, bytes | None], name: str) -> Images:
+    """Read the images and labels of one batch."""
+    place = f"{FOLDER}/{name} of {path}"
+    data = files.pop(name)
+    if data is None:
         raise ValueError(f"{path} has no file {FOLDER}/{name}; {LAYOUT}")
     try:
-        batch = load_batch(file)
+        batch = load_batch(io.BytesIO(data))
     except ValueError as error:
         raise ValueError(
             f"{place} is refused, being {error}; get the archive from its authors"
@@ -245,11 +270,13 @@ def decode(data: bytes, name: str, path: Path) -> NDArray[np.uint8]:
     pillow = import_pillow()
     try:
         with pillow.open(io.BytesIO(data), formats=["JPEG"]) as image:
-            pixels = np.asarray(image.convert("RGB"))
-    except OSError as error:
+            width, height = image.size
+            is_small = (width, height) == (SIDE, SIDE)
+            pixels = np.asarray(image.convert("RGB")) if is_small else None
+    # Damaged bytes can make a decoder raise nearly anything.
+    except Exception as error:
         raise ValueError(f"{name} of {path} is no JPEG image: {error}") from error
-    if pixels.shape != (SIDE, SIDE, 3):
-        height, width = pixels.shape[:2]
+    if pixels is None:
         raise ValueError(
             f"{name} of {path} must be {SIDE} × {SIDE} pixels, but is {width} × "
             f"{height}"

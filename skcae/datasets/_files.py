@@ -2,28 +2,39 @@
 
 import os
 import zipfile
-import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["existing_file", "labels_of", "read_npz"]
+__all__ = ["existing_file", "labels_of", "read_npz", "reading"]
 
 PathLike = str | os.PathLike[str]
 
 
 def existing_file(local_file: PathLike) -> Path:
-    """Return the path, or say that there is no such file."""
+    """Return the path, or say that there is no such file or that it is closed to us."""
     path = Path(local_file).expanduser()
     if not path.is_file():
         raise FileNotFoundError(
             f"local_file={str(local_file)!r} is not a file; give the path of one "
             f"(relative paths start from {Path.cwd()})"
         )
+    path.open("rb").close()  # not to be allowed to read is no damage
     return path
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Say of a file that it is damaged, whatever its bytes make a reader raise."""
+    try:
+        yield
+    except Exception as error:
+        kind = type(error).__name__
+        raise ValueError(f"{path} is damaged ({kind}: {error}); get it anew") from error
 
 
 def read_npz(path: Path, names: Sequence[str], layout: str) -> list[NDArray[Any]]:
@@ -41,26 +52,40 @@ def read_npz(path: Path, names: Sequence[str], layout: str) -> list[NDArray[Any]
     ValueError
         If the file is no npz, lacks a name, or an array is damaged or pickled.
     """
-    if not zipfile.is_zipfile(path):
+    with reading(path):
+        is_archive = zipfile.is_zipfile(path)
+    if not is_archive:
         raise ValueError(f"{path} is not an npz file; {layout}")
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            missing = [name for name in names if name not in file.files]
-            if missing:
-                raise ValueError(
-                    f"{path} has no {', '.join(missing)}; it has "
-                    f"{', '.join(sorted(file.files)) or 'nothing'}; {layout}"
-                )
-            return [read_member(path, file, name) for name in names]
-    except zipfile.BadZipFile as error:
-        raise ValueError(f"{path} is damaged ({error}); get it anew") from error
+    with reading(path):
+        check_sums(path)
+        file = np.load(path, allow_pickle=False)
+        present = file.files
+    with file:
+        missing = [name for name in names if name not in present]
+        if missing:
+            raise ValueError(
+                f"{path} has no {', '.join(missing)}; it has "
+                f"{', '.join(sorted(present)) or 'nothing'}; {layout}"
+            )
+        return [read_member(path, file, name) for name in names]
+
+
+def check_sums(path: Path) -> None:
+    """Read a zip archive to its checksums.
+
+    An array of another shape might not be read so far.
+    """
+    with zipfile.ZipFile(path) as archive:
+        damaged = archive.testzip()
+    if damaged is not None:
+        raise ValueError(f"the checksum of {damaged} does not fit")
 
 
 def read_member(path: Path, file: Any, name: str) -> NDArray[Any]:
     """Read one array; what is wrong with it is said with its name."""
     try:
         array = file[name]
-    except (EOFError, ValueError, zlib.error) as error:
+    except Exception as error:
         raise ValueError(
             f"{name} of {path} cannot be read ({error}); it must be a whole array of "
             "numbers"

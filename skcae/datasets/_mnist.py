@@ -54,8 +54,10 @@ def load_mnist(
     ------
     FileNotFoundError
         If ``local_file`` is not a file.
+    OSError
+        If it cannot be opened, and what ``fetch_openml`` raises without a network.
     ValueError
-        If the file is no npz file or its arrays are not as above.
+        If the file is no npz file, is damaged, or its arrays are not as above.
 
     References
     ----------

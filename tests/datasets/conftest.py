@@ -1,5 +1,7 @@
 """A stand-in for MNIST: scikit-learn's digits in whole numbers, 28 × 28 pixels."""
 
+from collections import Counter
+
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
@@ -39,3 +41,21 @@ def saved(tmp_path):
         return path
 
     return save
+
+
+def every_outcome(load, path, each, *, start=0, stop=None):
+    """Count what a file gives with one bit flipped, in each so manieth byte."""
+    whole, random = path.read_bytes(), np.random.RandomState(0)
+    expected, outcomes = load(path), Counter()
+    for position in range(start, len(whole) if stop is None else stop, each):
+        damaged = bytearray(whole)
+        damaged[position] ^= 1 << random.randint(8)
+        path.write_bytes(damaged)
+        try:
+            received = load(path)
+        except Exception as error:
+            outcomes[type(error).__name__] += 1
+        else:
+            is_same = all(np.array_equal(received[k], expected[k]) for k in expected)
+            outcomes["the same" if is_same else "other data"] += 1
+    return outcomes

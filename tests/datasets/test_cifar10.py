@@ -3,6 +3,7 @@
 import io
 import pickle
 import tarfile
+from collections import Counter
 from typing import ClassVar
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from PIL import Image
 
 from skcae.datasets import load_cifar10
+from tests.datasets.conftest import every_outcome
 
 FOLDER = "cifar-10-batches-py"
 BATCHES = [*(f"data_batch_{i}" for i in range(1, 6)), "test_batch"]
@@ -221,6 +223,33 @@ def test_a_truncated_archive(archive, batches):
         load_cifar10(path)
 
 
+@pytest.mark.parametrize("mode", ["w:gz", "w:bz2", "w:xz"])
+@pytest.mark.parametrize(
+    ("start", "stop", "each"), [(0, 100, 2), (100, -100, 1999), (-100, None, 2)]
+)
+def test_no_flipped_bit_gives_other_images(mode, start, stop, each, archive, batches):
+    """The same images, or the error that is documented: the checksum comes last."""
+    path = archive(pickled(batches), mode)
+    size = path.stat().st_size
+    places = slice(start, stop).indices(size)
+    how = {"start": places[0], "stop": places[1]}
+    outcomes = every_outcome(load_cifar10, path, each, **how)
+    assert set(outcomes) <= {"the same", "ValueError"}
+    assert outcomes["ValueError"] > outcomes["the same"]
+
+
+@pytest.mark.parametrize("mode", ["w", "w:gz", "w:bz2", "w:xz"])
+def test_no_cut_gives_other_images(mode, archive, batches):
+    path = archive(pickled(batches), mode)
+    whole = path.read_bytes()
+    for length in np.linspace(0, 0.75 * len(whole), 30).astype(int):
+        path.write_bytes(whole[:length])
+        with pytest.raises(
+            ValueError, match=r"is damaged|is neither a tar|has no file"
+        ):
+            load_cifar10(path)
+
+
 # ---- JPEG images in an npz file -------------------------------------------------
 
 
@@ -293,6 +322,32 @@ def test_wrong_images(data, message, saved, packed):
     packed["off_test"] = np.array([0, len(data)])
     packed["y_test"] = np.array([0])
     with pytest.raises(ValueError, match=message):
+        load_cifar10(saved(**packed))
+
+
+def test_damaged_images_are_an_error_or_other_images(saved, packed):
+    """JPEG itself has no checksum, and those of the file fit here."""
+    random, outcomes = np.random.RandomState(0), Counter()
+    whole = packed["jpeg_test"]
+    for _ in range(60):
+        packed["jpeg_test"] = whole.copy()
+        spoiled = random.randint(len(whole), size=3)
+        packed["jpeg_test"][spoiled] ^= np.uint8(random.randint(1, 256))
+        try:
+            load_cifar10(saved(**packed))
+            outcomes["images"] += 1
+        except Exception as error:
+            outcomes[type(error).__name__] += 1
+    assert set(outcomes) == {"images", "ValueError"}
+
+
+def test_a_picture_of_any_size_is_not_unpacked(saved, packed, monkeypatch):
+    """It is refused by what its header says."""
+    monkeypatch.setattr(Image.Image, "convert", None)
+    data = jpeg(np.zeros((600, 400, 3), np.uint8))
+    packed |= {"jpeg_train": np.frombuffer(data, np.uint8), "y_train": np.array([0])}
+    packed["off_train"] = np.array([0, len(data)])
+    with pytest.raises(ValueError, match=r"jpeg_train\[0\] of .* is 400 × 600"):
         load_cifar10(saved(**packed))
 
 

@@ -1,11 +1,15 @@
 """MNIST from a file and from OpenML."""
 
+import io
+import os
 import re
+import zipfile
 
 import numpy as np
 import pytest
 
 from skcae.datasets import _mnist, load_mnist
+from tests.datasets.conftest import every_outcome
 
 SPLITS = ("train", "valid", "test")
 
@@ -144,15 +148,96 @@ def test_damaged_arrays(stand_in, saved):
     data = bytearray(path.read_bytes())
     data[100_000] ^= 1
     path.write_bytes(data)
-    with pytest.raises(ValueError, match=r"is damaged \(Bad CRC-32"):
+    with pytest.raises(ValueError, match=r"is damaged \(.* checksum of x_train.npy"):
         load_mnist(path)
 
 
 def test_members_that_are_no_arrays(stand_in, saved):
-    import zipfile
-
     path = saved(**{name: stand_in[name] for name in ("x_train", "y_train", "x_test")})
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr("y_test", b"some text")
     with pytest.raises(ValueError, match=r"y_test of .* is not an array"):
+        load_mnist(path)
+
+
+@pytest.fixture
+def few():
+    """Two images for training and one for testing: a file that is mostly headers."""
+    return {
+        "x_train": np.zeros((2, 28, 28), np.uint8),
+        "y_train": np.array([3, 4]),
+        "x_test": np.zeros((1, 28, 28), np.uint8),
+        "y_test": np.array([5]),
+    }
+
+
+@pytest.mark.filterwarnings("ignore:Reading `.npy` or `.npz` file required:UserWarning")
+@pytest.mark.parametrize(("save", "each"), [(np.savez, 5), (np.savez_compressed, 1)])
+def test_no_flipped_bit_gives_other_digits(save, each, few, tmp_path):
+    """The same digits, or the error that is documented."""
+    path = tmp_path / "mnist.npz"
+    save(path, **few)
+    outcomes = every_outcome(load_mnist, path, each)
+    assert set(outcomes) == {"the same", "ValueError"}
+    assert outcomes["ValueError"] > outcomes["the same"]
+
+
+def test_no_cut_gives_other_digits(few, tmp_path):
+    path = tmp_path / "mnist.npz"
+    np.savez_compressed(path, **few)
+    whole = path.read_bytes()
+    for length in range(0, len(whole), 7):
+        path.write_bytes(whole[:length])
+        with pytest.raises(ValueError, match=r"mnist\.npz is (damaged|not an npz)"):
+            load_mnist(path)
+
+
+def with_header(header, data=b""):
+    """Lay out an array of the format's first version, whatever its header says."""
+    text = header.encode().ljust(117) + b"\n"
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text + data
+
+
+@pytest.mark.filterwarnings("ignore:Reading `.npy` or `.npz` file required:UserWarning")
+@pytest.mark.parametrize(
+    "header",
+    [
+        "{'descr': '|u1', 'fortran_order': False, 'shape': (10**12, 28, 28), }",
+        "{'descr': '|u1', 'fortran_order': False, 'shape': (1000000000000, 28, 28), }",
+        "{'descr': '|u1', 'fortran_order': False, 'shape': (-1, 28, 28), }",
+        "{'descr': '|u1', 'fortran_order': False, 'shape': (2, 28, 28, }",
+        "{'descr': '|O', 'fortran_order': False, 'shape': (2, 28, 28), }",
+        "{'descr': '|u1', 'shape': (2, 28, 28), }",
+        "(" * 100,
+    ],
+)
+def test_headers_that_cannot_be_read(header, few, tmp_path):
+    """With checksums that fit: as somebody has made it."""
+    path = tmp_path / "mnist.npz"
+    del few["x_train"]
+    np.savez(path, **few)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("x_train.npy", with_header(header, bytes(2 * 784)))
+    with pytest.raises(ValueError, match=r"x_train of .* cannot be read"):
+        load_mnist(path)
+
+
+def test_an_archive_behind_an_array(few, tmp_path):
+    """What is an archive by its end and an array by its beginning is neither."""
+    path, buffer = tmp_path / "mnist.npz", io.BytesIO()
+    np.save(buffer, np.zeros(3))
+    with path.open("wb") as file:
+        file.write(buffer.getvalue())
+        np.savez(file, **few)
+    with pytest.raises(ValueError, match="is damaged"):
+        load_mnist(path)
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read anything"
+)
+def test_a_file_that_is_closed_is_not_said_to_be_damaged(few, saved):
+    path = saved(**few)
+    path.chmod(0)
+    with pytest.raises(PermissionError):
         load_mnist(path)
