@@ -506,7 +506,18 @@ def test_one_row_of_positive_weight_cannot_be_split(small, unit_data):
         small(early_stopping=True).fit(unit_data, sample_weight=weights)
 
 
-@pytest.mark.parametrize("scale", [1e-300, 1e-50, 1e39, 1e300])
+def test_weights_whose_sum_overflows_are_weights(small, unit_data):
+    weights = np.random.default_rng(0).uniform(0.5, 1.5, 40)
+    huge = 1e308 * weights
+    weighted = small().fit(unit_data, sample_weight=weights)
+    scaled = small().fit(unit_data, sample_weight=huge)
+    assert_same_model(weighted, scaled, rtol=1e-6)
+    held_out = small(early_stopping=True)
+    weighted = clone(held_out).fit(unit_data, sample_weight=weights)
+    assert_same_model(weighted, held_out.fit(unit_data, sample_weight=huge), rtol=1e-6)
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e-50, 1e39, 1e300, 1.7e308])
 def test_the_scale_of_validation_weights_does_not_matter(scale, small, unit_data):
     X, X_val = unit_data[:30].astype("f4"), unit_data[30:].astype("f4")
     model = small(early_stopping=True)

@@ -193,6 +193,19 @@ def test_the_held_out_objective_is_the_mean_over_all_ranks(monkeypatch):
     )
 
 
+def test_held_out_rows_count_by_their_own_weights(monkeypatch):
+    """Of the first rank's rows one of two is held out, and of the second's 4 of 33."""
+    rows = shards_of(1, 1)
+    shards = [rows[0].repeat(2, axis=0), rows[1].repeat(33, axis=0)]
+    how = {"early_stopping": True, "validation_fraction": 0.1}
+    models = [estimator(Autoencoder, **how) for _ in shards]
+    weights = [np.full(2, 1.0), np.full(33, 3.0)]
+    (first, _), _ = fit_ranks(monkeypatch, models, shards, weights)
+    errors = [-first.score(X) for X in rows]
+    mean = (1 * 1 * errors[0] + 4 * 3 * errors[1]) / (1 * 1 + 4 * 3)
+    assert first.validation_loss_curve_.min() == pytest.approx(mean, rel=1e-9)
+
+
 def test_a_split_is_each_ranks_own(monkeypatch):
     how = {"early_stopping": True, "validation_fraction": 0.3, "max_iter": 40}
     how |= {"learning_rate_schedule": "constant", "n_iter_no_change": 3, "tol": 0.1}

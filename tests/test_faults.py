@@ -18,7 +18,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skcae import (
+    Autoencoder,
     ContractiveAutoencoder,
+    DenoisingAutoencoder,
     FineTunedClassifier,
     FineTunedRegressor,
     StackedCAE,
@@ -110,6 +112,35 @@ def test_values_whose_squares_overflow_diverge(scale, dtype, model, unit_data, y
     X = (scale * unit_data).astype(dtype)
     with pytest.raises(ValueError, match=r"diverged in epoch 1 .* or scale the data"):
         model.fit(X, y)
+    assert not hasattr(model, "n_features_in_")
+
+
+@pytest.mark.parametrize(("scale", "dtype"), [(3e38, "f4"), (1e300, "f8")])
+@pytest.mark.parametrize(
+    "make",
+    [
+        make_autoencoder,
+        make_stack,
+        lambda: Autoencoder(4, **SHORT),
+        lambda: DenoisingAutoencoder(4, **SHORT),
+    ],
+)
+def test_held_out_rows_whose_squares_overflow_are_noticed(
+    make, scale, dtype, unit_data
+):
+    """An objective that is infinite or NaN has no best epoch, be there one or many."""
+    model = make().set_params(early_stopping=True)
+    X, X_val = unit_data[:30].astype(dtype), (scale * unit_data[30:]).astype(dtype)
+    with pytest.raises(ValueError, match=r"epoch 1\b"):
+        model.fit(X, X_val=X_val)
+    assert not hasattr(model, "n_features_in_")
+
+
+def test_held_out_values_whose_squares_overflow_are_noticed(unit_data):
+    model = FineTunedRegressor(make_autoencoder(), early_stopping=True, **SHORT)
+    X, y = unit_data[:, :-1], unit_data[:, -1]
+    with pytest.raises(ValueError, match=r"epoch 1\b"):
+        model.fit(X[:30], y[:30], X_val=X[30:], y_val=1e300 * y[30:])
     assert not hasattr(model, "n_features_in_")
 
 

@@ -674,6 +674,17 @@ def test_weights_are_repetitions_in_full_batches(kind, make, X, two, values):
 
 @both
 @pytest.mark.parametrize("early_stopping", [True, False])
+def test_weights_whose_sum_overflows_are_weights(early_stopping, make, X):
+    target = (X[:, 0] > 0.5).astype(int)
+    weights = np.random.default_rng(0).uniform(0.5, 1.5, 40)
+    model = make(contractive(), early_stopping=early_stopping)
+    weighted = clone(model).fit(X, target, sample_weight=weights)
+    scaled = model.fit(X, target, sample_weight=1e308 * weights)
+    assert_same_network(scaled, weighted, rtol=1e-6, atol=1e-9)
+
+
+@both
+@pytest.mark.parametrize("early_stopping", [True, False])
 def test_a_row_of_weight_zero_is_no_row_even_in_mini_batches(
     early_stopping, make, digits
 ):

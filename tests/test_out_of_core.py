@@ -1,9 +1,12 @@
 """Data that is not held in memory: memory-mapped, or coming in batches."""
 
+import os
 import resource
 import runpy
 import signal
 import sys
+import tracemalloc
+from functools import partial
 from mmap import mmap
 from pathlib import Path
 
@@ -28,6 +31,7 @@ from skcae import (
 )
 from skcae._core import arrays, streams
 from skcae.checkpoints import resume
+from skcae.inspection import jacobian_norm, tangent_vectors
 from tests.test_checkpoints import Copies, assert_same
 
 HOW = {"max_iter": 6, "tol": 1e-9, "random_state": 0, "batch_size": 8}
@@ -226,6 +230,26 @@ def test_memory_is_that_of_a_block(monkeypatch):
         assert rows._block.numel() <= 100
 
 
+@pytest.mark.parametrize("batch_size", [10, 10_000])
+def test_a_block_is_gone_before_the_next_epoch_makes_its_own(batch_size):
+    X = np.zeros((10_000, 50))
+    source = Batches(X, *[100] * 100)
+    rows = streams.StreamedRows(
+        source, X.shape, dtype=X.dtype, device=torch.device("cpu")
+    )
+    tracemalloc.start()
+    try:
+        for _ in range(3):
+            for _ in rows.batches(
+                batch_size, shuffle=True, generator=torch.Generator()
+            ):
+                pass
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert X.nbytes <= peak < 1.5 * X.nbytes
+
+
 # ---- stacks, held-out rows, checkpoints -----------------------------------------
 
 
@@ -410,6 +434,27 @@ def test_a_bad_value_is_found_when_its_row_is_read(
             getattr(model, method)(mapped(X))
 
 
+@pytest.mark.parametrize("row", [0, 9, 33, 39])
+def test_a_bad_value_is_found_by_its_row_in_whichever_chunk(
+    row, mapped, unit_data, monkeypatch
+):
+    """Ten chunks of four rows; a row's number is that in all the data."""
+    monkeypatch.setattr(arrays, "CHUNK_ELEMENTS", 4 * 8)
+    model = ContractiveAutoencoder(6, **HOW).fit(unit_data)
+    stack = StackedCAE((6, 4), **HOW).fit(unit_data)
+    X = unit_data.copy()
+    X[row, 5] = np.nan
+    for use in (
+        model.transform,
+        model.score_samples,
+        stack.transform,
+        partial(jacobian_norm, model),
+        partial(tangent_vectors, model, n_tangents=2),
+    ):
+        with pytest.raises(ValueError, match=f"row {row} .* nan in column 5"):
+            use(mapped(X))
+
+
 @pytest.mark.parametrize("early_stopping", [True, False])
 @pytest.mark.parametrize("value", [-0.5, 255.0, np.nan])
 def test_cross_entropy_bounds_are_held_when_rows_are_read(
@@ -457,6 +502,25 @@ def test_a_full_disk_is_an_error_and_no_crash(monkeypatch):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         signal.signal(signal.SIGXFSZ, ignored)
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="cannot be reserved")
+def test_an_array_on_disk_has_its_room_from_the_start(monkeypatch):
+    """A file with holes would end the process when the disk is full later."""
+    files, make = [], arrays.TemporaryFile
+
+    def kept(**how):
+        file = make(**how)
+        files.append(os.dup(file.fileno()))
+        return file
+
+    monkeypatch.setattr(arrays, "TemporaryFile", kept)
+    array = arrays.array_on_disk((1000, 100), np.dtype(float))
+    (file,) = files
+    try:
+        assert 512 * os.fstat(file).st_blocks >= array.nbytes
+    finally:
+        os.close(file)
 
 
 def test_a_stack_keeps_its_codes_where_its_data_is(mapped, unit_data, monkeypatch):

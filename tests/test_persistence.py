@@ -1,6 +1,7 @@
 """Models in files: whole, or their weights; and files that are not what they seem."""
 
 import json
+import os
 import pickle
 import sys
 import zipfile
@@ -16,9 +17,11 @@ from numpy.testing import assert_array_equal
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
+from sklearn.model_selection import GridSearchCV
 from sklearn.neural_network import BernoulliRBM
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, MinMaxScaler
+from sklearn.svm import LinearSVC
 
 from skcae import (
     Autoencoder,
@@ -102,6 +105,44 @@ def test_callbacks_are_left_out_wherever_they_are(digits, tmp_path):
         again = load(tmp_path / "model.skops")
         assert_array_equal(outputs(again, X), outputs(model, X))
         assert cae._skl_callbacks == [callback]
+
+
+def test_callbacks_are_left_out_of_what_a_search_is_to_try(tmp_path):
+    """A dictionary of lists of estimators."""
+    callback = Checkpoint(tmp_path / "training.skops")
+    cae = ContractiveAutoencoder(6, **HOW).set_callbacks(callback)
+    pipeline = Pipeline([("code", cae), ("svm", LinearSVC())])
+    search = GridSearchCV(pipeline, {"code": [cae, make_pipeline(cae)]})
+    save(search, tmp_path / "model.skops")
+    again = load(tmp_path / "model.skops")
+    assert repr(again) == repr(search)
+    first, second = again.param_grid["code"]
+    for code in (again.estimator["code"], first, second[0]):
+        assert not hasattr(code, "_skl_callbacks")
+    assert cae._skl_callbacks == [callback]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="folders cannot be opened")
+@pytest.mark.parametrize("there", [False, True], ids=["new", "replaced"])
+def test_a_file_and_then_its_name_are_on_the_disk(
+    there, unit_data, tmp_path, monkeypatch
+):
+    """Or a crash of the system would leave an empty file, or the old one."""
+    path, synced, sync = tmp_path / "model.skops", [], os.fsync
+
+    def noted(descriptor):
+        is_folder = os.path.samestat(os.fstat(descriptor), os.stat(tmp_path))
+        synced.append("name" if is_folder else "content")
+        if is_folder:
+            assert path.stat().st_size > 100
+        sync(descriptor)
+
+    model = ContractiveAutoencoder(6, **HOW).fit(unit_data)
+    if there:
+        path.write_bytes(b"before")
+    monkeypatch.setattr(os, "fsync", noted)
+    save(model, path)
+    assert synced == ["content", "name"]
 
 
 def test_every_public_estimator_is_trusted():
@@ -393,6 +434,12 @@ def test_compressed_members_are_refused(fitted, tmp_path):
     refused(data, tmp_path / "model.skops", match="It is compressed")
 
 
+def masked_at_one_nan(n):
+    values = np.zeros(n)
+    values[1] = np.nan
+    return np.ma.masked_invalid(values)
+
+
 SPOILED = {
     "shape": lambda m: setattr(m, "intercept_hidden_", np.zeros(3)),
     "no array": lambda m: setattr(m, "components_", [1.0]),
@@ -413,6 +460,7 @@ SPOILED = {
     "mask": lambda m: setattr(
         m, "components_", np.ma.masked_array(m.components_ * np.nan, mask=True)
     ),
+    "mask over one": lambda m: setattr(m, "intercept_hidden_", masked_at_one_nan(6)),
     "record": lambda m: setattr(m, "loss_curve_", "low"),
     "method": lambda m: setattr(m, "transform", np.ones(2)),
     "property": lambda m: vars(m).update(_n_features_out=3),
@@ -432,24 +480,31 @@ def test_a_model_that_is_not_whole_is_refused(spoil, unit_data, tmp_path):
         load(tmp_path / "model.skops")
 
 
-PROGRESS = {
-    "step": "a",
-    "n_rows": -1,
-    "stalled_at": "a",
-    "loss_curve": [],
-    "validation_curve": None,
-    "kept_epoch": 99,
-    "kept": {"components": np.ones(2)},
-}
+# Of a training of two epochs of one step each.
+PROGRESS = [
+    ("step", "a"),
+    ("step", -2),
+    ("step", 3),
+    ("n_rows", -1),
+    ("stalled_at", "a"),
+    ("stalled_at", 0),
+    ("stalled_at", 3),
+    ("stalled_at", 1.0),
+    ("loss_curve", []),
+    ("validation_curve", None),
+    ("validation_curve", [1.0]),
+    ("kept_epoch", 99),
+    ("kept", {"components": np.ones(2)}),
+]
 
 
-@pytest.mark.parametrize("name", PROGRESS)
-def test_a_progress_that_cannot_be_is_refused(name, unit_data, tmp_path):
+@pytest.mark.parametrize(("name", "value"), PROGRESS)
+def test_a_progress_that_cannot_be_is_refused(name, value, unit_data, tmp_path):
     path = tmp_path / "training.skops"
     callback = Copies(path)
     ContractiveAutoencoder(6, **HOW).set_callbacks(callback).fit(unit_data)
     model = load(callback.files[1])
-    model._training_state["progress"][name] = PROGRESS[name]
+    model._training_state["progress"][name] = value
     save(model, path)
     with pytest.raises(ValueError, match="is damaged or holds no model"):
         resume(path, unit_data)
@@ -475,6 +530,16 @@ def test_a_stack_that_is_not_whole_is_refused(spoil, unit_data, tmp_path):
     save(stack, path)
     with pytest.raises(ValueError, match="is damaged or holds no model"):
         resume(path, unit_data)
+
+
+@pytest.mark.parametrize("place", [lambda s: s, make_pipeline], ids=["alone", "step"])
+def test_a_stack_whose_layers_do_not_meet_is_refused(place, unit_data, tmp_path):
+    """Each of them is whole."""
+    stack = StackedCAE((6, 4), **HOW).fit(unit_data)
+    stack.estimators_[1] = ContractiveAutoencoder(4, **HOW).fit(unit_data[:, :5])
+    save(place(stack), tmp_path / "model.skops")
+    with pytest.raises(ValueError, match="Layer 0 gives 6 codes, but layer 1 takes 5"):
+        load(tmp_path / "model.skops")
 
 
 def test_shared_parts_are_looked_at_once(tmp_path):

@@ -12,7 +12,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import MaxAbsScaler, StandardScaler
+from sklearn.preprocessing import MaxAbsScaler, PolynomialFeatures, StandardScaler
 from sklearn.utils.class_weight import compute_sample_weight
 from torch.func import jacrev, vmap
 
@@ -343,6 +343,17 @@ def test_too_many_tangents_are_refused_before_pre_training(
     assert recorder.begun == []
     assert fitted_state(model) == {}
     penalised(encoder, n_tangents=largest).fit(X, y)
+
+
+@both
+def test_preprocessing_that_adds_columns_allows_more_tangents(make, X, y):
+    """Of 8 columns it makes 44, and the code has 12."""
+    encoder = make_pipeline(
+        PolynomialFeatures(2, include_bias=False), contractive(n_components=12)
+    )
+    make(encoder, n_tangents=12).fit(X, y)
+    with pytest.raises(ValueError, match=r"n_tangents=13 .* n_features\) = 12\."):
+        make(encoder, n_tangents=13).fit(X, y)
 
 
 @pytest.mark.parametrize("kind", ["nested", "frozen", "frozen pipeline"])

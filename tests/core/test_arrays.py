@@ -123,6 +123,14 @@ def test_rows_without_weights_have_none():
     assert rows.weights_of(slice(None)) is None
 
 
+@pytest.mark.parametrize("subset", [np.array([5, 1, 3]), slice(None)])
+def test_the_total_weight_is_that_of_the_rows_in_use(subset):
+    X, weights = np.ones((6, 2)), np.arange(6.0)
+    how = {"dtype": FLOAT64, "device": CPU, "subset": subset}
+    assert Rows(X, weights, **how).total_weight() == weights[subset].sum()
+    assert Rows(X, **how).total_weight() == len(weights[subset])
+
+
 def test_dense_data_moves_to_cuda_as_a_whole_if_it_fits(monkeypatch):
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (1000, 4000))
     cuda = torch.device("cuda")

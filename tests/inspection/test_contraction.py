@@ -55,6 +55,18 @@ def test_a_linear_encoder_contracts_alike_at_every_distance(unit_data):
     assert_allclose(found.mean, found.mean[0], rtol=1e-9)
 
 
+def test_the_deviation_of_equal_ratios_is_zero(unit_data):
+    """And no root of what rounding leaves below zero: all directions shrink alike."""
+    encoder, _, _ = fitted("square", unit_data)
+    encoder.components_ = np.eye(8)
+    encoder._fitted_activation = "identity"
+    radii = np.logspace(-2, 2, 50)
+    for X in (unit_data, unit_data.astype("f4")):
+        found = contraction_ratio(encoder, X, radii, random_state=0)
+        assert_allclose(found.mean, 1, rtol=1e-4)
+        assert_allclose(found.std, 0, atol=1e-2)
+
+
 def test_directions_are_uniform_on_the_sphere():
     rows = torch.zeros(2, 3, dtype=torch.float64)
     u = unit_vectors(50_000, rows, torch.Generator().manual_seed(0))

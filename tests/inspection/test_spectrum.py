@@ -164,6 +164,19 @@ def test_weights_may_be_small_too(scale, linear):
         )
 
 
+@pytest.mark.parametrize("shape", [(100, 120), (120, 100)])
+def test_an_iteration_goes_on_until_close_values_are_apart(shape, linear):
+    """To all digits, where each value is a hundredth below the one before."""
+    s = 0.99 ** np.arange(100)
+    W = with_spectrum(s, *shape)
+    model, X = linear(W), np.zeros((1, shape[1]))
+    assert_allclose(singular_values(model, X, 5).mean, s[:5], rtol=1e-11)
+    tangents = tangent_vectors(model, X, 5)[0]
+    # J v = s u: a tangent's image is as long as its value, and across the others'.
+    images = W @ tangents.T
+    assert_allclose(images.T @ images, np.diag(s[:5] ** 2), atol=1e-9)
+
+
 def test_an_encoder_that_does_not_move(linear):
     """Where no iteration has a start, and no direction is any better than others."""
     model = linear(np.zeros((40, 30)))

@@ -4,9 +4,15 @@ import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
+from sklearn.decomposition import PCA
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, Normalizer, StandardScaler
+from sklearn.preprocessing import (
+    FunctionTransformer,
+    MinMaxScaler,
+    Normalizer,
+    StandardScaler,
+)
 
 from skcae import ContractiveAutoencoder
 from skcae.inspection import jacobian, sample
@@ -100,6 +106,24 @@ def test_an_inverse_that_gives_no_numbers_or_is_none(unit_data):
     walks = sample(pipeline, unit_data, n_steps=2, random_state=0)
     logs = sample(pipeline[-1], np.log1p(unit_data), n_steps=2, random_state=0)
     assert_allclose(walks, np.expm1(logs))
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        [StandardScaler(), MinMaxScaler((1, 2))],
+        [MinMaxScaler((1, 2)), FunctionTransformer(np.log, np.exp), StandardScaler()],
+        [PCA(5), StandardScaler()],
+        [StandardScaler(), PCA(5), MinMaxScaler()],
+    ],
+    ids=["scalers", "logarithm", "fewer columns", "all"],
+)
+def test_steps_are_undone_from_the_last_to_the_first(steps, unit_data):
+    """As the pipeline itself does it, of which the first step comes last."""
+    pipeline = make_pipeline(*steps, ContractiveAutoencoder(4, **HOW)).fit(unit_data)
+    walks = sample(pipeline, unit_data, n_steps=1, step_size=0, random_state=0)
+    decoded = pipeline.inverse_transform(pipeline.transform(unit_data))
+    assert_allclose(walks[:, 0], decoded)
 
 
 def test_chunks_of_walks(unit_data, monkeypatch):
