@@ -11,6 +11,8 @@ import matplotlib
 import matplotlib.pyplot as plt
 import pytest
 
+import skcae
+
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 TEXTS = {
@@ -96,6 +98,21 @@ def test_every_public_module_is_in_the_reference():
     assert sorted(listed) == sorted(PUBLIC["public_modules"]())
 
 
+def test_the_reference_begins_with_the_estimators():
+    index, _, _ = TEXTS[DOCS / "reference" / "index.md"].partition("## Modules")
+    listed = re.findall(r"^   ~skcae\.(\w+)$", index, re.MULTILINE)
+    assert sorted([*listed, "__version__"]) == sorted(skcae.__all__)
+
+
+def test_each_page_of_the_guide_has_its_line():
+    text = TEXTS[DOCS / "guide" / "index.md"]
+    trees = re.findall(r"```{toctree}\n(?::[^\n]*\n)*\n(.*?)\n```", text, re.DOTALL)
+    pages = [page for tree in trees for page in tree.split()]
+    lines = re.findall(r"^- \[.+?\]\((.+?)\.md\): ", text, re.MULTILINE)
+    assert pages == lines
+    assert len(set(pages)) == len(pages) >= 19
+
+
 def test_a_build_sees_which_public_names_are_missing():
     names = set(PUBLIC["public_names"]())
     assert {"skcae.StackedCAE", "skcae.losses.LOSSES"} <= names
@@ -120,6 +137,31 @@ def test_links_lead_somewhere():
     for page, text in TEXTS.items():
         for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", text):
             assert (page.parent / target).exists(), f"{page}: {target}"
+
+
+# ---- tables and pictures ------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "number", ["1.71 ± 0.27", "−0.5", "10,000", "86.9", "–", "2e-4"]
+)
+def test_numbers_in_tables_do_not_break(number):
+    pattern = runpy.run_path(str(DOCS / "_extensions" / "tables.py"))["NUMBER"]
+    assert pattern.fullmatch(number)
+    assert not pattern.fullmatch(f"{number} rows")
+
+
+def test_the_pictures_of_contraction_are_drawn(tmp_path, capsys):
+    draw = runpy.run_path(str(DOCS / "pictures" / "contraction.py"))["main"]
+    draw(tmp_path, max_iter=12, tol=0.5)
+    drawn = sorted(path.name for path in tmp_path.iterdir())
+    assert drawn == ["contraction_codes.png", "contraction_errors.png"]
+    assert all((DOCS / "_static" / name).exists() for name in drawn)
+    errors = re.findall(r"^(.+) test error, % (.+)$", capsys.readouterr().out, re.M)
+    assert [name for name, _ in errors] == ["pixels", "λ = 0", "λ = 0.3"]
+    # What contraction is for shows even after a few epochs.
+    at_most_noise = [float(row.split()[-1]) for _, row in errors]
+    assert at_most_noise == sorted(at_most_noise, reverse=True)
 
 
 # ---- the page of results ------------------------------------------------------------
