@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from skcae._core.arrays import CHUNK_ELEMENTS
 from skcae._core.diagnosis import Findings, look_at
 from skcae._core.layers import Parameters
 from skcae._core.moments import LARGEST_UNSCALED
@@ -11,7 +12,7 @@ from skcae._core.training import Training
 from skcae._epochs import level_of_caller
 from skcae.exceptions import DeadModelWarning
 
-# How many rows are looked at.
+# How many rows are looked at, if they are not wider than a batch may be.
 N_ROWS = 256
 # q directions at random explain q / d of the variance of d columns of a common scale.
 # What explains less than this part of that has learnt nothing.
@@ -31,7 +32,8 @@ def warn_if_dead(estimator: Any, training: Training) -> None:
     """
     learner: Any = training.learner
     parameters = training.kept if training.validation_curve else training.parameters
-    X, weights = learner.rows.some(N_ROWS)
+    n_that_fit = max(training.batch_size, CHUNK_ELEMENTS // learner.rows.n_features)
+    X, weights = learner.rows.some(min(N_ROWS, n_that_fit))
     if len(X) < 2 or (weights is not None and not weights.any()):
         return
     found = look_at(learner.objective, parameters, X, weights)

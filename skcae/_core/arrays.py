@@ -380,6 +380,14 @@ class Rows:
             return float(len(self))
         return float(self.weights[self.subset].sum())
 
+    def blocks(self) -> Iterator[tuple[Any, Array | None]]:
+        """Go through all rows once, as an array or sparse, with their weights."""
+        is_sparse = sparse.issparse(self.matrix)
+        for part in row_slices(len(self), self.n_features):
+            at = self._position(part)
+            rows = self.matrix[at] if is_sparse else to_array(self._chunk(part))
+            yield rows, None if self.weights is None else self.weights[at]
+
     def some(self, n: int) -> tuple[Tensor, Tensor | None]:
         """Return at most n rows from all over the data, with their weights."""
         index = self._where_gathered(evenly_spaced(len(self), n))

@@ -6,9 +6,9 @@ from functools import reduce
 from typing import Any
 
 import numpy as np
-from torch import Tensor
+from scipy import sparse
 
-from skcae._core.arrays import Array, Rows, row_slices, to_array
+from skcae._core.arrays import Array, Rows, row_slices
 
 # Columns of which the root mean square is no larger are left alone. All data in [0, 1]
 # are, and with room to spare what a StandardScaler gives.
@@ -68,16 +68,35 @@ class Scaling:
 
 
 def moments_of(block: Any, weights: Array | None = None) -> Moments:
-    """Return the moments of a block of rows, dense or sparse, in memory."""
-    X = np.asarray(block.toarray() if hasattr(block, "toarray") else block, np.float64)
-    weight = float(len(X) if weights is None else weights.sum())
-    if not weight:
-        return Moments(0.0, np.zeros(X.shape[1]), np.zeros(X.shape[1]))
+    """Return the moments of a block of rows, an array or a CSR matrix."""
+    w = np.ones(block.shape[0]) if weights is None else weights.astype(np.float64)
+    if not w.any():
+        return Moments(0.0, np.zeros(block.shape[1]), np.zeros(block.shape[1]))
     # What overflows here is left alone, and then training says so.
     with np.errstate(over="ignore", invalid="ignore"):
-        mean = np.average(X, axis=0, weights=weights)
-        X = X - mean
-        return Moments(weight, mean, np.average(X * X, axis=0, weights=weights))
+        of_kind = _moments_of_sparse if sparse.issparse(block) else _moments_of_dense
+        return of_kind(block, w)
+
+
+def _moments_of_dense(block: Any, w: Array) -> Moments:
+    X = np.asarray(block, np.float64)
+    mean = np.average(X, axis=0, weights=w)
+    X = X - mean
+    return Moments(float(w.sum()), mean, np.average(X * X, axis=0, weights=w))
+
+
+def _moments_of_sparse(block: Any, w: Array) -> Moments:
+    """Go through the entries that are stored; the others are 0."""
+    column, x = block.indices, block.data.astype(np.float64)
+    total, w = float(w.sum()), w.repeat(np.diff(block.indptr))
+
+    def sums(values: Array) -> Array:
+        found: Array = np.bincount(column, values, block.shape[1])
+        return found
+
+    mean = sums(w * x) / total
+    stored = sums(w * np.square(x - mean[column]))
+    return Moments(total, mean, (stored + (total - sums(w)) * mean**2) / total)
 
 
 def moments_of_matrix(matrix: Any) -> Moments:
@@ -88,12 +107,7 @@ def moments_of_matrix(matrix: Any) -> Moments:
 
 def moments_of_rows(rows: Rows) -> Moments:
     """Return the weighted moments of all rows, a chunk at a time."""
-
-    def of_chunk(part: slice, X: Tensor) -> Moments:
-        weights = rows.weights_of(part)
-        return moments_of(to_array(X), None if weights is None else to_array(weights))
-
-    return total_moments(of_chunk(part, X) for part, X in rows.chunks(1))
+    return total_moments(moments_of(*chunk) for chunk in rows.blocks())
 
 
 def total_moments(moments: Iterable[Moments]) -> Moments:

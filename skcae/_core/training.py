@@ -278,7 +278,7 @@ class Training:
         # Who looks back over all epochs that there may be has asked for max_iter.
         if math.isinf(self.n_iter_no_change):
             return False
-        curve, n = self._watched_curve, self.n_iter_no_change
+        curve, n = self._watched_curve, int(self.n_iter_no_change)
         if not self.anneals or len(curve) <= n:
             return True
         before, end = min(curve[:-n]), min(curve)
