@@ -19,8 +19,10 @@ N_ROWS = 256
 PART_OF_RANDOM = 0.1
 # A code with less than this part of the deviation that fresh weights give has shrunk.
 SHRUNK = 1 / 3
-# From so many epochs, or steps, on, a model should be better than the mean.
-MANY_EPOCHS, MANY_STEPS = 100, 1000
+# From so many epochs, or steps, on, a model should say something of any rows.
+MANY_EPOCHS, MANY_STEPS = 50, 300
+# Before so many it can tell nothing of a penalty, or of the objective's course.
+FEW_EPOCHS, FIRST_EPOCHS = 10, 3
 # An objective that ends so many times as high as it began has risen.
 RISE = 1.1
 
@@ -55,18 +57,20 @@ def is_empty(found: Findings, parameters: Parameters, training: Training) -> boo
     """
     if training.was_cut_short:
         return False
-    took_long = len(training.loss_curve) >= MANY_EPOCHS or training.step >= MANY_STEPS
-    if took_long and found.explained < 0:
-        return True
     n_components, n_features = parameters["components"].shape
-    says_little = found.explained < PART_OF_RANDOM * min(1, n_components / n_features)
-    has_a_cause = found.shrinkage < SHRUNK or found.widest > LARGEST_UNSCALED
-    return says_little and has_a_cause
+    least = PART_OF_RANDOM * min(1, n_components / n_features)
+    says_little = found.explained < least
+    n_epochs = len(training.loss_curve)
+    took_long = n_epochs >= MANY_EPOCHS or training.step >= MANY_STEPS
+    is_shrunk = found.shrinkage < SHRUNK and n_epochs >= FEW_EPOCHS
+    is_unscaled = found.widest > LARGEST_UNSCALED and took_long
+    is_worse = found.explained < 0 and took_long
+    return is_worse or (says_little and (is_shrunk or is_unscaled))
 
 
 def has_risen(curve: Sequence[float]) -> bool:
     """Tell whether the objective ended well above where it began."""
-    return len(curve) > 1 and curve[-1] > RISE * abs(curve[0])
+    return len(curve) >= FIRST_EPOCHS and curve[-1] > RISE * abs(curve[0])
 
 
 def symptoms(found: Findings, n_rows: int, risen: Sequence[float]) -> Iterator[str]:
@@ -93,7 +97,7 @@ def cures(estimator: Any, found: Findings, rose: bool) -> Iterator[str]:
     is_scaled = found.widest <= LARGEST_UNSCALED
     if not is_scaled:
         yield (
-            f"A column of X has a root mean square of {found.widest:.4g}: scale the "
+            f"A column of X has a standard deviation of {found.widest:.4g}: scale the "
             "data, as by a StandardScaler or MinMaxScaler in a pipeline."
         )
     shrinking = [

@@ -137,6 +137,7 @@ def test_columns_that_are_not_scaled_are_named(name):
     messages = warned(ESTIMATORS[name](random_state=0), X)
     assert messages
     for message, filename in messages:
+        assert "has a standard deviation of 3" in message
         assert "StandardScaler" in message
         assert re.search(r"explain \d\.\d\d% of the variance of 178", message)
         assert filename == __file__

@@ -32,7 +32,7 @@ class Findings:
     are_flat : bool
         Whether all units are flat at all rows.
     widest : float
-        The largest root mean square of a column.
+        The largest standard deviation of a column.
     """
 
     explained: float
@@ -59,14 +59,15 @@ def look_at(
     error = objective.loss.output(pre_outputs(parameters, H)) - X
     total, mean_square = variance(X).sum(), part @ X.square()
     deviation = float(variance(H).mean().sqrt())
-    # Fresh weights have the variance 2 / (d + h).
+    # Fresh weights have the variance 2 / (d + h), and are smaller for columns that are
+    # not scaled: pre-activations deviate by about 1 at the most.
     fresh = math.sqrt(2 * float(total) / sum(parameters["components"].shape))
-    fresh *= activation.largest_slope
+    fresh = activation.largest_slope * min(1.0, fresh)
     explained = 1 - part @ error.square().sum(1) / total
     return Findings(
         explained=float(explained) if total > ALIKE * mean_square.sum() else math.nan,
         deviation=deviation,
         shrinkage=deviation / fresh if fresh else math.nan,
         are_flat=bool((slopes < FLAT * activation.largest_slope).all()),
-        widest=float(mean_square.max().sqrt()),
+        widest=float(variance(X).max().sqrt()),
     )

@@ -55,7 +55,8 @@ def test_findings_are_those_of_numpy(loss, weighted, X):
     np.testing.assert_allclose(found.deviation, deviation)
     fresh = 0.25 * np.sqrt(2 / (4 + 3) * variance)
     np.testing.assert_allclose(found.shrinkage, deviation / fresh)
-    np.testing.assert_allclose(found.widest, np.sqrt(mean(rows**2)).max())
+    widest = np.sqrt(mean((rows - mean(rows)) ** 2)).max()
+    np.testing.assert_allclose(found.widest, widest)
     assert not found.are_flat
 
 
