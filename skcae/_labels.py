@@ -39,8 +39,7 @@ def missing_rows(y: Any) -> Array:
     """Return for each row whether any of its labels or values is missing."""
     if sparse.issparse(y):
         y = y.toarray()
-    # A list that becomes strings would make a label of what is missing.
-    values = np.asarray(y, dtype=object if isinstance(y, list | tuple) else None)
+    values = values_of(y)
     if values.dtype == object:
         missing = np.vectorize(is_missing, otypes=[bool])(values)
     elif values.dtype.kind in "mM":
@@ -51,6 +50,14 @@ def missing_rows(y: Any) -> Array:
         missing = missing | np.ma.getmaskarray(y)
     rows: Array = missing.any(axis=tuple(range(1, missing.ndim)))
     return rows
+
+
+def values_of(y: Any) -> Array:
+    """Return y as an array, a list as one of objects.
+
+    As one of strings it would make a label of what is missing.
+    """
+    return np.asarray(y, dtype=object if isinstance(y, list | tuple) else None)
 
 
 def is_missing(value: Any) -> bool:
@@ -85,9 +92,18 @@ def check_labels(estimator: Any, y: Any) -> tuple[Array, Array]:
 
 
 def n_columns(y: Any) -> int:
-    """Return how many labels or values y has for each row."""
-    shape = getattr(y, "shape", None) or np.asarray(y).shape
-    return int(shape[1]) if len(shape) == 2 else 1
+    """Return how many columns of labels y has, and refuse collections of labels."""
+    y = y if hasattr(y, "shape") else values_of(y)
+    kind = getattr(getattr(y, "dtype", None), "kind", "")
+    if kind == "O" and len(y.shape) == 1 and len(y) > 0:
+        first = np.asarray(y)[0]
+        if isinstance(first, list | tuple | set | frozenset):
+            raise ValueError(
+                f"y should be a 1d array of labels, but its first row is {first!r:.80}."
+                " Of rows with any number of labels MultiLabelBinarizer makes the "
+                "indicator matrix that stands for them."
+            )
+    return int(y.shape[1]) if len(y.shape) == 2 else 1
 
 
 def check_indicators(estimator: Any, y: Any) -> Array:

@@ -18,7 +18,7 @@ from sklearn.metrics import accuracy_score
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import MultiLabelBinarizer, StandardScaler
 from sklearn.utils.class_weight import compute_sample_weight
 
 from skcae import ContractiveAutoencoder, FineTunedClassifier, StackedCAE
@@ -394,6 +394,26 @@ def run(exported, X):
 def test_what_is_no_indicator_matrix_is_refused(change, message, frozen, X, Y):
     with pytest.raises(ValueError, match=message):
         classifier(frozen).fit(X, change(Y))
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [("ash",), ("ash", "birch"), ("birch",), ("birch", "ash", "cedar")],
+        [{"ash"}, {"ash", "birch"}, {"birch"}, {"birch", "cedar"}],
+        [[0], [0, 1], [1], [2, 1, 0]],
+    ],
+    ids=["tuples", "sets", "lists"],
+)
+def test_collections_of_labels_are_refused_with_what_makes_a_matrix(rows, frozen, X):
+    rows *= 10
+    for y in (rows, pd.Series(rows)):
+        with pytest.raises(
+            ValueError, match=r"y should be a 1d array.*, but its first "
+        ):
+            classifier(frozen).fit(X, y)
+    Y = MultiLabelBinarizer().fit_transform(rows)
+    assert classifier(frozen).fit(X, Y).predict(X).shape == Y.shape
 
 
 def test_a_label_that_all_rows_have_is_learnt(X, Y):
