@@ -1719,7 +1719,12 @@ FAILURES = {
     "labels": ({}, {"y": np.full(40, np.nan)}, "NaN"),
     "short": ({}, {"y": np.arange(30) % 2}, "y has 30"),
     "weights": ({}, {"sample_weight": -np.ones(40)}, "negative"),
-    "unlabelled": ({}, {"X_unlabeled": np.ones((3, 7))}, "7 features"),
+    "unlabelled": (
+        {},
+        {"X": np.ones((40, 8)), "X_unlabeled": np.ones((3, 7))},
+        "X_unlabeled cannot be used: X has 7 features",
+    ),
+    "unlabelled array": ({}, {"X_unlabeled": np.ones((3, 8))}, "of the same kind as X"),
     "held out": ({}, {"X_val": np.ones((3, 8))}, "y_val is missing"),
 }
 
