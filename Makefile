@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help demo test lint docs bench clean
+.PHONY: help demo test lint docs bench others clean
 
 help:
 	@echo "make demo   contractive features against pixels in a linear SVM"
@@ -14,6 +14,7 @@ help:
 	@echo "make lint   formatting, lint and types"
 	@echo "make docs   the documentation, in docs/_build/html"
 	@echo "make bench  how fast it is, on this machine (about half an hour)"
+	@echo "make others the page on other libraries, with those installed in .venv-others"
 	@echo "make clean  remove .venv and what the targets wrote"
 
 demo: $(VENV)/demo.installed
@@ -39,14 +40,23 @@ bench: $(VENV)/demo.installed
 	$(BIN)/python benchmarks/speed/peers.py
 	$(BIN)/python benchmarks/speed/spectrum.py
 
+others: .venv-others/installed
+	.venv-others/bin/python benchmarks/other_libraries.py
+
 clean:
-	rm -rf $(VENV) results dist build .coverage .hypothesis
+	rm -rf $(VENV) .venv-others results dist build .coverage .hypothesis
 	rm -rf .mypy_cache .pytest_cache .ruff_cache
 	rm -rf docs/_build docs/auto_examples docs/reference/generated
 	rm -f docs/sg_execution_times.rst
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
+
+.venv-others/installed: pyproject.toml benchmarks/other_libraries.txt
+	$(PYTHON) -m venv .venv-others
+	.venv-others/bin/python -m pip install --quiet --disable-pip-version-check \
+		-r benchmarks/other_libraries.txt -e ".[io]"
+	@touch $@
 
 $(VENV)/demo.installed: EXTRAS := plot,progress
 $(VENV)/test.installed: EXTRAS := test

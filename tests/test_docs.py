@@ -19,7 +19,9 @@ TEXTS = {
     page: page.read_text(encoding="utf-8")
     for page in sorted([*DOCS.glob("*.md"), *DOCS.glob("*/*.md")])
 }
-SESSIONS = [page for page, text in TEXTS.items() if "\n>>> " in text]
+# What needs libraries that the tests do without: `make others` runs it.
+OTHERS = DOCS / "guide" / "other_libraries.md"
+SESSIONS = [page for page, text in TEXTS.items() if "\n>>> " in text and page != OTHERS]
 EXAMPLES = sorted((DOCS / "examples").glob("*.py"))
 REPORTS = runpy.run_path(str(DOCS / "_extensions" / "reports.py"))
 PUBLIC = runpy.run_path(str(DOCS / "_extensions" / "public_names.py"))
@@ -59,6 +61,21 @@ def test_the_sessions_print_what_they_show(page):
     report = []
     runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE)
     assert runner.run(session, out=report.append).failed == 0, "".join(report)
+
+
+def test_each_part_of_the_page_on_other_libraries_is_run_by_its_command():
+    command = runpy.run_path(str(ROOT / "benchmarks" / "other_libraries.py"))
+    beginning, parts = command["parts_of"](TEXTS[OTHERS])
+    whole = "".join([beginning, *parts.values()])
+    assert len(parts) >= 6
+    assert whole.count(">>> ") == TEXTS[OTHERS].count("\n>>> ")
+    assert command["run"]("what holds", ">>> 1 + 1\n2\n") == (0, 1)
+
+
+def test_the_command_tells_what_is_not_as_the_page_says(capsys):
+    command = runpy.run_path(str(ROOT / "benchmarks" / "other_libraries.py"))
+    assert command["run"]("what does not", ">>> 1 + 1\n3\n") == (1, 1)
+    assert "Expected:\n    3\nGot:\n    2" in capsys.readouterr().out
 
 
 def test_an_example_of_the_gallery_runs(capsys):
