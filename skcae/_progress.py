@@ -1,6 +1,7 @@
 """What `verbose` shows: scikit-learn's progress bar, or lines of our own logger."""
 
 import logging
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -53,8 +54,12 @@ def _progress_bar(estimator: Any) -> Iterator[None]:
 
 @contextmanager
 def _log_handler() -> Iterator[None]:
-    """Make our logger heard on standard error, unless the user has set up logging."""
-    handler = logging.StreamHandler()
+    """Make our logger heard on standard error, unless the user has set up logging.
+
+    A notebook shows that in red, as what went wrong: there it is standard output.
+    """
+    in_notebook = type(sys.stderr).__module__.partition(".")[0] == "ipykernel"
+    handler = logging.StreamHandler(sys.stdout if in_notebook else sys.stderr)
     heard = logger.hasHandlers()
     level = logger.level
     if not heard:

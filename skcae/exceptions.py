@@ -9,6 +9,10 @@ class DeadModelWarning(UserWarning):
     Its message says what was seen on a few hundred rows of the training data, and what
     to try.
 
+    See Also
+    --------
+    sklearn.exceptions.ConvergenceWarning : A fit ended while its objective still fell.
+
     Examples
     --------
     A rate that is far too high saturates all units:

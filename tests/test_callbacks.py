@@ -1,5 +1,6 @@
 """scikit-learn's callbacks, and what `verbose` shows."""
 
+import io
 import logging
 import subprocess
 import sys
@@ -219,6 +220,22 @@ def test_verbose_shows_in_a_plain_script(without_rich):
     else:
         assert "ContractiveAutoencoder - fit" in out.stdout
         assert "epoch 1/30" not in out.stderr
+
+
+class NotebookStream(io.StringIO):
+    """Where the kernel of a notebook shows what goes to standard error: in red."""
+
+    __module__ = "ipykernel.iostream"
+
+
+def test_verbose_is_not_red_in_a_notebook(small, unit_data, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "stderr", NotebookStream())
+    logger = logging.getLogger("skcae")
+    monkeypatch.setattr(logger, "propagate", False)  # as if nobody had set up logging
+    Pipeline([("code", small(verbose=1))]).fit(unit_data)
+    assert "epoch 1/12: objective" in capsys.readouterr().out
+    assert sys.stderr.getvalue() == ""
+    assert logger.handlers == []
 
 
 def test_verbose_inside_a_pipeline_logs(small, unit_data, caplog):
