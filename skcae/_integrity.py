@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from scipy import sparse
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
@@ -15,6 +16,7 @@ from skcae._base import BaseAutoencoder
 from skcae._contractive import ContractiveAutoencoder
 from skcae._core.arrays import Array, resume_generator
 from skcae._encoders import split_steps
+from skcae._parts import everything_in
 from skcae._stacked import StackedCAE
 from skcae._state import adopt, weights_only
 from skcae._tuning import BaseFineTuned
@@ -190,31 +192,21 @@ def check_model(estimator: Any) -> None:
         raise ValueError(
             f"It holds a {type(estimator).__name__}, which is no estimator."
         )
-    for part in _parts(estimator):
+    for part in everything_in(estimator):
         if isinstance(part, BaseAutoencoder):
             _check_layer(part)
         elif isinstance(part, StackedCAE):
             _check_stack(part)
         elif isinstance(part, BaseFineTuned):
             _check_network(part)
+        elif sparse.issparse(part):
+            _check_indices(part)
 
 
-def _parts(value: Any) -> list[Any]:
-    """Return the estimators in a value, those in estimators and lists too."""
-    found, seen, waiting = [], set(), [value]
-    while waiting:
-        value = waiting.pop()
-        if id(value) in seen:
-            continue
-        seen.add(id(value))
-        if isinstance(value, BaseEstimator):
-            found.append(value)
-            waiting += vars(value).values()
-        elif isinstance(value, dict):
-            waiting += value.values()
-        elif isinstance(value, (list, tuple)):
-            waiting += value
-    return found
+def _check_indices(matrix: Any) -> None:
+    """Refuse a sparse matrix whose indices leave it: SciPy follows them unlooked."""
+    if hasattr(matrix, "check_format"):
+        matrix.check_format(full_check=True)
 
 
 def _check_attributes(estimator: Any) -> None:

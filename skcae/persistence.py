@@ -9,37 +9,28 @@ import os
 from copy import copy
 from importlib import import_module
 from typing import Any
-from zipfile import ZIP_STORED, ZipFile
+from zipfile import ZIP_STORED
 
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from skcae._archive import TRUSTED, check_archive
 from skcae._core.arrays import Array
 from skcae._disk import write_whole
 from skcae._extras import imported
 from skcae._integrity import check_model, named_weights, put_weights
+from skcae._parts import with_parts
 from skcae._tuning import BaseFineTuned
 
 __all__ = ["get_weights", "load", "save", "set_weights"]
 
 # What scikit-learn's callbacks leave on an estimator while it is fitted, and after.
-CALLBACK_ATTRIBUTES = (
+CALLBACKS = {
     "_callback_fit_ctx",
     "_parent_callback_ctx",
     "_skl_callbacks",
     "_skl_callbacks_to_teardown",
-)
-# Besides our estimators: the type of a device that was given as an object. It names one
-# and does nothing else.
-TRUSTED = [
-    "skcae._autoencoder.Autoencoder",
-    "skcae._contractive.ContractiveAutoencoder",
-    "skcae._denoising.DenoisingAutoencoder",
-    "skcae._finetuned.FineTunedClassifier",
-    "skcae._finetuned.FineTunedRegressor",
-    "skcae._stacked.StackedCAE",
-    "torch.device",
-]
+}
 
 
 def save(estimator: Any, path: str | os.PathLike[str]) -> None:
@@ -100,7 +91,8 @@ def load(path: str | os.PathLike[str], *, trusted: list[str] | None = None) -> A
 
     trusted : list of str, default=None
         Further types to be trusted, by their full names, for pipelines with steps from
-        elsewhere.
+        elsewhere, and for those of scikit-learn's whose content can crash a process,
+        such as trees.
 
     Returns
     -------
@@ -116,7 +108,8 @@ def load(path: str | os.PathLike[str], *, trusted: list[str] | None = None) -> A
     TypeError
         If the file holds objects of types that are not trusted.
     ValueError
-        If the file is cut off, damaged, or holds no model.
+        If the file is cut off, damaged, unpacks to far more than its size, or holds no
+        model.
 
     Examples
     --------
@@ -126,7 +119,7 @@ def load(path: str | os.PathLike[str], *, trusted: list[str] | None = None) -> A
     untrusted = import_module("skops.io.exceptions").UntrustedTypesFoundException
     with open(path, "rb") as file:
         try:
-            _check_plain(file)
+            check_archive(file)
             estimator = skops.load(file, trusted=[*TRUSTED, *(trusted or [])])
             check_model(estimator)
         except untrusted as error:
@@ -144,20 +137,28 @@ def load(path: str | os.PathLike[str], *, trusted: list[str] | None = None) -> A
 
 
 def without_callbacks(value: Any) -> Any:
-    """Copy a value as far as there are estimators in it that may have callbacks."""
-    if isinstance(value, BaseEstimator):
-        bare = copy(value)
-        vars(bare).update(
-            {name: without_callbacks(part) for name, part in vars(value).items()}
-        )
-        for name in CALLBACK_ATTRIBUTES:
-            vars(bare).pop(name, None)
-        return bare
-    if type(value) in (list, tuple):
-        return type(value)(without_callbacks(part) for part in value)
-    if type(value) is dict:
-        return {name: without_callbacks(part) for name, part in value.items()}
-    return value
+    """Return a value without the callbacks of the estimators in it.
+
+    What has some in it is copied, and each object once.
+    """
+    done: dict[int, tuple[Any, Any]] = {}
+
+    def bare(part: Any) -> Any:
+        if id(part) not in done:
+            done[id(part)] = part, part  # where a part leads back to itself
+            done[id(part)] = part, with_parts(_without_own_callbacks(part), bare)
+        return done[id(part)][1]
+
+    return bare(value)
+
+
+def _without_own_callbacks(value: Any) -> Any:
+    if not isinstance(value, BaseEstimator) or CALLBACKS.isdisjoint(vars(value)):
+        return value
+    bare = copy(value)
+    for name in CALLBACKS:
+        vars(bare).pop(name, None)
+    return bare
 
 
 def get_weights(estimator: Any) -> dict[str, Array]:
@@ -239,16 +240,6 @@ def set_weights(estimator: Any, weights: Any) -> Any:
     if isinstance(estimator, BaseFineTuned):
         check_is_fitted(estimator)
     return put_weights(estimator, weights)
-
-
-def _check_plain(file: Any) -> None:
-    """Refuse compressed members, which may be far larger than the file."""
-    with ZipFile(file) as archive:
-        if any(member.compress_type != ZIP_STORED for member in archive.infolist()):
-            raise ValueError("It is compressed, as save does not write it.")
-        if archive.testzip() is not None:
-            raise ValueError("Its checksums do not fit.")
-    file.seek(0)
 
 
 def _skops() -> Any:

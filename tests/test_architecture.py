@@ -16,7 +16,14 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # Lower floors know nothing of higher ones. A file may import from its own floor and
 # from those below.
 FLOORS = [
-    ["skcae._disk", "skcae._core", "skcae._core.arrays", "skcae._core.threads"],
+    [
+        "skcae._disk",
+        "skcae._parts",
+        "skcae._archive",
+        "skcae._core",
+        "skcae._core.arrays",
+        "skcae._core.threads",
+    ],
     ["skcae._core.moments", "skcae._core.streams"],
     [
         "skcae._core.change",
