@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from skcae._base import BaseAutoencoder
+from skcae._core.streams import is_stream
 from skcae._disk import check_can_be_written
+from skcae._fingerprint import fingerprint
 from skcae._stacked import StackedCAE
 from skcae._state import OPTIONAL_ATTRIBUTES
-from skcae.persistence import load, save
+from skcae._validation import check_same_rows, check_weights, check_X
+from skcae.persistence import DATA, read, save
 
 __all__ = ["Checkpoint", "resume"]
 
@@ -22,8 +25,9 @@ class Checkpoint:
     After a crash `resume` goes on from the file as if nothing had happened: the fit
     that it completes ends with the same bits. The file holds the weights, the solver's
     state, the generator's, the position in the schedule, the record of early stopping
-    and the epoch. A new one takes the old one's place only when it is on the disk, so
-    that a crash at any moment leaves one that is whole.
+    and the epoch, and a fingerprint of X and `sample_weight`. A new one takes the old
+    one's place only when it is on the disk, so that a crash at any moment leaves one
+    that is whole.
 
     Parameters
     ----------
@@ -75,6 +79,7 @@ class Checkpoint:
     def __init__(self, path: str | os.PathLike[str], every: int = 1) -> None:
         self.path = path
         self.every = every
+        self._data: dict[str, str] | None = None
 
     def setup(self, estimator: Any, context: Any) -> None:
         """Check what it is set on, before the fit begins.
@@ -122,14 +127,28 @@ class Checkpoint:
             Not used.
         """
 
-    def on_fit_task_begin(self, estimator: Any, context: Any) -> None:
-        """Do nothing.
+    def on_fit_task_begin(
+        self, estimator: Any, context: Any, *, X: Any, metadata: Any
+    ) -> None:
+        """Take the fingerprint of the data when the fit begins.
 
         Parameters
         ----------
-        estimator, context : object
-            Not used.
+        estimator : estimator
+            The one that is fitted.
+
+        context : object
+            scikit-learn's description of the task.
+
+        X : {array-like, sparse matrix} or iterable
+            The training data.
+
+        metadata : dict or None
+            The weights of the rows, if there are any.
         """
+        if context.task_name not in ("epoch", "layer"):
+            weights = (metadata or {}).get("sample_weight")
+            self._data = fingerprints(estimator, X, weights, reset=True)
 
     def on_fit_task_end(
         self, estimator: Any, context: Any, *, fitted_estimator: Any
@@ -167,8 +186,11 @@ class Checkpoint:
         return LayerCheckpoint(self, in_stack)
 
     def _write(self, model: Any) -> None:
+        model = whole(model)
+        if self._data is not None:
+            setattr(model, DATA, self._data)
         try:
-            save(whole(model), self.path)
+            save(model, self.path)
         except OSError as error:
             warnings.warn(
                 f"The checkpoint {os.fspath(self.path)!r} could not be written: "
@@ -239,6 +261,47 @@ def whole(seen: Any) -> Any:
     return model
 
 
+def fingerprints(
+    estimator: Any, X: Any, sample_weight: Any, *, reset: bool
+) -> dict[str, str] | None:
+    """Return the fingerprints of the data of a fit; None if it comes in batches.
+
+    `reset` is False where the estimator knows the columns.
+    """
+    if is_stream(X):
+        return None
+    rows = check_X(copy.copy(estimator), X, reset=reset)
+    weights = check_weights(sample_weight, rows)
+    return {
+        "X": fingerprint(rows),
+        "sample_weight": "None" if weights is None else fingerprint(weights),
+        "number of rows": str(rows.shape[0]),
+    }
+
+
+def check_same_data(then: Any, now: dict[str, str] | None) -> None:
+    """Refuse to take a training up on other data than a checkpoint was made of."""
+    if then is None or now is None:  # of an earlier release, or in batches
+        return
+    n_rows = "number of rows"
+    is_whole = type(then) is dict and then.keys() == now.keys()
+    if not is_whole or not all(type(text) is str for text in then.values()):
+        raise ValueError("The checkpoint is damaged in what it knows of its data.")
+    check_same_rows(int(then[n_rows]), int(now[n_rows]))
+    for name, text in now.items():
+        if then[name] != text:
+            before, after = (t.partition(", ")[0] for t in (then[name], text))
+            how = (
+                f"was {before} and is {after}"
+                if before != after
+                else "has other values, or its rows in another order"
+            )
+            raise ValueError(
+                f"The checkpoint is of a training on other data: {name} {how}. Pass "
+                "the same data, or fit anew."
+            )
+
+
 def _in_search(context: Any) -> bool:
     """Tell whether a task is one of several that run side by side."""
     while context.parent is not None:
@@ -263,6 +326,10 @@ def resume(
 
     On the same machine with the same number of threads the result is, bit for bit, that
     of a fit that nothing has cut off. If the fit was complete, it is returned as it is.
+
+    That X and `sample_weight` are those of the fit is checked: their types, shapes,
+    values and order; of a memory-mapped X, the values of some hundred rows. What comes
+    in batches is not looked at, nor are the values of held-out data.
 
     Parameters
     ----------
@@ -306,19 +373,21 @@ def resume(
         If the file holds an estimator that has no checkpoints, or types that are not
         trusted.
     ValueError
-        If the file is damaged, or the data is not that of the training, as far as its
-        shape tells.
+        If the file is damaged, or the data is not that of the training, as far as it
+        is checked.
 
     Examples
     --------
     See `Checkpoint`.
     """
-    estimator = load(path, trusted=trusted)
+    estimator = read(path, trusted)
     if not isinstance(estimator, (BaseAutoencoder, StackedCAE)):
         raise TypeError(
             f"{os.fspath(path)!r} holds a {type(estimator).__name__}, and no "
             "checkpoint of an autoencoder or a StackedCAE."
         )
+    then = estimator.__dict__.pop(DATA, None)
+    check_same_data(then, fingerprints(estimator, X, sample_weight, reset=False))
     data = X, y, sample_weight, X_val, sample_weight_val
     estimator.set_callbacks(*callbacks)._resume(*data)
     return estimator.set_callbacks()

@@ -24,6 +24,8 @@ from skcae._tuning import BaseFineTuned
 
 __all__ = ["get_weights", "load", "save", "set_weights"]
 
+# The attribute of a checkpoint that tells its data from others.
+DATA = "_checkpointed_data"
 # What scikit-learn's callbacks leave on an estimator while it is fitted, and after.
 CALLBACKS = {
     "_callback_fit_ctx",
@@ -115,6 +117,13 @@ def load(path: str | os.PathLike[str], *, trusted: list[str] | None = None) -> A
     --------
     See `save`.
     """
+    estimator = read(path, trusted)
+    vars(estimator).pop(DATA, None)  # which it may be fitted anew without
+    return estimator
+
+
+def read(path: str | os.PathLike[str], trusted: list[str] | None) -> Any:
+    """Read an estimator with what a checkpoint knows of its data."""
     skops = _skops()
     untrusted = import_module("skops.io.exceptions").UntrustedTypesFoundException
     with open(path, "rb") as file:

@@ -24,7 +24,7 @@ FLOORS = [
         "skcae._core.arrays",
         "skcae._core.threads",
     ],
-    ["skcae._core.moments", "skcae._core.streams"],
+    ["skcae._core.moments", "skcae._core.streams", "skcae._fingerprint"],
     [
         "skcae._core.change",
         "skcae._core.jacobian",

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
+from scipy import sparse
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler
@@ -308,6 +309,105 @@ def test_other_data_is_refused(unit_data, tmp_path):
         resume(callback.files[2], unit_data[1:])
     with pytest.raises(ValueError, match="X has 7 features, but"):
         resume(callback.files[2], unit_data[:, 1:])
+
+
+SAME = {
+    "columns first": np.asfortranarray,
+    "a list": np.ndarray.tolist,
+    "every other row": lambda X: np.repeat(X, 2, axis=0)[::2],
+    "another byte order": lambda X: X.astype(X.dtype.newbyteorder()),
+}
+OTHER = {
+    "order": (lambda X: X[::-1], "X has other values, or its rows in another order"),
+    "one value": (lambda X: X + np.eye(*X.shape, 2) * 1e-15, "X has other values"),
+    "precision": (lambda X: X.astype(np.float32), "X was float64 .* and is float32"),
+    "sparse": (sparse.csr_array, "X was float64 .* and is sparse float64"),
+    "rows": (lambda X: X[1:], "training on 40 rows, but .* leave 39"),
+    "columns": (lambda X: X[:, 1:], "X has 7 features, but"),
+}
+
+
+@pytest.fixture(params=["adam", "stack"])
+def checkpoints(request, unit_data, tmp_path):
+    """One of a fit in its midst and that of its end."""
+    callback = Copies(tmp_path / "training.skops")
+    copy.deepcopy(MODELS[request.param]).set_callbacks(callback).fit(unit_data)
+    return callback.files[3], callback.files[-1]
+
+
+@pytest.mark.parametrize("name", OTHER)
+def test_other_values_are_refused(name, checkpoints, unit_data):
+    change, message = OTHER[name]
+    for file in checkpoints:
+        with pytest.raises(ValueError, match=message):
+            resume(file, change(unit_data))
+
+
+@pytest.mark.parametrize("name", SAME)
+def test_the_same_values_are_the_same_data(name, checkpoints, unit_data):
+    for file in checkpoints:
+        assert_same(resume(file, SAME[name](unit_data)), resume(file, unit_data))
+
+
+@pytest.mark.parametrize("kind", [sparse.csr_matrix, sparse.csc_array])
+def test_sparse_values(kind, unit_data, tmp_path):
+    callback, X = Copies(tmp_path / "training.skops"), np.round(unit_data)
+    ContractiveAutoencoder(6, **HOW).set_callbacks(callback).fit(kind(X))
+    for file in (callback.files[3], callback.files[-1]):
+        resume(file, kind(X))
+        with pytest.raises(ValueError, match="X has other values"):
+            resume(file, kind(X)[::-1])
+
+
+def test_weights_are_data(unit_data, tmp_path):
+    callback, weights = Copies(tmp_path / "training.skops"), np.arange(1.0, 41)
+    model = ContractiveAutoencoder(6, **HOW).set_callbacks(callback)
+    model.fit(unit_data, sample_weight=weights)
+    for file in (callback.files[3], callback.files[-1]):
+        resume(file, unit_data, sample_weight=weights)
+        with pytest.raises(ValueError, match="sample_weight has other values"):
+            resume(file, unit_data, sample_weight=weights[::-1])
+        with pytest.raises(ValueError, match=r"sample_weight was float64 .* is None"):
+            resume(file, unit_data)
+
+
+def test_of_memory_mapped_data_some_rows_are_read(unit_data, tmp_path):
+    np.save(tmp_path / "X.npy", np.repeat(unit_data, 10, axis=0))
+    X = np.load(tmp_path / "X.npy", mmap_mode="r")
+    callback = Copies(tmp_path / "training.skops")
+    ContractiveAutoencoder(6, **HOW).set_callbacks(callback).fit(X)
+    for file in (callback.files[3], callback.files[-1]):
+        resume(file, X)
+        with pytest.raises(ValueError, match="X has other values"):
+            resume(file, X[::-1])
+
+
+def test_a_loaded_checkpoint_is_fitted_to_other_data(unit_data, tmp_path):
+    """The fingerprint is the file's and not the model's."""
+    path = tmp_path / "training.skops"
+    model = ContractiveAutoencoder(6, **HOW).set_callbacks(Checkpoint(path))
+    model.fit(unit_data)
+    again = load(path).fit(unit_data[::-1])
+    persistence.save(again, path)
+    assert_same(resume(path, unit_data[::-1]), again)
+
+
+@pytest.mark.parametrize(
+    "record", ["text", {}, {"X": 1, "sample_weight": "None", "number of rows": "40"}]
+)
+def test_a_damaged_record_of_the_data_is_refused(record, unit_data, tmp_path):
+    model = ContractiveAutoencoder(6, **HOW).fit(unit_data)
+    setattr(model, persistence.DATA, record)
+    persistence.save(model, tmp_path / "training.skops")
+    with pytest.raises(ValueError, match="damaged in what it knows of its data"):
+        resume(tmp_path / "training.skops", unit_data)
+
+
+def test_a_checkpoint_without_a_fingerprint_is_resumed(unit_data, tmp_path):
+    callback = Copies(tmp_path / "training.skops")
+    whole = ContractiveAutoencoder(6, **HOW).set_callbacks(callback).fit(unit_data)
+    persistence.save(load(callback.files[3]), callback.path)
+    assert_same(resume(callback.path, unit_data), whole)
 
 
 def test_a_file_with_something_else_is_refused(unit_data, tmp_path):
