@@ -70,7 +70,6 @@ sphinx_gallery_conf = {
 
 copybutton_prompt_text = r">>> |\.\.\. "
 copybutton_prompt_is_regexp = True
-copybutton_exclude = ".linenos, .gp, .go"
 copybutton_selector = ", ".join(
     f"div.highlight-{language} pre"
     for language in ("python", "Python", "default", "bash")
