@@ -14,7 +14,8 @@ DOCS = Path(__file__).parents[1] / "docs"
 
 def parameters_of(public):
     """List the parameters of what can be called, without `self` and the like."""
-    if not callable(public):
+    is_exception = isinstance(public, type) and issubclass(public, Exception)
+    if is_exception or not callable(public):
         return []
     kinds = inspect.signature(public).parameters.values()
     named = [p.name for p in kinds if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
@@ -28,7 +29,8 @@ def methods_of(public):
     return [
         name
         for name, member in inspect.getmembers(public, callable)
-        if name[0] != "_" and (member.__module__ or "").startswith("skcae")
+        if name[0] != "_"
+        and (getattr(member, "__module__", None) or "").startswith("skcae")
     ]
 
 
