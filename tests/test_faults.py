@@ -28,8 +28,6 @@ from skcae import (
 from skcae.exceptions import DeadModelWarning
 from tests.test_callbacks import Recorder
 
-TESTS = Path(__file__).parent
-PAGE = TESTS.parent / "docs" / "faults.md"
 SHORT = {"max_iter": 12, "tol": 0.5, "random_state": 0}
 
 
@@ -59,17 +57,6 @@ def y(unit_data):
 def codes_of(model, X):
     """What a model is for: its codes, or its probabilities."""
     return (model.predict_proba if hasattr(model, "classes_") else model.transform)(X)
-
-
-def test_each_row_of_the_page_has_its_test():
-    rows = re.findall(r"^\| .+ \| .+ \| `(\w+)\.py::(\w+)` \|$", text_of(PAGE), re.M)
-    assert len(rows) == text_of(PAGE).count("\n| ") - 2  # a head for each of two tables
-    for file, test in rows:
-        assert f"def {test}(" in text_of(TESTS / f"{file}.py"), test
-
-
-def text_of(path):
-    return path.read_text(encoding="utf-8")
 
 
 # ---- data -----------------------------------------------------------------------
