@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from skcae._encoders import EncodingLayer
+from skcae._encoders import DecodingLayer, EncodingLayer
 
 
 @dataclass(frozen=True)
@@ -99,3 +99,42 @@ def add_layers(graph: Graph, layers: Sequence[EncodingLayer], values: str) -> st
         a = graph.node("Gemm", values, W, b, transB=1)
         values = ACTIVATION_NODES[layer.activation](graph, a)
     return values
+
+
+#: How the output s(z) of each loss of `skcae.losses` is added to a graph.
+OUTPUT_NODES: dict[str, AddActivation] = {
+    "squared_error": ACTIVATION_NODES["identity"],
+    "cross_entropy": ACTIVATION_NODES["sigmoid"],
+}
+
+
+def add_squared_error(graph: Graph, x: str, z: str) -> str:
+    """Add (x − z)²."""
+    difference = graph.node("Sub", x, z)
+    return graph.node("Mul", difference, difference)
+
+
+def add_cross_entropy(graph: Graph, x: str, z: str) -> str:
+    """Add log(1 + exp(z)) − xz."""
+    return graph.node("Sub", add_softplus(graph, z), graph.node("Mul", x, z))
+
+
+#: How the loss of each entry is added to a graph, from the names of x and z.
+LOSS_NODES: dict[str, Callable[[Graph, str, str], str]] = {
+    "squared_error": add_squared_error,
+    "cross_entropy": add_cross_entropy,
+}
+
+
+def add_scores(
+    graph: Graph, layers: Sequence[DecodingLayer], codes: str, x: str
+) -> str:
+    """Add minus the loss of the rows that layers decode from codes, of shape (n,)."""
+    values = codes
+    for layer in layers:
+        V, c = graph.numbers(layer.weights), graph.numbers(layer.intercept)
+        z = graph.node("Gemm", values, V, c)
+        values = OUTPUT_NODES[layer.loss](graph, z)
+    losses = LOSS_NODES[layers[-1].loss](graph, x, z)
+    minus = graph.numbers(np.full(len(layers[-1].intercept), -1))
+    return graph.node("MatMul", losses, minus)

@@ -18,7 +18,12 @@ from skcae._autoencoder import Autoencoder
 from skcae._contractive import ContractiveAutoencoder
 from skcae._core.arrays import Array
 from skcae._denoising import DenoisingAutoencoder
-from skcae._encoders import EncodingLayer, encoding_layers, split_steps
+from skcae._encoders import (
+    EncodingLayer,
+    decoding_layers,
+    encoding_layers,
+    split_steps,
+)
 from skcae._extras import imported
 from skcae._finetuned import FineTunedClassifier, FineTunedRegressor
 from skcae._onnx_checks import (
@@ -28,13 +33,15 @@ from skcae._onnx_checks import (
     check_zipmap,
     last_steps,
 )
-from skcae._onnx_graph import Graph, add_layers
+from skcae._onnx_graph import Graph, add_layers, add_scores
 from skcae._stacked import StackedCAE
 from skcae._tuning import BaseFineTuned
 
 __all__ = ["register_converters", "to_onnx"]
 
 ENCODERS = (Autoencoder, ContractiveAutoencoder, DenoisingAutoencoder, StackedCAE)
+# Named as skl2onnx names it for its outlier detectors and mixtures.
+ENCODER_OPTIONS = {"score_samples": [False, True]}
 # What skl2onnx lets the user choose about a classifier's outputs.
 CLASSIFIER_OPTIONS = {
     "zipmap": [True, False, "columns"],
@@ -70,7 +77,8 @@ def to_onnx(
 
     options : dict, default=None
         Options of skl2onnx. None gives a classifier's probabilities as an array,
-        which for skl2onnx is the option `zipmap=False`.
+        which for skl2onnx is the option `zipmap=False`. `{"score_samples": True}`
+        gives what an encoder's `score_samples` returns as an output of that name.
 
     target_opset : int or dict, default=None
         The version of ONNX's operators, see skl2onnx. None stands for the newest that
@@ -116,6 +124,7 @@ def to_onnx(
     check_calibration(estimator)
     row = _row_like(estimator, X)
     options = _array_outputs(estimator) if options is None else options
+    options = _with_scores_of_the_last_step(estimator, options)
     model = _skl2onnx().to_onnx(
         estimator, row, options=options, target_opset=target_opset
     )
@@ -150,7 +159,14 @@ def register_converters() -> None:
         "skl2onnx", extra="onnx", for_what="Export to ONNX"
     ).update_registered_converter
     for encoder in ENCODERS:
-        register(encoder, _alias_of(encoder), _set_shape, _convert)
+        register(
+            encoder,
+            _alias_of(encoder),
+            _set_encoder_shapes,
+            _convert_encoder,
+            parser=_parse_encoder,
+            options=ENCODER_OPTIONS,
+        )
     register(FineTunedRegressor, _alias_of(FineTunedRegressor), _set_shape, _convert)
     register(
         FineTunedClassifier,
@@ -207,6 +223,21 @@ def _array_outputs(estimator: Any) -> dict[int, dict[str, bool]] | None:
     return {id(step): {"zipmap": False} if has_zipmap else {} for step in steps}
 
 
+def _with_scores_of_the_last_step(
+    estimator: Any, options: dict[Any, Any] | None
+) -> dict[Any, Any] | None:
+    """Hand `score_samples` down to the step whose scores a pipeline's are.
+
+    skl2onnx hands down none but a classifier's options, and ignores the others.
+    """
+    *around, last = last_steps(estimator)
+    if not around or "score_samples" not in (options or {}):
+        return options
+    others = dict(options or {})
+    asked = {"score_samples": others.pop("score_samples")}
+    return {**others, id(last): {**others.get(id(last), {}), **asked}}
+
+
 def _has_one_value(estimator: Any) -> bool:
     """Tell whether an estimator is a network that predicts one value for each row."""
     is_regressor = isinstance(estimator, FineTunedRegressor)
@@ -260,6 +291,20 @@ def _preprocessing(estimator: Any) -> list[Any]:
 # ---- what skl2onnx calls --------------------------------------------------------
 
 
+def _parse_encoder(
+    scope: Any, model: Any, inputs: Any, custom_parsers: Any = None
+) -> Any:
+    """Say what an encoder gives: codes, and scores if they are asked for."""
+    types = import_module("skl2onnx.common.data_types")
+    operator = scope.declare_local_operator(_alias_of(type(model)), model)
+    operator.inputs = inputs
+    asked = scope.get_options(model, {"score_samples": False})["score_samples"]
+    for name in ("variable", "score_samples") if asked else ("variable",):
+        kind = types.guess_tensor_type(inputs[0].type)
+        operator.outputs.append(scope.declare_local_variable(name, kind))
+    return operator.outputs
+
+
 def _parse_classifier(
     scope: Any, model: Any, inputs: list[Any], custom_parsers: Any = None
 ) -> Any:
@@ -282,12 +327,20 @@ def _set_shape(operator: Any) -> None:
     checks = import_module("skl2onnx.common.utils")
     good = [types.DoubleTensorType, types.FloatTensorType]
     good += [types.Int64TensorType, types.BooleanTensorType]
-    checks.check_input_and_output_numbers(operator, 1, 1)
+    checks.check_input_and_output_numbers(operator, 1, [1, 2])
     checks.check_input_and_output_types(operator, good)
-    (rows,), (result,) = operator.inputs, operator.outputs
+    (rows,), result = operator.inputs, operator.outputs[0]
     result.type = types.guess_tensor_type(rows.type)
     n_outputs = len(_fitted_layers(operator.raw_operator)[-1].intercept)
     result.type.shape = [rows.get_first_dimension(), n_outputs]
+
+
+def _set_encoder_shapes(operator: Any) -> None:
+    """Say what an encoder gives: a matrix of codes, and a score for each row."""
+    _set_shape(operator)
+    codes, *scores = operator.outputs
+    for score in scores:
+        score.type = type(codes.type)([codes.type.shape[0]])
 
 
 def _set_classifier_shapes(operator: Any) -> None:
@@ -302,6 +355,17 @@ def _convert(scope: Any, operator: Any, container: Any) -> None:
     graph, features = _graph_and_features(scope, operator, container)
     layers = _fitted_layers(operator.raw_operator)
     graph.give(add_layers(graph, layers, features), operator.outputs[0])
+
+
+def _convert_encoder(scope: Any, operator: Any, container: Any) -> None:
+    """Convert an encoder: codes, and minus the loss of what they are decoded to."""
+    graph, features = _graph_and_features(scope, operator, container)
+    encoder = operator.raw_operator
+    codes = add_layers(graph, encoding_layers([encoder]), features)
+    graph.give(codes, operator.outputs[0])
+    for scores in operator.outputs[1:]:
+        found = add_scores(graph, decoding_layers([encoder]), codes, features)
+        graph.give(found, scores)
 
 
 def _convert_classifier(scope: Any, operator: Any, container: Any) -> None:

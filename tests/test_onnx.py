@@ -38,8 +38,9 @@ from skcae import (
     FineTunedRegressor,
     StackedCAE,
 )
-from skcae._onnx_graph import ACTIVATION_NODES
+from skcae._onnx_graph import ACTIVATION_NODES, LOSS_NODES, OUTPUT_NODES
 from skcae.activations import ACTIVATIONS
+from skcae.losses import LOSSES
 from skcae.onnx import register_converters, to_onnx
 from tests.conftest import MODELS, class_name
 
@@ -157,6 +158,91 @@ def test_older_operators(activation):
     assert [opset.version for opset in exported.opset_import] == [11]
     (codes,) = run(exported, SINGLE)
     assert_same(codes, model.transform(SINGLE))
+
+
+# ---- scores -------------------------------------------------------------------------
+
+SCORES = {"score_samples": True}
+
+
+def assert_scores(estimator, X, options=SCORES):
+    """Compare codes and scores of any number of rows, alone and together."""
+    session = session_of(to_onnx(estimator, X[:3], options=options))
+    assert session.get_outputs()[1].name == "score_samples"
+    for batch in (X, X[:1]):
+        codes, scores = session.run(None, {"X": batch})
+        assert_same(codes, estimator.transform(batch))
+        assert_same(scores, estimator.score_samples(batch))
+        assert scores.shape == (len(batch),)
+
+
+@pytest.mark.parametrize("tied", [True, False], ids=["tied", "untied"])
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("cls", [*MODELS, StackedCAE], ids=class_name)
+def test_scores_are_the_same(cls, loss, tied, rows):
+    X = MinMaxScaler().fit_transform(rows)
+    assert_scores(encoder(cls, loss=loss, tied_weights=tied).fit(X), X)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_scores_of_all_activations(activation, rows):
+    assert_scores(encoder(activation=activation).fit(rows), rows)
+
+
+def test_every_loss_can_be_exported():
+    assert LOSS_NODES.keys() == OUTPUT_NODES.keys() == LOSSES.keys()
+
+
+@pytest.mark.parametrize("cls", [ContractiveAutoencoder, StackedCAE], ids=class_name)
+def test_scores_of_wide_rows_that_are_far_from_what_was_learnt(cls, rows):
+    X = np.random.default_rng(1).uniform(size=(30, 784)).astype(rows.dtype)
+    model = encoder(cls, loss="cross_entropy").fit(X.round())
+    assert_scores(model, 1 - X.round())
+    first = model.estimators_[0] if cls is StackedCAE else model
+    first.intercept_visible_ = np.linspace(-500, 500, 784).astype(rows.dtype)
+    assert_scores(model, X)
+
+
+@pytest.mark.parametrize(
+    ("options", "around"),
+    [
+        (SCORES, [MinMaxScaler()]),
+        (SCORES, [make_pipeline(StandardScaler(), PCA(4)), encoder(Autoencoder)]),
+        ({"contractiveautoencoder__score_samples": True}, [StandardScaler()]),
+        ({ContractiveAutoencoder: SCORES}, [StandardScaler()]),
+    ],
+    ids=["pipeline", "nested", "by name", "by class"],
+)
+def test_scores_of_a_pipeline_are_those_of_its_last_step(options, around, rows):
+    assert_scores(make_pipeline(*around, encoder()).fit(rows), rows, options)
+
+
+def test_scores_of_a_pipeline_in_a_pipeline_or_a_search(rows):
+    inside = make_pipeline(StandardScaler(), encoder())
+    assert_scores(make_pipeline(MinMaxScaler(), inside).fit(rows), rows)
+    search = GridSearchCV(inside, {"contractiveautoencoder__n_components": [3]}, cv=2)
+    model = to_onnx(search.fit(rows), rows, options=SCORES)
+    assert_same(run(model, rows)[1], search.score_samples(rows))
+
+
+def test_no_scores_unless_they_are_asked_for(rows):
+    pipeline = make_pipeline(StandardScaler(), encoder()).fit(rows)
+    for options in (None, {"score_samples": False}):
+        assert len(run(to_onnx(pipeline, rows, options=options), rows)) == 1
+
+
+def test_skl2onnx_gives_scores_for_itself():
+    model = encoder(StackedCAE).fit(SINGLE)
+    register_converters()
+    exported = skl2onnx.to_onnx(model, SINGLE[:1], options={id(model): SCORES})
+    assert_same(run(exported, SINGLE)[1], model.score_samples(SINGLE))
+
+
+def test_scores_of_what_has_none_are_refused(rows):
+    network = FineTunedClassifier(encoder(), **TUNING).fit(rows, LABELS)
+    for model in (network, make_pipeline(StandardScaler(), network)):
+        with pytest.raises(NameError, match="Option 'score_samples' not in"):
+            to_onnx(model.fit(rows, LABELS), rows, options=SCORES)
 
 
 # ---- pipelines ----------------------------------------------------------------------

@@ -7,6 +7,7 @@ from skcae.inspection._plot.filters import FilterDisplay
 from skcae.inspection._plot.loss_curve import LossCurveDisplay
 from skcae.inspection._plot.spectrum import JacobianSpectrumDisplay
 from skcae.inspection._plot.tangents import TangentDisplay
+from skcae.inspection._reconstruction import reconstruction_losses
 from skcae.inspection._spectrum import singular_values, tangent_vectors
 from skcae.inspection._walk import sample
 
@@ -19,6 +20,7 @@ __all__ = [
     "contraction_ratio",
     "jacobian",
     "jacobian_norm",
+    "reconstruction_losses",
     "sample",
     "saturation",
     "singular_values",

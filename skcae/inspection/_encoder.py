@@ -5,14 +5,27 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
-from skcae._core.arrays import Rows, copy_rows, resolve_device_or_cpu, working_dtype
+from skcae._core.arrays import (
+    Rows,
+    copy_rows,
+    resolve_device_or_cpu,
+    to_tensor,
+    working_dtype,
+)
 from skcae._core.composition import Layers
 from skcae._core.passes import map_rows
-from skcae._encoders import encoding_layers, features_of, split_steps
+from skcae._encoders import (
+    decoding_layers,
+    encoding_layers,
+    features_of,
+    split_steps,
+)
 from skcae._networks import layers_of
 from skcae._validation import check_n_features, check_X
+from skcae.losses import LOSSES, Loss
 
 
 @dataclass(frozen=True)
@@ -95,3 +108,48 @@ def measurement(encoder: Any, X: Any, *, in_double: bool = False) -> Measurement
     rows = Rows(X, dtype=dtype, device=device)
     layers = layers_of(found, dtype, device)
     return Measurement(layers, rows, result_dtype, steps, encoders)
+
+
+@dataclass(frozen=True)
+class Decoder:
+    """What decodes codes, by layers from the code down.
+
+    Parameters
+    ----------
+    weights : list of tensors of shape (h_k, h_{k-1})
+        V_K, …, V_1.
+    intercepts : list of tensors of shape (h_{k-1},)
+        c_K, …, c_1.
+    losses : list of Loss
+        Those whose outputs these layers have.
+    """
+
+    weights: list[Tensor]
+    intercepts: list[Tensor]
+    losses: list[Loss]
+
+    @property
+    def loss(self) -> Loss:
+        """That of the input."""
+        return self.losses[-1]
+
+    def pre_outputs(self, H: Tensor) -> Tensor:
+        """Return what the output of the last of them is of, (n, d)."""
+        *above, (V, c) = zip(self.weights, self.intercepts, strict=True)
+        for (V_k, c_k), loss in zip(above, self.losses[:-1], strict=True):
+            H = loss.output(torch.addmm(c_k, H, V_k))
+        return torch.addmm(c, H, V)
+
+    def decode(self, H: Tensor) -> Tensor:
+        """Return the reconstructions, (n, d)."""
+        return self.loss.output(self.pre_outputs(H))
+
+
+def decoder_of(measured: Measurement) -> Decoder:
+    """Return what decodes the codes of the encoders."""
+    rows, layers = measured.rows, decoding_layers(measured.encoders)
+    return Decoder(
+        [to_tensor(layer.weights, rows.dtype, rows.device) for layer in layers],
+        [to_tensor(layer.intercept, rows.dtype, rows.device) for layer in layers],
+        [LOSSES[layer.loss] for layer in layers],
+    )

@@ -10,12 +10,10 @@ from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils._param_validation import Interval, validate_params
 from torch import Tensor
 
-from skcae._core.arrays import Rows, make_generator, to_tensor
+from skcae._core.arrays import Rows, make_generator
 from skcae._core.composition import Layers
-from skcae._encoders import decoding_layers
 from skcae._epochs import draw_seed
-from skcae.inspection._encoder import Measurement, dense_rows, measurement
-from skcae.losses import LOSSES
+from skcae.inspection._encoder import decoder_of, dense_rows, measurement
 
 
 @validate_params(
@@ -94,7 +92,7 @@ def sample(
     """
     measured = measurement(encoder, X)
     check_can_be_undone(measured.steps, measured.rows)
-    decode = decoder_of(measured)
+    decode = decoder_of(measured).decode
     generator = make_generator(draw_seed(random_state))
     shape = (n_steps, measured.layers.n_features)
     walks = measured.map(
@@ -127,26 +125,6 @@ def walked(
         X = decode(h + move[:, 0])
         visited.append(X)
     return torch.stack(visited, 1)
-
-
-def decoder_of(measured: Measurement) -> Callable[[Tensor], Tensor]:
-    """Return what decodes the codes of the encoders."""
-    rows = measured.rows
-    layers = [
-        (
-            to_tensor(layer.weights, rows.dtype, rows.device),
-            to_tensor(layer.intercept, rows.dtype, rows.device),
-            LOSSES[layer.loss].output,
-        )
-        for layer in decoding_layers(measured.encoders)
-    ]
-
-    def decode(H: Tensor) -> Tensor:
-        for V, c, output in layers:
-            H = output(torch.addmm(c, H, V))
-        return H
-
-    return decode
 
 
 def check_can_be_undone(steps: list[Any], rows: Rows) -> None:

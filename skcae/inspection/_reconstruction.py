@@ -1,0 +1,60 @@
+"""How badly each feature of each row is reconstructed."""
+
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from skcae._documentation import documented
+from skcae.inspection._encoder import decoder_of, measurement
+
+
+@documented
+def reconstruction_losses(encoder: Any, X: Any) -> np.ndarray:
+    """Compute the reconstruction loss of each feature of each sample.
+
+    Their sum over the features is minus the `score_samples` of the encoder: they say
+    which features a low score comes from. Layers one after the other encode and decode
+    together, and the loss is that of the first. What a pipeline does before that, such
+    as scaling, is not undone: the features are those that the first encoder takes.
+
+    Parameters
+    ----------
+    %(encoder)s
+
+    %(where to measure)s
+
+    Returns
+    -------
+    losses : ndarray of shape (n_samples, n_features)
+        The loss of each entry of what the first encoder takes, dense; float32 for
+        float32 data and float64 otherwise.
+
+    Raises
+    ------
+    %(no encoder)s
+    ValueError
+        If X is not usable or has another number of features.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skcae import Autoencoder
+    >>> from skcae.inspection import reconstruction_losses
+    >>> X = np.random.default_rng(0).normal(size=(50, 1)) * [1.0, -1.0, 0.5]
+    >>> encoder = Autoencoder(1, activation="identity", random_state=0).fit(X)
+    >>> broken = [[0.2, 0.8, 0.1]]  # the second should be −0.2
+    >>> reconstruction_losses(encoder, broken).argmax(axis=1)
+    array([1])
+    >>> losses = reconstruction_losses(encoder, X)
+    >>> np.allclose(losses.sum(axis=1), -encoder.score_samples(X))
+    True
+    """
+    measured = measurement(encoder, X)
+    layers, decoder = measured.layers, decoder_of(measured)
+
+    def losses(rows: Tensor) -> Tensor:
+        codes = layers.outputs(rows)[-1]
+        return decoder.loss.elementwise(rows, decoder.pre_outputs(codes))
+
+    return measured.map(losses, shape=(layers.n_features,))
