@@ -316,6 +316,7 @@ def encoder_calls(model):
 MEASURES = {
     "jacobian": (),
     "jacobian_norm": (),
+    "reconstruction_losses": (),
     "saturation": (),
     "singular_values": (),
     "tangent_vectors": (2,),
