@@ -58,6 +58,7 @@ def test_the_report_of_anomalies_has_what_was_chosen():
     assert "| set | 0.500 | 0.250 |" in text
 
 
+@pytest.mark.filterwarnings("ignore::skcae.exceptions.DeadModelWarning")
 def test_lambda_max_is_where_a_linear_code_ends():
     X = StandardScaler().fit_transform(np.random.default_rng(0).normal(size=(60, 4)))
     X[:, 1] += X[:, 0]
