@@ -50,11 +50,13 @@ def resolve_device(device: str | torch.device, dtype: np.dtype[Any]) -> torch.de
         resolved = torch.device(device)
         if resolved.type == "meta":
             raise RuntimeError("the meta device holds no data")
+        torch.empty(0, device=resolved)
         if resolved.type == "mps" and dtype == np.float64:
             raise RuntimeError("it has no float64, pass float32 data")
-        torch.empty(0, device=resolved)
     except (RuntimeError, AssertionError, ImportError) as error:
         reason = str(error).splitlines()[0]
+        if isinstance(error, NotImplementedError) or "INTERNAL ASSERT" in reason:
+            reason = "torch has no such device on this machine"
         raise ValueError(
             f"device={str(device)!r} cannot be used here: {reason}. "
             f"Available devices: {', '.join(available_devices())}."
@@ -103,6 +105,18 @@ def to_array(tensor: Tensor) -> Array:
     """Give the tensor's values as an array, sharing its memory where possible."""
     array: Array = tensor.cpu().numpy()
     return array
+
+
+def array_of(tensor: Tensor) -> Array:
+    """Give the values of a user's tensor, wherever and whatever it is.
+
+    Types that NumPy does not have, such as bfloat16, become float32, which has all of
+    their numbers.
+    """
+    known = (torch.float16, torch.float32, torch.float64)
+    if tensor.is_floating_point() and tensor.dtype not in known:
+        tensor = tensor.float()
+    return to_array(tensor.detach().resolve_neg().resolve_conj())
 
 
 def make_generator(seed: int) -> torch.Generator:
