@@ -11,10 +11,11 @@ from sklearn.base import (
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
 )
-from sklearn.utils._param_validation import Interval
+from sklearn.utils._param_validation import Interval, InvalidParameterError
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
+from skcae._containers import check_is_read
 from skcae._core.arrays import (
     Rows,
     resolve_device_or_cpu,
@@ -33,6 +34,36 @@ from skcae.losses import LOSSES
 
 class EncoderMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     """What scikit-learn asks of anything that encodes rows and scores their codes."""
+
+    def fit_transform(self, X: Any, y: Any = None, **fit_params: Any) -> np.ndarray:
+        """Fit to X, and encode it.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Training data.
+
+        y : Ignored
+            Not used, present for consistency with scikit-learn.
+
+        **fit_params : dict
+            Further arguments of `fit`.
+
+        Returns
+        -------
+        H : ndarray of shape (n_samples, n_components)
+            The codes, as `transform` gives them.
+
+        Raises
+        ------
+        TypeError
+            If X gives its rows in batches, which `transform` does not take.
+        ValueError
+            If `fit` raises it.
+        """
+        check_is_read(X)
+        H: np.ndarray = super().fit_transform(X, y, **fit_params)
+        return H
 
     def score_samples(self, X: Any) -> np.ndarray:
         """Compute minus the reconstruction loss of each sample."""
@@ -98,6 +129,17 @@ class BaseAutoencoder(
         **LayerParameters._parameter_constraints,
         "n_components": [Interval(Integral, 1, None, closed="left")],
     }
+
+    def _validate_params(self) -> None:
+        sizes = self.n_components
+        if np.iterable(sizes) and not isinstance(sizes, str):
+            raise InvalidParameterError(
+                f"The 'n_components' parameter of {type(self).__name__} must be an "
+                f"int, the size of its one layer. Got {sizes!r} instead. For layers "
+                f"one on top of the other take StackedCAE({sizes!r}), or a Pipeline of "
+                "autoencoders."
+            )
+        super()._validate_params()
 
     def transform(self, X: Any) -> np.ndarray:
         """Encode X.

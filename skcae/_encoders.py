@@ -13,6 +13,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_array, check_is_fitted
 
 from skcae._base import BaseAutoencoder
+from skcae._containers import opened
 from skcae._stacked import StackedCAE
 from skcae._validation import check_stack
 
@@ -75,11 +76,12 @@ def split_steps(encoder: Any) -> tuple[list[Any], list[Any]]:
         )
     first = kinds.index(True)
     if not all(kinds[first:]):
-        wrong = steps[first + kinds[first:].index(False)]
+        position = first + kinds[first:].index(False)
         raise TypeError(
-            f"{_name(wrong)} follows an encoder in the pipeline, but has no "
+            f"{_name(steps[position])} follows an encoder in the pipeline, but has no "
             "layer to be differentiated. Only what comes before the encoders may be of "
-            "another kind."
+            "another kind. Pass the pipeline without what follows them: "
+            f"pipeline[:{position - len(steps)}]."
         )
     return steps[:first], steps[first:]
 
@@ -151,4 +153,5 @@ def features_of(steps: Sequence[Any], X: Any) -> Any:
         return X
     for step in steps:
         X = step.transform(X)
-    return check_array(X, accept_sparse="csr", dtype=(np.float64, np.float32))
+    X, dtype = opened(X)
+    return check_array(X, accept_sparse="csr", dtype=dtype)

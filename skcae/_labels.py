@@ -10,8 +10,10 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _num_samples, column_or_1d, validate_data
+from torch import Tensor
 
-from skcae._core.arrays import Array
+from skcae._containers import opened
+from skcae._core.arrays import Array, array_of
 from skcae._epochs import level_of_caller
 from skcae._validation import check_can_be_split, check_held_out_arguments
 
@@ -37,6 +39,8 @@ def check_none_missing(name: str, y: Any) -> None:
 
 def missing_rows(y: Any) -> Array:
     """Return for each row whether any of its labels or values is missing."""
+    if isinstance(y, Tensor):
+        y = array_of(y)
     if sparse.issparse(y):
         y = y.toarray()
     values = values_of(y)
@@ -172,6 +176,7 @@ def check_values(estimator: Any, y: Any) -> Array:
     """Validate the values of a regressor."""
     if sparse.issparse(y):
         raise TypeError("y must be an array of values, but it is a sparse matrix.")
+    y, _ = opened(y, "y")
     values: Array = validate_data(
         copy.copy(estimator), y=y, multi_output=True, y_numeric=True
     )

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.frozen import FrozenEstimator
-from sklearn.utils.validation import check_consistent_length, validate_data
+from sklearn.utils.validation import check_consistent_length
 
 from skcae._core.arrays import Array, make_generator, resolve_device
 from skcae._encoders import split_steps
@@ -23,6 +23,7 @@ from skcae._parameters import FineTuningParameters
 from skcae._tangents import check_n_tangents
 from skcae._validation import (
     check_columns,
+    check_names,
     check_weights,
     check_X,
     columns_of,
@@ -169,7 +170,7 @@ class PlanMixin(EpochFitMixin, FineTuningParameters):
         """Validate X as far as the preprocessing, if there is any, does not do it."""
         steps, encoders = split_steps(self.encoder)
         if steps:
-            return validate_data(scratch, X, reset=reset, skip_check_array=True)
+            return check_names(scratch, X, reset=reset)
         if reset and isinstance(self.encoder, FrozenEstimator):
             check_columns(encoders[0], X)
         return check_X(scratch, X, reset=reset)

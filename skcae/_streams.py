@@ -1,7 +1,6 @@
 """Training data: an array, or batches that are validated as they are read."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
 from copy import copy
 from typing import Any
 
@@ -16,6 +15,7 @@ from skcae._validation import (
     check_data,
     check_X,
     columns_of,
+    naming,
 )
 from skcae.losses import LOSSES
 
@@ -82,7 +82,9 @@ class Stream:
             n = _num_samples(rows)
             if n == 0:
                 continue
-            with naming_rows(first, n):
+            with naming(
+                f"Rows {first} to {first + n - 1} of X, which came as one batch,"
+            ):
                 rows = check_X(self.estimator, rows, reset=not self.knows_columns)
                 check_bounds(rows, self.loss)
             self.knows_columns = True
@@ -92,6 +94,13 @@ class Stream:
 
 def rows_of(batch: Any) -> Any:
     """Return the rows of a batch that may have more with them, as loaders give."""
+    if isinstance(batch, Mapping):
+        raise TypeError(
+            f"X gave a batch that is a {type(batch).__name__} with the keys "
+            f"{list(batch)}, of which it is not clear which has the rows. Give the "
+            "matrix alone, as by an object whose __iter__ returns (batch[key] for "
+            "batch in loader), or a pair of rows and labels."
+        )
     if not (isinstance(batch, (tuple, list)) and batch and np.ndim(batch[0]) >= 2):
         return batch
     if len(batch) > 2 and all(np.ndim(part) == 2 for part in batch):
@@ -100,19 +109,6 @@ def rows_of(batch: Any) -> Any:
             "has the rows. Give one matrix, or a pair of rows and labels."
         )
     return batch[0]
-
-
-@contextmanager
-def naming_rows(first: int, n: int) -> Iterator[None]:
-    """Say in what a check raises which rows of a stream were checked."""
-    try:
-        yield
-    except (TypeError, ValueError) as error:
-        kind = ValueError if isinstance(error, ValueError) else TypeError
-        raise kind(
-            f"Rows {first} to {first + n - 1} of X, which came as one batch, cannot be "
-            f"used: {error}"
-        ) from error
 
 
 def check_training_data(

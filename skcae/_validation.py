@@ -17,9 +17,9 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
+from skcae._containers import check_is_read, opened
 from skcae._core.arrays import Array, is_on_disk
 from skcae._core.parallel import ALONE, Ranks
-from skcae._core.streams import is_stream
 from skcae.activations import ACTIVATIONS
 from skcae.losses import LOSSES
 
@@ -90,20 +90,16 @@ def check_X(estimator: Any, X: Any, *, reset: bool = False) -> Any:
     They are cast a batch at a time, so that a memory-mapped matrix of integers, say, is
     never copied as a whole.
     """
-    if is_stream(X):
-        raise TypeError(
-            f"X is a {type(X).__name__}, which gives its rows in batches: only as X of "
-            "fit does an autoencoder or a StackedCAE take them so. Pass an array, or "
-            "each batch by itself."
-        )
-    is_numeric = getattr(getattr(X, "dtype", None), "kind", "O") in "fiub"
+    check_is_read(X)
+    X, dtype = opened(X)
+    check_is_flat(X)
     X = validate_data(
         estimator,
         X,
         accept_sparse="csr",
-        dtype="numeric" if is_numeric else (np.float64, np.float32),
+        dtype=dtype,
         # What lies on a disk is looked at when it is read.
-        ensure_all_finite=not (is_numeric and is_on_disk(X)),
+        ensure_all_finite=not (dtype == "numeric" and is_on_disk(X)),
         reset=reset,
     )
     if sparse.issparse(X) and not X.has_canonical_format:
@@ -112,9 +108,33 @@ def check_X(estimator: Any, X: Any, *, reset: bool = False) -> Any:
     return X
 
 
+def check_names(estimator: Any, X: Any, *, reset: bool = False) -> Any:
+    """Validate the columns of a matrix or frame, whatever is in them."""
+    check_is_read(X)
+    return validate_data(estimator, X, reset=reset, skip_check_array=True)
+
+
+def check_is_flat(X: Any) -> None:
+    """Refuse rows that are images or sequences.
+
+    Raises
+    ------
+    ValueError
+        If X has more than two dimensions.
+    """
+    n_dimensions = getattr(X, "ndim", 2)
+    if n_dimensions > 2:
+        raise ValueError(
+            f"X has dim {n_dimensions}, while dim <= 2 is required: each row is the "
+            "features of one sample. Make a row of each image or sequence, as by "
+            "X.reshape(len(X), -1)."
+        )
+
+
 def check_codes(estimator: Any, X: Any) -> Array:
     """Validate codes to be decoded: as many columns as the estimator gives."""
-    H: Array = check_array(X, dtype=(np.float64, np.float32))
+    X, dtype = opened(X)
+    H: Array = check_array(X, dtype=dtype)
     if H.shape[1] != estimator._n_features_out:
         raise ValueError(
             f"X has {H.shape[1]} columns, but the codes of this "
@@ -128,8 +148,9 @@ def naming(arguments: str) -> Iterator[None]:
     """Say in what a check raises which arguments were checked."""
     try:
         yield
-    except ValueError as error:
-        raise ValueError(f"{arguments} cannot be used: {error}") from error
+    except (TypeError, ValueError) as error:
+        kind = ValueError if isinstance(error, ValueError) else TypeError
+        raise kind(f"{arguments} cannot be used: {error}") from error
 
 
 def check_weights(
@@ -138,6 +159,8 @@ def check_weights(
     """Validate sample weights: one finite number per row, none negative."""
     if sample_weight is None:
         return None
+    if not isinstance(sample_weight, Real):
+        sample_weight, _ = opened(sample_weight, name)
     weights: Array = _check_sample_weight(
         sample_weight, X, dtype=np.float64, allow_all_zero_weights=all_zero
     )
@@ -218,7 +241,8 @@ def check_can_be_split(n_rows: int) -> None:
     if n_rows < 2:
         raise ValueError(
             "early_stopping=True holds out a part of the rows, but X has only "
-            f"{n_rows} row of positive weight. Pass X_val, or set early_stopping=False."
+            f"{n_rows} sample of positive weight. Pass X_val, or set "
+            "early_stopping=False."
         )
 
 
@@ -346,7 +370,7 @@ def check_codes_can_be_reconstructed(n_layers: int, activation: str, loss: str) 
 def check_columns(encoder: Any, X: Any) -> None:
     """Refuse rows with other columns than a fitted encoder knows."""
     with naming("The frozen encoder"):
-        validate_data(copy.copy(encoder), X, reset=False, skip_check_array=True)
+        check_names(copy.copy(encoder), X)
 
 
 def check_n_features(X: Any, n_features: int) -> None:

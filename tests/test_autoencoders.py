@@ -376,7 +376,7 @@ def test_errors_of_held_out_data_name_it(held_out, message, small, unit_data):
 
 
 def test_one_row_cannot_be_split(small, unit_data):
-    with pytest.raises(ValueError, match="only 1 row"):
+    with pytest.raises(ValueError, match="only 1 sample"):
         small(early_stopping=True).fit(unit_data[:1])
     small(early_stopping=True).fit(unit_data[:1], X_val=unit_data)
 
@@ -502,7 +502,7 @@ def test_a_row_of_weight_zero_is_no_row_even_in_mini_batches(small, digits):
 def test_one_row_of_positive_weight_cannot_be_split(small, unit_data):
     weights = np.zeros(40)
     weights[0] = 1.0
-    with pytest.raises(ValueError, match="only 1 row of positive weight"):
+    with pytest.raises(ValueError, match="only 1 sample of positive weight"):
         small(early_stopping=True).fit(unit_data, sample_weight=weights)
 
 
@@ -558,6 +558,8 @@ def test_weights_of_zero_alone_change_nothing(
     before = pickle.dumps(vars(model))
     assert model.partial_fit(unit_data.astype(dtype), **nothing) is model
     assert pickle.dumps(vars(model)) == before
+    with pytest.raises(ValueError, match="non-zero"):
+        fresh.fit(unit_data, **nothing)
     for wrong, words in [(unit_data[:, :5], "expecting 8"), (unit_data[1:], "shape")]:
         with pytest.raises(ValueError, match=words):
             model.partial_fit(wrong, **nothing)

@@ -173,14 +173,16 @@ def test_equal_rows_have_equal_codes(model, unit_data, y):
 )
 def test_frames_with_other_than_numbers_are_refused(column, model, unit_data, y):
     frame = pd.DataFrame(unit_data, columns=list("abcdefgh")).assign(d=column)
-    with pytest.raises(ValueError, match=r"could not convert string|Cannot cast"):
+    with pytest.raises(
+        ValueError, match=r"^Column 'd' of X .* could not convert string"
+    ):
         model.fit(frame, y)
 
 
 def test_dates_are_refused(model, unit_data, y):
     frame = pd.DataFrame(unit_data, columns=list("abcdefgh"))
     frame["d"] = pd.date_range("2020-01-01", periods=40)
-    with pytest.raises(TypeError, match="DateTime64DType"):
+    with pytest.raises(TypeError, match="Column 'd' of X has dates or times in it"):
         model.fit(frame, y)
 
 

@@ -1157,7 +1157,7 @@ def test_errors_of_rows_without_labels_name_them(change, X, values):
 def test_one_row_cannot_be_split(make, X):
     target, weights = np.arange(40) % 2, np.zeros(40)
     weights[:1] = 1.0
-    with pytest.raises(ValueError, match="only 1 row of positive weight"):
+    with pytest.raises(ValueError, match="only 1 sample of positive weight"):
         make(early_stopping=True).fit(X, target, sample_weight=weights)
 
 

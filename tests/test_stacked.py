@@ -549,7 +549,7 @@ def test_a_hessian_penalty_without_effect_is_refused(activation, penalty, unit_d
             {"X_val": np.ones((3, 8)), "sample_weight_val": [1, 2]},
             "X_val or sample_weight_val.*expected",
         ),
-        ({"early_stopping": True}, {"X": np.ones((1, 8))}, "only 1 row"),
+        ({"early_stopping": True}, {"X": np.ones((1, 8))}, "only 1 sample"),
     ],
 )
 @pytest.mark.usefixtures("no_training")
