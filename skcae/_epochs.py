@@ -7,7 +7,7 @@ import math
 import sys
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -46,6 +46,9 @@ class EpochFitMixin(TrainingParameters, CallbackSupportMixin):
     A subclass says what a model is: `_fitted_attributes` describes one that has these
     parameters, and `_finish` becomes it.
     """
+
+    # What else is to be scaled where a training diverges.
+    _scaled_too: ClassVar[str] = ""
 
     # ---- what a model is --------------------------------------------------------
 
@@ -203,12 +206,12 @@ class EpochFitMixin(TrainingParameters, CallbackSupportMixin):
         )
 
     def _check_finite(self, training: Training) -> None:
-        if not training.is_finite:
+        if training.not_finite:
             raise ValueError(
                 f"Training diverged in epoch {len(training.loss_curve)} with "
-                f"learning_rate={self.learning_rate:g}: the objective is "
-                f"{training.loss_curve[-1]:g}. Try a smaller learning_rate, or scale "
-                "the data, as by a StandardScaler or MinMaxScaler in a pipeline."
+                f"learning_rate={self.learning_rate:g}: {training.not_finite}. Try a "
+                "smaller learning_rate, or scale the data, as by a StandardScaler or "
+                f"MinMaxScaler in a pipeline{self._scaled_too}."
             )
 
 

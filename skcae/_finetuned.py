@@ -419,6 +419,8 @@ class FineTunedRegressor(RegressorMixin, BaseFineTuned):
 
     # ---- what the outputs mean --------------------------------------------------
 
+    _scaled_too: ClassVar[str] = ", and y by a TransformedTargetRegressor"
+
     def _loss(self, scratch: Any) -> Loss:
         return LOSSES["squared_error"]
 

@@ -36,7 +36,7 @@ from skcae._pretraining import fit_encoder, rows_of_pretraining
 from skcae._progress import epoch_progress
 from skcae._state import adopt
 from skcae._tangents import tangents_of
-from skcae._validation import check_n_features, check_X, normalized
+from skcae._validation import check_n_features, check_range, check_X, normalized
 from skcae.losses import Loss
 
 
@@ -191,6 +191,7 @@ class BaseFineTuned(MetaEstimatorMixin, PlanMixin, BaseEstimator):
         check_n_features(X, layers[0].weights.shape[1])
         dtype = working_dtype(X.dtype)
         device = resolve_device(self.device, dtype)
+        check_range("y", data.targets, dtype)
 
         def selected(subset: Array | slice) -> tuple[Rows, Tensor]:
             weights = normalized(plan.weights, subset)
@@ -200,6 +201,7 @@ class BaseFineTuned(MetaEstimatorMixin, PlanMixin, BaseEstimator):
         validation = None if plan.test is None else selected(plan.test)
         if held_out is not None:
             X_val = features_of(steps, held_out.X)
+            check_range("y_val", held_out.targets, dtype)
             rows_val = Rows(X_val, dtype=dtype, device=device, name="X_val")
             validation = rows_val, to_tensor(held_out.targets, dtype, device)
         rows, targets = selected(plan.train)

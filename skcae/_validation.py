@@ -18,7 +18,7 @@ from sklearn.utils.validation import (
 )
 
 from skcae._containers import check_is_read, opened
-from skcae._core.arrays import Array, is_on_disk
+from skcae._core.arrays import Array, finite_range, is_on_disk, working_dtype
 from skcae._core.parallel import ALONE, Ranks
 from skcae.activations import ACTIVATIONS
 from skcae.losses import LOSSES
@@ -172,6 +172,17 @@ def check_weights(
     return weights
 
 
+def check_range(name: str, values: Array, dtype: np.dtype[Any]) -> None:
+    """Refuse targets or weights that are infinite in the precision of the data."""
+    largest = float(np.abs(values).max(initial=0))
+    if largest > finite_range(dtype)[1]:
+        raise ValueError(
+            f"{name} reaches {largest:g}, which is infinite in {dtype.name}, the "
+            "precision of X. Scale it, as the y of a regressor by a "
+            "TransformedTargetRegressor, or pass X as float64."
+        )
+
+
 def check_data(
     estimator: Any,
     X: Any,
@@ -189,6 +200,8 @@ def check_data(
     scratch = copy.copy(estimator)
     X = check_X(scratch, X, reset=not goes_on)
     weights = check_weights(sample_weight, X, all_zero=all_zero)
+    if all_zero and weights is not None:  # they are used as they are
+        check_range("sample_weight", weights, working_dtype(X.dtype))
     n_earlier = len(getattr(estimator, "loss_curve_", ())) if goes_on else 0
     data = CheckedData(X, weights, columns_of(scratch), goes_on, n_earlier)
     if is_on_disk(X):

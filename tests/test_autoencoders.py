@@ -22,6 +22,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from sklearn.svm import LinearSVC
+from sklearn.utils.estimator_checks import check_fit2d_1sample
 
 from skcae import ContractiveAutoencoder
 from skcae._base import BaseAutoencoder
@@ -1005,6 +1006,45 @@ def test_divergence_names_the_epoch_the_rate_and_what_to_try(method, small, digi
     with pytest.raises(ValueError, match=r"diverged in epoch 1 .*=1e\+20.* nan") as e:
         getattr(model, method)(digits[0][:200])
     assert "smaller learning_rate" in str(e.value)
+
+
+@pytest.mark.parametrize("sizes", [(64, 32), [64], np.array([64, 32])])
+def test_sizes_of_several_layers_are_for_a_stack(sizes, small, unit_data):
+    with pytest.raises(ValueError, match=r"'n_components' .* int.* take StackedCAE\("):
+        small(n_components=sizes).fit(unit_data)
+
+
+def test_one_row_cannot_be_split_in_the_words_of_scikit_learn(small, unit_data):
+    with pytest.raises(ValueError, match="1 sample"):
+        small(early_stopping=True).fit(unit_data[:1])
+    check_fit2d_1sample("model", small(early_stopping=True))
+
+
+def test_divergence_names_what_is_not_finite(small, unit_data, monkeypatch):
+    X = unit_data.astype("f4")
+    held_out = small(early_stopping=True)
+    words = r"the held-out objective is inf, while that of training is \d"
+    with pytest.raises(ValueError, match=f"diverged in epoch 1 .*: {words}"):
+        held_out.fit(X, X_val=np.full_like(X, 1e30))
+    with pytest.raises(ValueError, match=r"the training objective is (inf|nan)"):
+        small().fit(1e30 * X)
+
+    def too_far(self, gradient, rate):
+        self.parameters["components"].fill_(np.inf)
+
+    # The step that is too long is the last of its epoch: the objective is from before.
+    monkeypatch.setattr(Sgd, "update", too_far)
+    with pytest.raises(ValueError, match="not all numbers of components are finite"):
+        small(solver="sgd", batch_size=40).fit(X)
+
+
+def test_weights_that_are_used_as_they_are_have_the_precision_of_the_data(
+    small_weighted, unit_data
+):
+    weights = {"sample_weight": np.full(40, 1e39)}
+    with pytest.raises(ValueError, match=r"sample_weight reaches 1e\+39.* in float32"):
+        small_weighted().partial_fit(unit_data.astype("f4"), **weights)
+    assert hasattr(small_weighted().fit(unit_data.astype("f4"), **weights), "n_iter_")
 
 
 def test_divergence_stops_a_long_epoch(small, monkeypatch):

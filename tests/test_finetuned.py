@@ -1687,6 +1687,29 @@ def test_divergence_names_the_epoch_the_rate_and_what_to_try(early_stopping, mak
     assert "smaller learning_rate" in str(caught.value)
 
 
+def test_targets_that_are_too_large_are_named(X):
+    """Whether they are infinite in the precision of the data, or their squares are."""
+    y, single = np.linspace(0, 1, 40), X.astype("f4")
+    scaled = "TransformedTargetRegressor"
+    with pytest.raises(
+        ValueError, match=rf"diverged in epoch 1 .* and y by a {scaled}"
+    ):
+        regressor().fit(X, 1e200 * y)
+    for name, held_out in [("y", y), ("y_val", 1e39 * y)]:
+        with pytest.raises(ValueError, match=rf"{name} reaches 1e\+39.*{scaled}"):
+            regressor(early_stopping=True).fit(
+                single, 1e39 * y if name == "y" else y, X_val=single, y_val=held_out
+            )
+    with pytest.raises(ValueError, match=r"held-out objective is inf") as caught:
+        regressor(early_stopping=True).fit(single, y, X_val=single, y_val=1e30 * y)
+    assert scaled in str(caught.value)
+    encoder = FrozenEstimator(contractive(activation="identity").fit(X))
+    with pytest.raises(ValueError, match=r"in a pipeline\.$"):
+        classifier(encoder, batch_size=10, **DIVERGENT).fit(X, np.arange(40) % 3)
+    model = TransformedTargetRegressor(regressor(), transformer=StandardScaler())
+    assert np.isfinite(model.fit(single, 1e30 * y).predict(single)).all()
+
+
 FAILURES = {
     "divergence": (
         {**DIVERGENT, "encoder": contractive(activation="identity")},

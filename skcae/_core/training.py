@@ -145,8 +145,9 @@ class Training:
         those of the last complete epoch. Empty before the first.
     kept_epoch : int
         The number of that epoch, counted from 1.
-    is_finite : bool
-        Whether the last objectives and all parameters are finite.
+    not_finite : str
+        What of the last objectives and the parameters is not finite, in words; empty if
+        all of it is.
     was_cut_short : bool
         Whether it ended while the objective was still falling.
     completed_generator : tensor
@@ -187,7 +188,7 @@ class Training:
         self.validation_curve: list[float] = []
         self.kept: Parameters = {}
         self.kept_epoch = 0
-        self.is_finite = True
+        self.not_finite = ""
         self.was_cut_short = False
         self.completed_generator = generator.get_state()
 
@@ -203,20 +204,30 @@ class Training:
         order = self.generator.get_state()
         held_out = self.learner.held_out()
         best = min(self.validation_curve, default=math.inf)
-        self.is_finite = math.isfinite(value) and all(
-            all_finite(tensor) for tensor in self.parameters.values()
-        )
+        self.not_finite = self._what_is_not_finite(value, held_out)
         # The record first and then the copy, one call that no interrupt divides: what
         # is kept is then always what the record says.
         if held_out is not None:
             self.validation_curve.append(held_out)
-            self.is_finite = self.is_finite and math.isfinite(held_out)
         self.loss_curve.append(value)
         self.completed_generator = order
         # Of epochs with the same error the last: its rate is the lowest.
         is_best = held_out is None or held_out <= best
-        if self.keeps_epochs and self.is_finite and is_best:
+        if self.keeps_epochs and not self.not_finite and is_best:
             self._keep()
+
+    def _what_is_not_finite(self, value: float, held_out: float | None) -> str:
+        if not math.isfinite(value):
+            return f"the training objective is {value:g}"
+        for name, tensor in self.parameters.items():
+            if not all_finite(tensor):
+                return f"not all numbers of {name} are finite any more"
+        if held_out is not None and not math.isfinite(held_out):
+            return (
+                f"the held-out objective is {held_out:g}, while that of training is "
+                f"{value:g}"
+            )
+        return ""
 
     def _keep(self) -> None:
         self.kept_epoch = len(self.loss_curve)
