@@ -281,7 +281,7 @@ def test_dates_are_no_numbers_in_frames_either(frame, model, y):
 @pytest.mark.parametrize(
     "values",
     [
-        *DATES.values(),
+        *(values for name, values in DATES.items() if name != "NaT"),
         *PANDAS_DATES.values(),
         pl.Series(DAYS),
         pa.array(DAYS),
@@ -392,7 +392,7 @@ def test_what_is_missing_in_targets_is_nan(values, unit_data):
         regressor.fit(unit_data, values)
     if np.ndim(values) == 1:
         v = unit_data[:, 0]
-        with pytest.raises(ValueError, match=r"^X_val or y_val .* contains NaN"):
+        with pytest.raises(ValueError, match="Input y_val contains NaN"):
             regressor.fit(unit_data, v, X_val=unit_data, y_val=values)
 
 
