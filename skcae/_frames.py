@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
+from skcae._containers import as_array
+
 
 def join_polars(above: Any, below: Any) -> Any:
     """Join frames whose columns may be of other types, but not numbers and text."""
@@ -74,7 +76,7 @@ def joined(X: Any, X_unlabeled: Any) -> Any:
     if sparse.issparse(X) or sparse.issparse(X_unlabeled):
         return sparse.vstack([X, X_unlabeled], format="csr")
     if not is_frame(X):
-        return np.concatenate([X, X_unlabeled])
+        return np.concatenate([as_array(X), as_array(X_unlabeled)])
     check_same_names(names_of(X), names_of(X_unlabeled))
     library = library_of(X)
     try:

@@ -220,6 +220,16 @@ def test_targets_and_weights_may_be_tensors(unit_data, y):
         assert_array_equal(model.predict(unit_data), plain.predict(unit_data))
 
 
+def test_rows_without_labels_may_be_tensors(unit_data, y):
+    X, U = unit_data.astype("f4"), unit_data[::-1].astype("f4").copy()
+    for cast in (torch.Tensor.requires_grad_, torch.Tensor.bfloat16):
+        tensors = cast(torch.from_numpy(X.copy())), cast(torch.from_numpy(U.copy()))
+        arrays = [tensor.detach().float().numpy() for tensor in tensors]
+        model = MODELS["classifier"]().fit(tensors[0], y, X_unlabeled=tensors[1])
+        plain = MODELS["classifier"]().fit(arrays[0], y, X_unlabeled=arrays[1])
+        assert_array_equal(model.coefs_[0], plain.coefs_[0])
+
+
 # ---- dates ----------------------------------------------------------------------
 
 DAYS = np.datetime64("2020-01-01") + np.arange(40)
