@@ -434,6 +434,14 @@ def test_a_bad_value_is_found_when_its_row_is_read(
             getattr(model, method)(mapped(X))
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_largest_numbers_are_finite(dtype, mapped, unit_data):
+    X = unit_data.astype(dtype)
+    model = ContractiveAutoencoder(6, **HOW).fit(X)
+    X[3, 5], X[4, 1] = np.finfo(dtype).max, np.finfo(dtype).min
+    assert_array_equal(model.transform(mapped(X)), model.transform(X))
+
+
 @pytest.mark.parametrize("row", [0, 9, 33, 39])
 def test_a_bad_value_is_found_by_its_row_in_whichever_chunk(
     row, mapped, unit_data, monkeypatch

@@ -181,3 +181,7 @@ def test_slices_cover_all_rows_within_bounded_memory(monkeypatch):
     parts = list(row_slices(33, 10))
     assert [part.stop - part.start for part in parts] == [10, 10, 10, 3]
     assert list(row_slices(2, 1000)) == [slice(0, 1), slice(1, 2)]
+
+
+def test_a_thousand_small_images_are_one_chunk():
+    assert list(row_slices(1000, 28 * 28)) == [slice(0, 1000)]

@@ -254,6 +254,20 @@ def test_the_rate_falls_to_zero_from_the_end_of_the_epoch_that_stalls(taken_up_a
     assert [*rates, *training.learner.rates] == pytest.approx(expected)
 
 
+def test_a_training_that_is_taken_up_leaves_the_record_as_it_is():
+    earlier = annealed([9.0])
+    earlier.run_epoch()
+    progress = earlier.progress()
+    training = annealed([8.0])
+    training.go_on_from(progress)
+    training.parameters["weights"].fill_(5.0)
+    training.run_epoch()
+    assert training.kept["weights"] == 5.0
+    assert progress["kept"]["weights"] == 0.0
+    assert progress["loss_curve"] == [0.0]
+    assert progress["validation_curve"] == [9.0]
+
+
 def dense_gradient(parameters):
     """A gradient of W and of the intercepts."""
     W = parameters["components"]
