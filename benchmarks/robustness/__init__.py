@@ -1,1 +1,1 @@
-"""What a fit survives: kills, much data, and generated cases."""
+"""What a fit survives, and what its tests notice."""
