@@ -203,7 +203,26 @@ _RUNNING_OF_FINE_TUNING = _RUNNING.replace(
     "        held-out ones. The encoder has its own `random_state`.",
 )
 
-_SOLVER_OF_FINE_TUNING = _SOLVER.replace("float, default=0.02", "float, default=0.01")
+_SOLVER_OF_REGRESSION = (
+    _SOLVER.replace("float, default=0.02", "float, default=0.01")
+    + r"""
+    encoder_rate_factor : float or "auto", default=1.0
+        The learning rate of the encoder's layers is `learning_rate` times this: 1
+        trains all layers alike, 0 the output layer alone. "auto" is the number of
+        labelled rows divided by 10,000, at least 0.01 and at most 1: few labels change
+        little of what the encoder has learnt from all rows.
+
+    alpha : float, default=0.5
+        Strength of the L2 penalty :math:`\frac{\alpha}{2 n} \lVert W \rVert_F^2` on
+        the output layer's weights W, with n labelled rows. In a classifier it is the
+        1/C of `LogisticRegression`. Up to 100 rows n is 100, so that in full batches a
+        row of weight 2 is the row twice.
+"""
+)
+
+_SOLVER_OF_CLASSIFICATION = _SOLVER_OF_REGRESSION.replace(
+    "float, default=0.01", "float, default=0.03"
+).replace('"auto", default=1.0', '"auto", default="auto"')
 
 _ENCODER = r"""
     encoder : fitted estimator
@@ -261,7 +280,8 @@ PARTS = {
     "data parallel": _DATA_PARALLEL,
     "running": _RUNNING,
     "running of fine-tuning": _RUNNING_OF_FINE_TUNING,
-    "solver of fine-tuning": _SOLVER_OF_FINE_TUNING,
+    "solver of classification": _SOLVER_OF_CLASSIFICATION,
+    "solver of regression": _SOLVER_OF_REGRESSION,
     "stopping of fine-tuning": _STOPPING_OF_FINE_TUNING,
     "tangents": _TANGENTS,
     "attributes": _ATTRIBUTES,

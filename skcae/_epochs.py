@@ -6,7 +6,7 @@ Autoencoders and fine-tuned networks share it.
 import math
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -19,7 +19,7 @@ from sklearn.utils import check_random_state
 from skcae._core.arrays import Array, make_generator, random_order
 from skcae._core.layers import Parameters
 from skcae._core.parallel import ALONE, Ranks
-from skcae._core.solvers import Adam, Sgd, Solver, SolverState
+from skcae._core.solvers import ALIKE, Adam, Sgd, Solver, SolverState
 from skcae._core.training import (
     Learner,
     Schedule,
@@ -78,10 +78,15 @@ class EpochFitMixin(TrainingParameters, CallbackSupportMixin):
 
     # ---- what the parameters name -----------------------------------------------
 
-    def _solver(self, parameters: Parameters, state: SolverState | None) -> Solver:
+    def _solver(
+        self,
+        parameters: Parameters,
+        state: SolverState | None,
+        factors: Mapping[str, float] = ALIKE,
+    ) -> Solver:
         if self.solver == "adam":
-            return Adam(parameters, state)
-        return Sgd(parameters, state, momentum=self.momentum)
+            return Adam(parameters, state, factors=factors)
+        return Sgd(parameters, state, momentum=self.momentum, factors=factors)
 
     def _batch_size(self, n_rows: int) -> int:
         if self.batch_size != "auto":

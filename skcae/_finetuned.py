@@ -24,6 +24,7 @@ from skcae._labels import (
     split_by_class,
     weights_by_class,
 )
+from skcae._outputs import TargetUnits, standard_units
 from skcae._tuning import BaseFineTuned
 from skcae.losses import LOG_SOFTMAX, LOSSES, Loss
 
@@ -59,7 +60,7 @@ class FineTunedClassifier(ClassifierMixin, BaseFineTuned):
         a list has a dict of the weights of 0 and 1 for each column, and those of all
         columns are multiplied.
 
-    %(solver of fine-tuning)s
+    %(solver of classification)s
 
     %(stopping of fine-tuning)s
 
@@ -155,7 +156,7 @@ class FineTunedClassifier(ClassifierMixin, BaseFineTuned):
     """
 
     class_weight: Any = None
-    learning_rate: float = 0.01
+    learning_rate: float = 0.03
     max_iter: int = 100
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
@@ -310,8 +311,8 @@ class FineTunedRegressor(RegressorMixin, BaseFineTuned):
 
     A multi-layer perceptron whose hidden layers are those of the encoder, with a fresh
     linear output layer, all of it trained to minimise the weighted mean of the squared
-    error. Values of a large scale are better standardised first, as by
-    `sklearn.compose.TransformedTargetRegressor`.
+    error. It begins at the mean, and its steps are in units of the targets' deviation,
+    whatever their scale.
 
     Parameters
     ----------
@@ -324,7 +325,7 @@ class FineTunedRegressor(RegressorMixin, BaseFineTuned):
 
     %(tangents)s
 
-    %(solver of fine-tuning)s
+    %(solver of regression)s
 
     %(stopping of fine-tuning)s
 
@@ -389,11 +390,12 @@ class FineTunedRegressor(RegressorMixin, BaseFineTuned):
     ...     ContractiveAutoencoder(32, max_iter=40, tol=0.1, random_state=0),
     ... )
     >>> regressor = FineTunedRegressor(encoder, max_iter=30, tol=0.1, random_state=0)
-    >>> regressor.fit(X, y / 100).score(X, y / 100) > 0.4
+    >>> regressor.fit(X, y).score(X, y) > 0.4
     True
     """
 
     learning_rate: float = 0.01
+    encoder_rate_factor: float | str = 1.0
     max_iter: int = 100
 
     def predict(self, X: Any) -> np.ndarray:
@@ -426,6 +428,9 @@ class FineTunedRegressor(RegressorMixin, BaseFineTuned):
 
     def _error(self, loss: Loss, targets: Tensor, outputs: Tensor) -> Tensor:
         return loss.elementwise(targets, outputs).mean(1)
+
+    def _units(self, targets: Array, weights: Array | None) -> TargetUnits:
+        return standard_units(targets, weights)
 
     def _targets(self, scratch: Any, y: Any) -> tuple[Array, Array]:
         y = check_values(scratch, y)

@@ -180,6 +180,8 @@ def check_values(estimator: Any, y: Any) -> Array:
     values: Array = validate_data(
         copy.copy(estimator), y=y, multi_output=True, y_numeric=True
     )
+    if values.dtype.kind in "SU":
+        values = values.astype(np.float64)
     if values.ndim == 2 and values.shape[1] == 1:
         return labels_of(estimator, values)
     return values

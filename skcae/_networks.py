@@ -48,18 +48,16 @@ def layers_of(
 
 def initial_network(
     layers: list[EncodingLayer],
-    n_outputs: int,
+    output_intercepts: Array,
     generator: torch.Generator,
     dtype: np.dtype[Any],
     device: torch.device,
 ) -> Parameters:
-    """Copy the encoder's layers and draw a fresh output layer."""
+    """Copy the encoder's layers and draw a fresh output layer with these biases."""
     n_inputs = layers[-1].weights.shape[0]
-    output = initial_output(n_outputs, n_inputs, generator)
+    output = initial_output(len(output_intercepts), n_inputs, generator)
     weights = [layer.weights for layer in layers] + [to_array(output["coefs"])]
-    intercepts = [layer.intercept for layer in layers] + [
-        to_array(output["intercepts"])
-    ]
+    intercepts = [layer.intercept for layer in layers] + [output_intercepts]
     shared = network_parameters(weights, intercepts, dtype, device)
     return {name: tensor.clone() for name, tensor in shared.items()}
 

@@ -100,11 +100,18 @@ class ContractiveParameters(LayerParameters):
 class FineTuningParameters(TrainingParameters):
     """The parameters of networks that start at an encoder's weights."""
 
+    encoder_rate_factor: float | str = "auto"
+    alpha: float = 0.5
     tangent_penalty: float = 0.0
     n_tangents: int = 15
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **TrainingParameters._parameter_constraints,
+        "encoder_rate_factor": [
+            Interval(Real, 0, None, closed="left"),
+            StrOptions({"auto"}),
+        ],
+        "alpha": [STRENGTH],
         "tangent_penalty": [STRENGTH],
         "n_tangents": [Interval(Integral, 1, None, closed="left")],
     }

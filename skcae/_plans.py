@@ -28,6 +28,7 @@ from skcae._validation import (
     check_X,
     columns_of,
     naming,
+    normalized,
 )
 from skcae.losses import Loss
 
@@ -84,6 +85,13 @@ class Plan:
     held_out: LabelledData | None
     test: Array | None
     generator: torch.Generator
+
+    @property
+    def labels(self) -> tuple[Array, Array | None]:
+        """The targets of the rows to fine-tune on, and their weights of mean 1."""
+        weights = normalized(self.weights, self.train)
+        targets = self.data.targets[self.train]
+        return targets, None if weights is None else weights[self.train]
 
 
 class PlanMixin(EpochFitMixin, FineTuningParameters):

@@ -30,6 +30,8 @@ from skcae._core.training import Training
 from skcae._encoders import EncodingLayer, encoding_layers, features_of, split_steps
 from skcae._epochs import described_call
 from skcae._networks import initial_network, network_of, outputs_of
+from skcae._outcomes import warn_if_dead
+from skcae._outputs import TargetUnits, best_constant
 from skcae._parameters import FineTuningParameters
 from skcae._plans import Plan, PlanMixin
 from skcae._pretraining import fit_encoder, rows_of_pretraining
@@ -38,6 +40,12 @@ from skcae._state import adopt
 from skcae._tangents import tangents_of
 from skcae._validation import check_n_features, check_range, check_X, normalized
 from skcae.losses import Loss
+
+# The penalty is spread over so many rows at least, and the encoder's rate does not fall
+# below that of so many. Fewer rows are one batch, where a weight is a repetition.
+FEWEST_ROWS = 100
+# From so many labelled rows on, the encoder has the rate of the output layer.
+ROWS_OF_ONE_RATE = 10_000
 
 
 @dataclass(frozen=True)
@@ -50,10 +58,13 @@ class PretrainedModel:
         The fitted attributes that fine-tuning does not change.
     layers : list of EncodingLayer
         Where the hidden layers start.
+    units : TargetUnits
+        Those of the outputs in fine-tuning.
     """
 
     attributes: dict[str, Any]
     layers: list[EncodingLayer]
+    units: TargetUnits
 
 
 @dataclass(repr=False, eq=False, kw_only=True)
@@ -81,6 +92,10 @@ class BaseFineTuned(MetaEstimatorMixin, PlanMixin, BaseEstimator):
     def _error(self, loss: Loss, targets: Tensor, outputs: Tensor) -> Tensor:
         """Return what early stopping measures of each row; less is better."""
         raise NotImplementedError
+
+    def _units(self, targets: Array, weights: Array | None) -> TargetUnits:
+        """Return the units to fine-tune in, from the weighted rows' targets."""
+        return TargetUnits()
 
     # ---- fitting ----------------------------------------------------------------
 
@@ -173,60 +188,80 @@ class BaseFineTuned(MetaEstimatorMixin, PlanMixin, BaseEstimator):
         """Train the network that starts at the fitted encoder, and become it."""
         steps, encoders = split_steps(encoder)
         layers = encoding_layers(encoders)
-        model = PretrainedModel({**plan.attributes, "encoder_": encoder}, layers)
-        learner = self._learner(plan, steps, layers)
+        units = self._units(*plan.labels)
+        model = PretrainedModel({**plan.attributes, "encoder_": encoder}, layers, units)
+        learner = self._learner(plan, steps, model)
         rate = self._schedule(len(learner.rows))
         training = self._training(learner, rate, plan.generator)
         task = context.subcontext("fine-tuning", max_subtasks=self.max_iter)
         task.call_on_fit_task_begin(**call)
         self._train(training, model, call, task, log)
         task.call_on_fit_task_end(**call, reconstruction_attributes={})
+        kept = training.kept if training.validation_curve else training.parameters
+        warn_if_dead(training, plan.loss, kept, self.learning_rate)
 
     def _learner(
-        self, plan: Plan, steps: list[Any], layers: list[EncodingLayer]
+        self, plan: Plan, steps: list[Any], model: PretrainedModel
     ) -> NetworkLearner:
         """Set up what learns, from the rows as the first layer takes them."""
-        data, held_out = plan.data, plan.held_out
+        data, held_out, layers = plan.data, plan.held_out, model.layers
         X = features_of(steps, data.X)
         check_n_features(X, layers[0].weights.shape[1])
         dtype = working_dtype(X.dtype)
         device = resolve_device(self.device, dtype)
         check_range("y", data.targets, dtype)
 
+        def in_units(targets: Array) -> Tensor:
+            return to_tensor(model.units.of(targets), dtype, device)
+
         def selected(subset: Array | slice) -> tuple[Rows, Tensor]:
             weights = normalized(plan.weights, subset)
             rows = Rows(X, weights, dtype=dtype, device=device, subset=subset)
-            return rows, to_tensor(data.targets[subset], dtype, device)
+            return rows, in_units(data.targets[subset])
 
         validation = None if plan.test is None else selected(plan.test)
         if held_out is not None:
             X_val = features_of(steps, held_out.X)
             check_range("y_val", held_out.targets, dtype)
             rows_val = Rows(X_val, dtype=dtype, device=device, name="X_val")
-            validation = rows_val, to_tensor(held_out.targets, dtype, device)
+            validation = rows_val, in_units(held_out.targets)
         rows, targets = selected(plan.train)
-        n_outputs = targets.shape[1]
-        parameters = initial_network(layers, n_outputs, plan.generator, dtype, device)
+        constant = best_constant(plan.loss, targets, rows.weights_of(slice(None)))
+        parameters = initial_network(
+            layers, to_array(constant), plan.generator, dtype, device
+        )
         return NetworkLearner(
             self._objective(plan.loss, layers, rows),
             parameters,
-            self._solver(parameters, None),
+            self._solver(parameters, None, self._rate_factors(len(layers), len(rows))),
             rows,
             targets,
             batch_size=self._batch_size(len(rows)),
             validation=validation,
             error=partial(self._error, plan.loss),
+            unit=model.units.one**2,
         )
+
+    def _rate_factors(self, n_layers: int, n_rows: int) -> dict[str, float]:
+        """Return by what the rate of each of the encoder's parameters is multiplied."""
+        factor = self.encoder_rate_factor
+        if isinstance(factor, str):
+            factor = min(1.0, max(n_rows, FEWEST_ROWS) / ROWS_OF_ONE_RATE)
+        parts = ("coefs", "intercepts")
+        return {f"{part}.{k}": factor for part in parts for k in range(n_layers)}
 
     def _objective(
         self, loss: Loss, layers: list[EncodingLayer], rows: Rows
     ) -> NetworkObjective:
         """Settle what to lower, with the tangents of the rows if it takes any."""
         network = network_of([layer.activation for layer in layers])
+        decay = self.alpha / max(len(rows), FEWEST_ROWS)
         if self.tangent_penalty == 0:
-            return NetworkObjective(network, loss)
+            return NetworkObjective(network, loss, decay=decay)
         tangents = tangents_of(layers, rows, self.n_tangents)
-        return TangentObjective(network, loss, self.tangent_penalty, tangents)
+        return TangentObjective(
+            network, loss, self.tangent_penalty, tangents, decay=decay
+        )
 
     # ---- the fitted model -------------------------------------------------------
 
@@ -234,16 +269,14 @@ class BaseFineTuned(MetaEstimatorMixin, PlanMixin, BaseEstimator):
         self, training: Training, data: PretrainedModel, parameters: Parameters
     ) -> dict[str, Any]:
         """Describe the model that has these parameters, as NumPy arrays."""
-        n_layers = len(data.layers) + 1
         validation = training.validation_curve
+        coefs, intercepts = data.units.layers(parameters, len(data.layers) + 1)
         return {
             "feature_names_in_": None,
             **data.attributes,
             # scikit-learn's networks have their weights that way round.
-            "coefs_": [to_array(parameters[f"coefs.{k}"]).T for k in range(n_layers)],
-            "intercepts_": [
-                to_array(parameters[f"intercepts.{k}"]) for k in range(n_layers)
-            ],
+            "coefs_": [W.T for W in coefs],
+            "intercepts_": intercepts,
             "loss_curve_": np.array(training.loss_curve),
             "n_iter_": len(training.loss_curve),
             "validation_error_curve_": np.array(validation) if validation else None,

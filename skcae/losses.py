@@ -16,6 +16,9 @@ from skcae.activations import ACTIVATIONS, softplus
 
 __all__ = ["LOG_SOFTMAX", "LOSSES", "Loss", "Output"]
 
+# A share below this is taken for this, so that its logarithm is finite.
+RAREST = 1e-6
+
 
 @dataclass(frozen=True)
 class Output:
@@ -73,6 +76,8 @@ class Loss:
         From (x, z) to the derivative with respect to z, written over z.
     bounds : (float, float) or None
         The range that the data must lie in.
+    link : callable
+        From the mean of x to the constant z of the lowest mean loss.
 
     See Also
     --------
@@ -91,6 +96,7 @@ class Loss:
     elementwise: Callable[[Tensor, Tensor], Tensor]
     gradient_in_place: Callable[[Tensor, Tensor], Tensor]
     bounds: tuple[float, float] | None = None
+    link: Callable[[Tensor], Tensor] = lambda mean: mean
 
     def value(self, X: Tensor, Z: Tensor) -> Tensor:
         """Return the loss of each row, summed over features.
@@ -152,6 +158,7 @@ LOSSES: dict[str, Loss] = {
         elementwise=_cross_entropy,
         gradient_in_place=lambda X, Z: Z.sigmoid_().sub_(X),
         bounds=(0.0, 1.0),
+        link=lambda mean: mean.logit(RAREST),
     ),
 }
 
@@ -161,4 +168,5 @@ LOG_SOFTMAX = Loss(
     output=_SOFTMAX,
     elementwise=lambda X, Z: X * -functional.log_softmax(Z, dim=1),
     gradient_in_place=lambda X, Z: Z.copy_(functional.softmax(Z, dim=1)).sub_(X),
+    link=lambda mean: mean.clamp(min=RAREST).log(),
 )

@@ -205,10 +205,16 @@ def test_the_hidden_layers_start_as_the_encoder(kind, make, X, y):
     assert model.coefs_[0].shape[0] == features.shape[1]
     codes = hidden_output(model, features)
     assert_allclose(codes, model.encoder_.transform(X), rtol=1e-7, atol=1e-9)
-    # A fresh output layer, and all the rest by the formula.
+    # A fresh output layer that begins at the prior or the mean, and all the rest by the
+    # formula.
     bound = (6 / sum(model.coefs_[-1].shape)) ** 0.5
-    assert 0 < np.abs(model.coefs_[-1]).max() < bound
-    assert_allclose(model.intercepts_[-1], 0, atol=1e-9)
+    if is_classifier(model):
+        _, counts = np.unique(y, return_counts=True)
+        assert_allclose(model.intercepts_[-1], np.log(counts / 40), atol=1e-9)
+    else:
+        bound *= X[:, 0].std()
+        assert_allclose(model.intercepts_[-1], X[:, 0].mean(), atol=1e-9)
+    assert bound / 100 < np.abs(model.coefs_[-1]).max() < bound
     Z = network_outputs(model, features)
     if is_classifier(model):
         assert_allclose(model.decision_function(X), Z, rtol=1e-10)
@@ -258,13 +264,37 @@ def test_the_encoder_is_that_of_a_fit_alone(kind, make, X, two, values):
         assert np.abs(model.coefs_[0].T - alone.components_).max() > 1e-3
 
 
+SOLVERS = {
+    "adam": lambda groups, rate: torch.optim.Adam(groups, lr=rate),
+    "sgd": lambda groups, rate: torch.optim.SGD(groups, lr=rate),
+    "momentum": lambda groups, rate: torch.optim.SGD(groups, lr=rate, momentum=0.9),
+}
+
+
 @both
-def test_it_is_the_network_of_torchs_own_modules(make, X, y, values, weights):
+@pytest.mark.parametrize(
+    ("solver", "factor", "alpha"),
+    [
+        ("adam", 1.0, 0.0),
+        ("adam", 0.1, 3.0),
+        ("adam", 0.0, 3.0),
+        ("sgd", 0.1, 3.0),
+        ("momentum", 2.0, 3.0),
+        ("momentum", "auto", 3.0),
+    ],
+)
+def test_it_is_the_network_of_torchs_own_modules(
+    solver, factor, alpha, make, X, y, values, weights
+):
     """The whole fit against torch.nn and torch.optim."""
     encoder = make_pipeline(contractive(activation="tanh"), basic())
     frozen = FrozenEstimator(encoder.fit(X))
     model = make(
         frozen,
+        solver="adam" if solver == "adam" else "sgd",
+        momentum=0.9 if solver == "momentum" else 0.0,
+        encoder_rate_factor=factor,
+        alpha=alpha,
         learning_rate_schedule="constant",
         max_iter=15,
         n_iter_no_change=15,
@@ -288,12 +318,19 @@ def test_it_is_the_network_of_torchs_own_modules(make, X, y, values, weights):
             layer.weight.copy_(torch.from_numpy(step.components_))
             layer.bias.copy_(torch.from_numpy(step.intercept_hidden_))
         output.weight.copy_((2 * draw - 1) * (6 / (n_outputs + 6)) ** 0.5)
-        output.bias.zero_()
     network = torch.nn.Sequential(
         layers[0], torch.nn.Tanh(), layers[1], torch.nn.Sigmoid(), output
     )
-    optimizer = torch.optim.Adam(network.parameters(), lr=0.01)
     rows, w = torch.from_numpy(X), torch.from_numpy(weights / weights.mean())
+    # Values are learnt in units of their deviation, classes from their shares.
+    zero = np.average(values, weights=weights)
+    one = np.average((values - zero) ** 2, weights=weights) ** 0.5
+    shares = [np.average(y == name, weights=weights) for name in np.unique(y)]
+    start = torch.tensor(shares).log() if is_classifier(model) else torch.zeros(1)
+    output.bias.data.copy_(start)
+    factor = 0.01 if factor == "auto" else factor
+    groups = [{"params": layer.parameters(), "lr": factor * 0.01} for layer in layers]
+    optimizer = SOLVERS[solver]([*groups, {"params": output.parameters()}], 0.01)
     for _ in range(15):
         optimizer.zero_grad()
         Z = network(rows)
@@ -301,10 +338,16 @@ def test_it_is_the_network_of_torchs_own_modules(make, X, y, values, weights):
             labels = torch.from_numpy(np.searchsorted(model.classes_, y))
             losses = torch.nn.functional.cross_entropy(Z, labels, reduction="none")
         else:
-            losses = (Z[:, 0] - torch.from_numpy(values)) ** 2
-        value = (w * losses).mean()
+            losses = (Z[:, 0] - torch.from_numpy((values - zero) / one)) ** 2
+        # As if spread over 100 rows, for there are fewer.
+        value = (w * losses).mean() + alpha / 200 * output.weight.square().sum()
         value.backward()
         optimizer.step()
+    with torch.no_grad():
+        if not is_classifier(model):
+            value = one**2 * value
+            output.weight.mul_(one)
+            output.bias.mul_(one).add_(zero)
     assert model.loss_curve_[-1] == pytest.approx(float(value.detach()), rel=1e-9)
     for k, layer in enumerate([*layers, output]):
         assert_allclose(model.coefs_[k].T, layer.weight.detach(), rtol=1e-8, atol=1e-10)
@@ -405,7 +448,12 @@ def test_it_learns_digits(digits):
     X, y = digits
     encoder = ContractiveAutoencoder(64, max_iter=20, tol=0.1, random_state=0)
     model = FineTunedClassifier(
-        encoder, learning_rate=0.01, max_iter=30, tol=0.1, random_state=0
+        encoder,
+        learning_rate=0.01,
+        encoder_rate_factor=1.0,
+        max_iter=30,
+        tol=0.1,
+        random_state=0,
     )
     model.fit(X[:1000], y[:1000])
     assert model.score(X[1000:], y[1000:]) > 0.9
@@ -991,6 +1039,8 @@ NOISY = {
     "tol": 0.0,
     "n_iter_no_change": 10,
     "early_stopping": True,
+    "encoder_rate_factor": 1.0,
+    "alpha": 0.0,
 }
 
 

@@ -4,6 +4,7 @@ The gradient of W is scale · (left right + diag(row_factors) W). Plain gradient
 adds it to W without ever forming it; the other solvers add it to a matrix they hold.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -45,13 +46,16 @@ class Gradient:
             W = parameters["components"]
             tensor.addcmul_(self.row_factors[:, None], W, value=self.scale)
 
-    def descend(self, parameters: Parameters, rate: float) -> None:
-        """Take the step −rate · gradient, W's part folded into its product."""
-        step = rate * self.scale
+    def descend(self, parameters: Parameters, rates: Mapping[str, float]) -> None:
+        """Take the step −rate · gradient, W's part folded into its product.
+
+        `rates` has that of each parameter.
+        """
+        steps = {name: rate * self.scale for name, rate in rates.items()}
         if self.row_factors is not None:
-            kept = torch.rsub(self.row_factors, 1, alpha=step)
+            kept = torch.rsub(self.row_factors, 1, alpha=steps["components"])
             parameters["components"].mul_(kept[:, None])
         for name, (left, right) in self.products.items():
-            parameters[name].addmm_(left, right, alpha=-step)
+            parameters[name].addmm_(left, right, alpha=-steps[name])
         for name, vector in self.vectors.items():
-            parameters[name].sub_(vector, alpha=step)
+            parameters[name].sub_(vector, alpha=steps[name])

@@ -8,7 +8,7 @@ Samples are columns, as in the training step of an autoencoder.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import torch
@@ -117,10 +117,21 @@ def largest(parameters: Parameters) -> int:
 
 @dataclass(frozen=True)
 class NetworkObjective:
-    """What a network is to lower: the weighted mean loss of its rows."""
+    """What a network is to lower: the weighted mean over rows of a loss and a decay.
+
+    Parameters
+    ----------
+    network : Network
+        The network.
+    loss : SupervisedLoss
+        Of its outputs.
+    decay : float
+        The strength α of ½ α ‖W_K‖², on the weights of the output layer.
+    """
 
     network: Network
     loss: SupervisedLoss
+    decay: float = field(default=0.0, kw_only=True)
 
     @property
     def columns_per_row(self) -> int:
@@ -146,7 +157,26 @@ class NetworkObjective:
         self.loss.gradient_in_place(T, Z)
         if weights is not None:
             Z.mul_(weights[:, None])
-        return losses, self.network.backward(parameters, outputs, Z.mT)
+        gradient = self.network.backward(parameters, outputs, Z.mT)
+        self.add_decay(parameters, weights, losses, gradient)
+        return losses, gradient
+
+    def add_decay(
+        self,
+        parameters: Parameters,
+        weights: Tensor | None,
+        values: Tensor,
+        gradient: Gradient,
+    ) -> None:
+        """Add the decay to the objective of each row, and to the gradient."""
+        if self.decay == 0:
+            return
+        name = f"coefs.{len(self.network.activations)}"
+        W = parameters[name]
+        values += self.decay / 2 * W.square().sum()
+        n = len(values) if weights is None else weights.sum()
+        pull = W * (self.decay * n)
+        gradient.vectors[name] = pull.addmm_(*gradient.products.pop(name))
 
 
 class NetworkLearner:
@@ -170,6 +200,8 @@ class NetworkLearner:
         Held-out data with their targets.
     error : callable
         From (T, Z) to what is measured on the held-out data, for each row.
+    unit : float
+        By what the objective and the held-out error are multiplied to be reported.
     """
 
     def __init__(
@@ -183,6 +215,7 @@ class NetworkLearner:
         batch_size: int,
         validation: tuple[Rows, Tensor] | None,
         error: Callable[[Tensor, Tensor], Tensor],
+        unit: float = 1.0,
     ) -> None:
         self.objective = objective
         self.parameters = parameters
@@ -191,6 +224,7 @@ class NetworkLearner:
         self.targets = targets
         self.validation = validation
         self.error = error
+        self.unit = unit
         n = min(batch_size, len(rows))
         self.batch = targets.new_empty((n, rows.n_features))
         self.n_multiplications = n * objective.columns_per_row * largest(parameters)
@@ -209,6 +243,7 @@ class NetworkLearner:
             self.parameters, index, X, T, weights
         )
         value.copy_(values.sum() if weights is None else weights @ values)
+        value.mul_(self.unit)
         self.solver.update(gradient, rate)
 
     def held_out(self) -> float | None:
@@ -221,9 +256,10 @@ class NetworkLearner:
             Z = self.objective.network.forward(self.parameters, X)[-1].mT
             return self.error(targets[part], Z)
 
-        return mean_over_rows(
+        mean = mean_over_rows(
             rows,
             errors,
             width=widest(self.parameters),
             n_multiplications=largest(self.parameters),
         )
+        return self.unit * mean

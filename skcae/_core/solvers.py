@@ -1,5 +1,6 @@
 """Gradient solvers, with state that can be kept."""
 
+from collections.abc import Callable, Mapping
 from functools import partial
 
 import torch
@@ -13,6 +14,9 @@ from skcae._core.layers import Parameters
 # "mean.intercept_hidden", …, and for Adam "step", the steps that each has taken.
 SolverState = dict[str, Tensor]
 
+# All parameters have the rate of the step.
+ALIKE: Mapping[str, float] = {}
+
 
 class Solver:
     """Changes the parameters in place, one gradient at a time.
@@ -23,14 +27,21 @@ class Solver:
         What to change.
     state : dict of tensors, optional
         The state of an earlier solver of the same kind, to go on from. It is copied.
+    factors : mapping of str to float, optional
+        By what the rate of a parameter is multiplied; by 1 if it is not there.
     """
 
     slots: tuple[str, ...] = ()
 
     def __init__(
-        self, parameters: Parameters, state: SolverState | None = None
+        self,
+        parameters: Parameters,
+        state: SolverState | None = None,
+        *,
+        factors: Mapping[str, float] = ALIKE,
     ) -> None:
         self.parameters = parameters
+        self.factors = {name: factors.get(name, 1.0) for name in parameters}
         self.state = self._initial_state()
         earlier = state or {}
         for name in self.state.keys() & earlier.keys():
@@ -46,6 +57,9 @@ class Solver:
     def _slot(self, slot: str) -> Parameters:
         return {name: self.state[f"{slot}.{name}"] for name in self.parameters}
 
+    def _rates(self, rate: float) -> dict[str, float]:
+        return {name: rate * factor for name, factor in self.factors.items()}
+
     def update(self, gradient: Gradient, rate: float) -> None:
         """Take one step of the given learning rate."""
         raise NotImplementedError
@@ -57,18 +71,34 @@ class Adam(Solver):
     slots = ("mean", "square")
 
     def __init__(
-        self, parameters: Parameters, state: SolverState | None = None
+        self,
+        parameters: Parameters,
+        state: SolverState | None = None,
+        *,
+        factors: Mapping[str, float] = ALIKE,
     ) -> None:
-        super().__init__(parameters, state)
+        super().__init__(parameters, state, factors=factors)
         self._gradient = {n: torch.zeros_like(p) for n, p in parameters.items()}
-        self._update = partial(
+        self._updates = {
+            factor: self._update_of([n for n, f in self.factors.items() if f == factor])
+            for factor in set(self.factors.values())
+        }
+
+    def _update_of(self, names: list[str]) -> Callable[..., None]:
+        """Return torch's update of these parameters, which have one rate."""
+        steps = dict(zip(self.parameters, self.state["step"].unbind(), strict=True))
+
+        def of(tensors: Parameters) -> list[Tensor]:
+            return [tensors[name] for name in names]
+
+        return partial(
             adam,
-            list(parameters.values()),
-            list(self._gradient.values()),
-            list(self._slot("mean").values()),
-            list(self._slot("square").values()),
+            of(self.parameters),
+            of(self._gradient),
+            of(self._slot("mean")),
+            of(self._slot("square")),
             [],
-            list(self.state["step"].unbind()),
+            of(steps),
             fused=True,
             amsgrad=False,
             beta1=0.9,
@@ -87,7 +117,8 @@ class Adam(Solver):
         """Take one step of the given learning rate."""
         for name, matrix in self._gradient.items():
             gradient.add_to(matrix, name, self.parameters)
-        self._update(lr=rate)
+        for factor, update in self._updates.items():
+            update(lr=rate * factor)
 
 
 class Sgd(Solver):
@@ -98,17 +129,20 @@ class Sgd(Solver):
         parameters: Parameters,
         state: SolverState | None = None,
         momentum: float = 0.0,
+        *,
+        factors: Mapping[str, float] = ALIKE,
     ) -> None:
         self.slots = ("velocity",) if momentum else ()
-        super().__init__(parameters, state)
+        super().__init__(parameters, state, factors=factors)
         self.momentum = momentum
 
     def update(self, gradient: Gradient, rate: float) -> None:
         """Take one step of the given learning rate."""
+        rates = self._rates(rate)
         if not self.momentum:
-            gradient.descend(self.parameters, rate)
+            gradient.descend(self.parameters, rates)
             return
         for name, velocity in self._slot("velocity").items():
             gradient.add_to(velocity, name, self.parameters, decay=self.momentum)
         for name, velocity in self._slot("velocity").items():
-            self.parameters[name].sub_(velocity, alpha=rate)
+            self.parameters[name].sub_(velocity, alpha=rates[name])

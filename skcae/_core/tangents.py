@@ -60,7 +60,9 @@ class TangentObjective(NetworkObjective):
         values = self._values_and_output_gradient(T, both)
         if weights is not None:
             both.mul_(weights)
-        return values, backward(self.network, parameters, outputs, rates, both)
+        gradient = backward(self.network, parameters, outputs, rates, both)
+        self.add_decay(parameters, weights, values, gradient)
+        return values, gradient
 
     def _values_and_output_gradient(self, T: Tensor, both: Tensor) -> Tensor:
         """Return L + strength · Ω of each row; (Z, Ż) becomes its gradient."""

@@ -18,6 +18,7 @@ from skcae._core.network import (
     widest,
 )
 from skcae._core.solvers import Adam, Sgd
+from skcae._core.tangents import TangentObjective
 from skcae._core.training import Training, constant_rate
 from skcae.activations import ACTIVATIONS
 from skcae.losses import LOG_SOFTMAX, LOSSES
@@ -255,6 +256,89 @@ def test_weights_are_repetitions(loss):
         T.repeat_interleave(counts, 0),
     )
     torch.testing.assert_close(weighted, repeated, rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("weighted", [True, False])
+@pytest.mark.parametrize("n_tangents", [0, 2])
+@pytest.mark.parametrize("loss", sorted(NETWORK_LOSSES))
+def test_the_decay_of_the_output_layer_equals_autograd(loss, n_tangents, weighted):
+    """It weighs as the rows do, and leaves the other layers alone."""
+    network, _ = network_of("sigmoid", 2)
+    function, _, n_outputs = NETWORK_LOSSES[loss]
+    parameters = draw_parameters(2, n_outputs)
+    X, T = torch.from_numpy(draw_rows(7)), draw_targets(loss, 7)
+    weights = torch.from_numpy(draw_weights(7)) if weighted else None
+    tangents = torch.ones(7, n_tangents, N_FEATURES, dtype=torch.float64)
+
+    def outcome(decay):
+        objective = (
+            TangentObjective(network, function, 0.3, tangents, decay=decay)
+            if n_tangents
+            else NetworkObjective(network, function, decay=decay)
+        )
+        values, gradient = objective.values_and_gradient(
+            parameters, slice(None), X, T, weights
+        )
+        value = (values if weights is None else weights * values).sum() / 7
+        return value, gradient
+
+    (plain, without), (value, gradient) = outcome(0.0), outcome(0.4)
+    W = parameters["coefs.2"].clone().requires_grad_()
+    mass = 1.0 if weights is None else float(weights.mean())
+    decay = mass * 0.2 * W.square().sum()
+    decay.backward()
+    torch.testing.assert_close(value - plain, decay.detach(), rtol=1e-10, atol=1e-12)
+    expected = dense(without, parameters)
+    expected["coefs.2"] += W.grad
+    for name, tensor in dense(gradient, parameters).items():
+        torch.testing.assert_close(tensor, expected[name], rtol=1e-10, atol=1e-12)
+    # Plain descent, which forms no gradient, takes the same step.
+    moved = {name: p.clone() for name, p in parameters.items()}
+    gradient.descend(moved, dict.fromkeys(moved, 0.1))
+    for name, p in parameters.items():
+        torch.testing.assert_close(moved[name], p - 0.1 * expected[name])
+
+
+@pytest.mark.parametrize("solver", sorted(SOLVERS))
+def test_a_rate_for_each_parameter_is_that_of_torchs_groups(solver):
+    """Over steps of a rate that changes, in float64; a factor of 0 changes nothing."""
+    factors = {"coefs.0": 0.1, "intercepts.0": 0.0, "intercepts.2": 3.0}
+    parameters = draw_parameters(2, 3, scale=0.3)
+    ours = {name: p.clone() for name, p in parameters.items()}
+    make = Adam if solver == "adam" else Sgd
+    how = {"momentum": 0.9} if solver == "momentum" else {}
+    stepping = make(ours, factors=factors, **how)
+    theirs = {name: p.clone().requires_grad_() for name, p in parameters.items()}
+    optimizer = OPTIMIZERS[solver]([{"params": [p]} for p in theirs.values()])
+    network, names = network_of("sigmoid", 2)
+    objective = NetworkObjective(network, LOG_SOFTMAX)
+    X, T = torch.from_numpy(draw_rows(9)), draw_targets("log_softmax", 9)
+    for step in range(20):
+        rate = 0.05 / (1 + step)
+        _, gradient = objective.values_and_gradient(ours, slice(None), X, T, None)
+        stepping.update(gradient, rate)
+        for name, group in zip(theirs, optimizer.param_groups, strict=True):
+            group["lr"] = rate * factors.get(name, 1.0)
+        optimizer.zero_grad()
+        losses = NETWORK_LOSSES["log_softmax"][1](T, naive_outputs(theirs, X, names))
+        losses.mean().backward()
+        optimizer.step()
+    for name, tensor in theirs.items():
+        torch.testing.assert_close(ours[name], tensor.detach(), rtol=1e-11, atol=1e-13)
+    assert torch.equal(ours["intercepts.0"], parameters["intercepts.0"])
+    assert not torch.equal(ours["coefs.0"], parameters["coefs.0"])
+
+
+@pytest.mark.parametrize("loss", sorted(NETWORK_LOSSES))
+def test_the_link_gives_the_best_constant_output(loss):
+    """Its gradient is zero, and shares of 0 and 1 have a finite one."""
+    function, naive, n_outputs = NETWORK_LOSSES[loss]
+    T, weights = draw_targets(loss, 50), torch.from_numpy(draw_weights(50))
+    z = function.link(weights @ T / weights.sum()).requires_grad_()
+    (weights * naive(T, z.expand(50, n_outputs))).sum().backward()
+    torch.testing.assert_close(z.grad, torch.zeros_like(z), rtol=0, atol=1e-10)
+    edges = torch.tensor([0.0, 1.0], dtype=torch.float64)
+    assert function.link(edges).isfinite().all()
 
 
 def test_widest_is_the_largest_number_of_columns():

@@ -1,0 +1,232 @@
+"""Where fine-tuning begins, its rates, and dead networks that warn."""
+
+import warnings
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
+from sklearn.datasets import load_diabetes, load_digits, load_wine
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.frozen import FrozenEstimator
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from skcae import ContractiveAutoencoder, FineTunedClassifier, FineTunedRegressor
+from skcae.exceptions import DeadModelWarning
+
+SHORT = {"max_iter": 10, "tol": 1.0, "n_iter_no_change": 3, "random_state": 0}
+
+
+@pytest.fixture(scope="module")
+def wine():
+    return load_wine(return_X_y=True)
+
+
+@pytest.fixture(scope="module")
+def diabetes():
+    X, y = load_diabetes(return_X_y=True)
+    return StandardScaler().fit_transform(X), y
+
+
+@pytest.fixture
+def encoder(diabetes):
+    how = {"max_iter": 10, "tol": 1.0, "random_state": 0}
+    return FrozenEstimator(ContractiveAutoencoder(16, **how).fit(diabetes[0]))
+
+
+def silent(fit, *arguments):
+    """Fit with no warning but that of an objective that did not settle."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return fit(*arguments)
+
+
+# ---- the start ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("solver", ["adam", "sgd"])
+@pytest.mark.parametrize("n_outputs", [1, 2])
+def test_targets_may_be_of_any_scale(n_outputs, solver, dtype, encoder, diabetes):
+    """Predictions, errors and the objective are in the units of the targets."""
+    X, y = diabetes
+    X = X.astype(dtype)
+    y = (y - y.mean()) / y.std()
+    y = y if n_outputs == 1 else np.column_stack([y, np.sin(y)])
+    model = FineTunedRegressor(
+        encoder, solver=solver, batch_size=100, early_stopping=True, **SHORT
+    )
+    standard = silent(clone(model).fit, X, y)
+    tolerance = {"rtol": 1e-3 if dtype == np.float32 else 1e-6, "atol": 1e-5}
+    for scale, shift in ((77.0, 152.0), (1e9, -1e9), (1e-9, 0.0)):
+        scaled = silent(clone(model).fit, X, scale * y + shift)
+        assert_allclose(
+            (scaled.predict(X) - shift) / scale, standard.predict(X), **tolerance
+        )
+        assert_allclose(scaled.coefs_[0], standard.coefs_[0], **tolerance)
+        assert scaled.coefs_[-1].dtype == dtype
+        for curve in ("loss_curve_", "validation_error_curve_"):
+            values = getattr(scaled, curve) / scale**2
+            assert_allclose(values, getattr(standard, curve), **tolerance)
+
+
+def test_a_regressor_begins_at_the_weighted_mean(encoder, diabetes):
+    """Before it has learnt anything it is no worse than the mean by much."""
+    X, y = diabetes
+    weights = np.random.default_rng(0).uniform(0, 2, len(y))
+    model = FineTunedRegressor(encoder, learning_rate=1e-12, **SHORT)
+    silent(model.fit, X, y, weights)
+    assert_allclose(model.intercepts_[-1], np.average(y, weights=weights), rtol=1e-6)
+    assert model.score(X, y, weights) > -1.5
+
+
+def test_raw_targets_are_learnt(diabetes):
+    """With targets of mean 152 and deviation 77."""
+    encoder = ContractiveAutoencoder(32, max_iter=40, tol=0.1, random_state=0)
+    model = FineTunedRegressor(encoder, random_state=0)
+    assert silent(model.fit, *diabetes).score(*diabetes) > 0.5
+
+
+@pytest.mark.parametrize("value", [0.0, 3.0, -1e8])
+def test_equal_targets_are_answered(value, encoder, diabetes):
+    X, _ = diabetes
+    model = FineTunedRegressor(encoder, learning_rate=0.01, max_iter=30, random_state=0)
+    silent(model.fit, X, np.full(len(X), value))
+    assert_allclose(model.predict(X), value, rtol=1e-3, atol=0.5)
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_a_classifier_begins_at_the_weighted_shares(n_classes, wine):
+    X, y = wine
+    X, y = X[y < n_classes] / X.max(0), y[y < n_classes]
+    weights = np.where(y == 0, 5.0, 1.0)
+    model = FineTunedClassifier(
+        ContractiveAutoencoder(8, **SHORT), learning_rate=1e-12, **SHORT
+    )
+    silent(model.fit, X, y, weights)
+    shares = [np.average(y == k, weights=weights) for k in range(n_classes)]
+    start = np.log(shares)
+    start = start if n_classes > 2 else [start[1] - start[0]]
+    assert_allclose(model.intercepts_[-1], start, atol=1e-8)
+
+
+def test_the_start_draws_nothing(encoder, diabetes):
+    """The output layer's weights are those of equal classes, whatever the shares."""
+    X, y = diabetes
+    how = {"learning_rate": 1e-12, **SHORT}
+    few, many = (
+        silent(FineTunedClassifier(encoder, **how).fit, X, y > np.quantile(y, share))
+        for share in (0.1, 0.5)
+    )
+    assert_allclose(few.coefs_[-1], many.coefs_[-1], atol=1e-9)
+    assert_array_equal(few.intercepts_[-1] > many.intercepts_[-1], [True])
+
+
+# ---- rates and decay ------------------------------------------------------------
+
+
+def test_a_rate_factor_of_zero_trains_the_output_layer_alone(encoder, wine, diabetes):
+    X, y = diabetes
+    model = FineTunedClassifier(encoder, encoder_rate_factor=0, **SHORT)
+    silent(model.fit, X, y > 140)
+    assert_array_equal(model.coefs_[0].T, encoder.components_)
+    assert_array_equal(model.intercepts_[0], encoder.intercept_hidden_)
+    assert model.score(X, y > 140) > 0.6
+
+
+@pytest.mark.parametrize(("n", "factor"), [(60, 0.01), (200, 0.02), (440, 0.044)])
+def test_the_automatic_factor_follows_the_rows_that_count(n, factor, encoder, diabetes):
+    X, y = diabetes
+    weights = (np.arange(len(y)) < n).astype(float)
+    auto, given = (
+        silent(
+            FineTunedClassifier(encoder, encoder_rate_factor=f, **SHORT).fit,
+            X,
+            y > 140,
+            weights,
+        )
+        for f in ("auto", factor)
+    )
+    for mine, yours in zip(auto.coefs_, given.coefs_, strict=True):
+        assert_allclose(mine, yours, rtol=1e-12)
+
+
+def test_alpha_shrinks_the_output_layer(encoder, diabetes):
+    X, y = diabetes
+    norms = [
+        np.linalg.norm(
+            silent(
+                FineTunedClassifier(encoder, alpha=a, **SHORT).fit, X, y > 140
+            ).coefs_[-1]
+        )
+        for a in (0.0, 10.0, 1000.0)
+    ]
+    assert norms[0] > norms[1] > norms[2]
+
+
+# ---- dead networks --------------------------------------------------------------
+
+
+def test_raw_data_that_saturates_warns_of_what_was_seen_and_the_cure(wine):
+    X, y = wine
+    encoder = ContractiveAutoencoder(16, **SHORT).fit(X / X.max(0))
+    encoder.components_ = 1e4 * np.abs(encoder.components_)
+    model = FineTunedClassifier(FrozenEstimator(encoder), max_iter=30, random_state=0)
+    with pytest.warns(DeadModelWarning, match="learnt nothing") as caught:
+        model.fit(X, y)
+    (warning,) = (w for w in caught if w.category is DeadModelWarning)
+    words = str(warning.message)
+    assert "on 178 of its training rows" in words
+    assert "all are given one of their 3 labels" in words
+    assert "16 of the 16 units of hidden layer 1 are constant" in words
+    assert "StandardScaler" in words
+    assert "learning_rate than 0.03" in words
+    assert warning.filename == __file__
+    assert len(set(model.predict(X))) == 1
+    # The cure cures.
+    cured = make_pipeline(StandardScaler(), ContractiveAutoencoder(16, random_state=0))
+    assert silent(clone(model).set_params(encoder=cured).fit, X, y).score(X, y) > 0.9
+
+
+@pytest.mark.parametrize("early_stopping", [True, False])
+def test_a_dead_regressor_warns(early_stopping, diabetes):
+    X, y = diabetes
+    dead = ContractiveAutoencoder(8, **SHORT).fit(X)
+    dead.components_ = np.zeros_like(dead.components_)
+    model = FineTunedRegressor(
+        FrozenEstimator(dead),
+        encoder_rate_factor=0,
+        max_iter=30,
+        early_stopping=early_stopping,
+        random_state=0,
+    )
+    with pytest.warns(DeadModelWarning, match="8 of the 8 units of hidden layer 1 are"):
+        silent(model.fit, X, y)
+    assert abs(model.score(X, y)) < 0.01
+
+
+def test_a_rate_that_is_too_high_warns(encoder, diabetes):
+    """The outputs differ from row to row, and are worse than the mean."""
+    X, y = diabetes
+    how = {"learning_rate": 1e3, "learning_rate_schedule": "constant", "max_iter": 30}
+    model = FineTunedRegressor(encoder, tol=0.0, random_state=0, **how)
+    with pytest.warns(DeadModelWarning, match="smaller learning_rate than 1000"):
+        silent(model.fit, X, y)
+    assert model.score(X, y) < -0.01
+
+
+def test_what_has_learnt_is_silent_however_rare_a_class(diabetes):
+    """One class answered for all rows is right where the other is rare."""
+    X, y = load_digits(return_X_y=True)
+    rare = np.r_[np.flatnonzero(y != 8), np.flatnonzero(y == 8)[:9]]
+    encoder = ContractiveAutoencoder(16, max_iter=20, tol=0.1, random_state=0)
+    model = FineTunedClassifier(encoder, max_iter=30, random_state=0)
+    silent(model.fit, X[rare] / 16, y[rare] == 8)
+
+
+def test_one_row_and_one_value_are_no_cause_for_a_warning(encoder, diabetes):
+    X, y = diabetes
+    model = FineTunedRegressor(encoder, max_iter=30, random_state=0)
+    silent(clone(model).fit, X[:1], y[:1])
+    silent(clone(model).fit, X, np.zeros(len(X)))
