@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from skcae._core.arrays import Array, to_array
+from skcae._core.arrays import Array, evenly_spaced, to_array
 from skcae._core.layers import Parameters
 from skcae._core.network import NetworkLearner
 from skcae._core.training import Training
@@ -24,7 +24,7 @@ SAME = 1e-7
 # The loss of what has learnt is lower than that of a constant by this part of it.
 GAIN = 0.01
 # In fewer epochs than this an objective need not have fallen.
-N_EPOCHS = 20
+N_EPOCHS = 50
 
 
 @dataclass(frozen=True)
@@ -55,10 +55,8 @@ class Look:
 def look(learner: NetworkLearner, loss: Loss, parameters: Parameters) -> Look:
     """Look at what a network with these parameters makes of the learner's rows."""
     rows = learner.rows
-    index = np.unique(np.linspace(0, len(rows) - 1, N_ROWS).astype(np.intp))
-    X = learner.batch.new_empty((len(index), rows.n_features))
-    rows.read(index, X)
-    targets, weights = learner.targets[index], rows.weights_of(index)
+    X, weights = rows.some(N_ROWS)
+    targets = learner.targets[evenly_spaced(len(rows), N_ROWS)]
     _, *hidden, Z = learner.objective.network.forward(parameters, X)
     every = rows.weights_of(slice(None))
     constant = best_constant(loss, learner.targets, every).to(Z)

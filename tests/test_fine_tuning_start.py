@@ -209,9 +209,10 @@ def test_a_dead_regressor_warns(early_stopping, diabetes):
 def test_a_rate_that_is_too_high_warns(encoder, diabetes):
     """The outputs differ from row to row, and are worse than the mean."""
     X, y = diabetes
-    how = {"learning_rate": 1e3, "learning_rate_schedule": "constant", "max_iter": 30}
+    how = {"learning_rate": 1e6, "learning_rate_schedule": "constant", "max_iter": 60}
+    how["n_iter_no_change"] = 60
     model = FineTunedRegressor(encoder, tol=0.0, random_state=0, **how)
-    with pytest.warns(DeadModelWarning, match="smaller learning_rate than 1000"):
+    with pytest.warns(DeadModelWarning, match="smaller learning_rate than 1e"):
         silent(model.fit, X, y)
     assert model.score(X, y) < -0.01
 

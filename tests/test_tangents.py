@@ -105,6 +105,8 @@ def test_it_is_the_formula_by_automatic_differentiation(kind, X, y, weights):
     model = (penalised_regressor if kind == "values" else penalised)(
         frozen,
         learning_rate_schedule="constant",
+        encoder_rate_factor=1.0,
+        alpha=0.0,
         max_iter=15,
         n_iter_no_change=15,
         n_tangents=3,
@@ -131,7 +133,16 @@ def test_it_is_the_formula_by_automatic_differentiation(kind, X, y, weights):
         generator=torch.Generator().manual_seed(seed),
         dtype=torch.float64,
     )
-    last = ((2 * draw - 1) * (6 / (n_outputs + 5)) ** 0.5, torch.zeros(n_outputs))
+    # Classes begin at their shares, and values are in units of their deviation.
+    shares, one = torch.from_numpy(np.average(T, axis=0, weights=weights)), 1.0
+    if kind == "values":
+        one = np.average((T[:, 0] - float(shares)) ** 2, weights=weights) ** 0.5
+        T = (T - shares.numpy()) / one
+    start = {"two classes": shares.logit(), "three classes": shares.log()}
+    last = (
+        (2 * draw - 1) * (6 / (n_outputs + 5)) ** 0.5,
+        start.get(kind, torch.zeros(n_outputs)),
+    )
     parameters = [
         (V.clone().requires_grad_(), c.double().clone().requires_grad_())
         for V, c in [*layers, last]
@@ -147,7 +158,11 @@ def test_it_is_the_formula_by_automatic_differentiation(kind, X, y, weights):
         value = (w / w.mean() * (losses + 0.5 * penalties)).mean()
         value.backward()
         optimizer.step()
-    assert model.loss_curve_[-1] == pytest.approx(float(value.detach()), rel=1e-9)
+    if kind == "values":
+        W, b = parameters[-1]
+        parameters[-1] = (one * W, one * b + shares)
+    objective = one**2 * float(value.detach())
+    assert model.loss_curve_[-1] == pytest.approx(objective, rel=1e-9)
     for k, (W, b) in enumerate(parameters):
         assert_allclose(model.coefs_[k].T, W.detach(), rtol=1e-7, atol=1e-10)
         assert_allclose(model.intercepts_[k], b.detach(), rtol=1e-7, atol=1e-10)
@@ -191,6 +206,7 @@ def test_a_large_penalty_makes_predictions_flat_along_the_tangents(n_classes, di
     U = tangent_vectors(encoder, X, 6)
     tangents, others = U[:, :4], U[:, 4:]
     how = {"n_tangents": 4, "max_iter": 60, "learning_rate": 0.02}
+    how |= {"encoder_rate_factor": 1.0, "alpha": 0.0}
     models = {
         strength: classifier(encoder, tangent_penalty=strength, **how).fit(X, y)
         for strength in (0.0, 1.0, 1e3)

@@ -13,7 +13,14 @@ from pathlib import Path
 import joblib
 import numpy as np
 from data import load
-from models import BATCH_SIZE, PROTOCOL_VERSION, TANGENTS, encoder, solver_parameters
+from models import (
+    BATCH_SIZE,
+    ONE_RATE,
+    PROTOCOL_VERSION,
+    TANGENTS,
+    encoder,
+    solver_parameters,
+)
 from runs import Task, attempted, use_one_thread
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import train_test_split
@@ -77,6 +84,7 @@ class FewLabelsTask(Task):
             FrozenEstimator(pre_trained(self)),
             **solver_parameters(self.setting["tuning"]),
             **tangents,
+            **ONE_RATE,
             batch_size=BATCH_SIZE,
             # No epoch is saved: a stall ends no training.
             max_iter=n_epochs,

@@ -31,6 +31,8 @@ PROTOCOL_VERSION = 2
 PRE_TRAINING = {"training": ["adam 0.01", "sgd 0.1"]}
 # The same of fine-tuning: both in batches of 100 rows, descent with momentum 0.9.
 FINE_TUNING = {"tuning": ["adam 0.003", "adam 0.01", "sgd 0.3"]}
+# All layers at that rate, and no penalty on the output layer.
+ONE_RATE = {"encoder_rate_factor": 1.0, "alpha": 0.0}
 # Rows to a step of fine-tuning.
 BATCH_SIZE = 100
 

@@ -10,7 +10,7 @@ import joblib
 import numpy as np
 import torch
 from data import load
-from models import PROTOCOL_VERSION, encoder, solver_parameters
+from models import ONE_RATE, PROTOCOL_VERSION, encoder, solver_parameters
 from report import COMMIT
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.frozen import FrozenEstimator
@@ -176,6 +176,7 @@ def measure_network(task, images):
     network = FineTunedClassifier(
         FrozenEstimator(model),
         **tuning,
+        **ONE_RATE,
         max_iter=n_fine_tuning,
         n_iter_no_change=n_fine_tuning,
         tol=0.0,

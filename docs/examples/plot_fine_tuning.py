@@ -31,7 +31,7 @@ numbers = [100, 200, 400]
 
 
 def networks(X_train, seed):
-    """Make the three networks; all use Adam at a rate of 0.01."""
+    """Make the three networks; all use Adam, the random starts at a rate of 0.01."""
     stack = StackedCAE(
         sizes,
         jacobian_penalty=0.03,
@@ -48,7 +48,7 @@ def networks(X_train, seed):
     }
     return {
         "pre-trained, sigmoid": FineTunedClassifier(
-            FrozenEstimator(stack), learning_rate=0.01, max_iter=60, random_state=seed
+            FrozenEstimator(stack), max_iter=60, random_state=seed
         ),
         "random start, sigmoid": MLPClassifier(activation="logistic", **random_start),
         "random start, relu": MLPClassifier(activation="relu", **random_start),
