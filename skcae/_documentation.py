@@ -208,9 +208,9 @@ _SOLVER_OF_REGRESSION = (
     + r"""
     encoder_rate_factor : float or "auto", default=1.0
         The learning rate of the encoder's layers is `learning_rate` times this: 1
-        trains all layers alike, 0 the output layer alone. "auto" is the number of
-        labelled rows divided by 10,000, at least 0.01 and at most 1: few labels change
-        little of what the encoder has learnt from all rows.
+        trains all layers alike, 0 the output layer alone. "auto" is
+        :math:`(n / 10\,000)^{3/2}` for n labelled rows, at least 0.001 and at most 1:
+        few labels change little of what the encoder has learnt from all rows.
 
     alpha : float, default=0.5
         Strength of the L2 penalty :math:`\frac{\alpha}{2 n} \lVert W \rVert_F^2` on

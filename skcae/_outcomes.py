@@ -33,6 +33,8 @@ class Look:
 
     Parameters
     ----------
+    X : tensor of shape (n, n_features)
+        The rows.
     hidden : list of tensors of shape (n_units, n)
         The output of each hidden layer.
     Z : tensor of shape (n, n_outputs)
@@ -45,6 +47,7 @@ class Look:
         That of the best outputs without inputs.
     """
 
+    X: Tensor
     hidden: list[Tensor]
     Z: Tensor
     targets: Tensor
@@ -66,7 +69,7 @@ def look(learner: NetworkLearner, loss: Loss, parameters: Parameters) -> Look:
         return float(losses.mean() if weights is None else weights @ losses / len(X))
 
     return Look(
-        hidden, Z.mT, targets, mean_loss(Z.mT), mean_loss(constant.expand_as(Z.mT))
+        X, hidden, Z.mT, targets, mean_loss(Z.mT), mean_loss(constant.expand_as(Z.mT))
     )
 
 
@@ -98,7 +101,8 @@ def is_dead(seen: Look, curve: list[float]) -> bool:
     It answers all of them alike; or after enough epochs it is worse than a constant
     answer, or no better, and the objective is where it began.
     """
-    if seen.loss < (1 - GAIN) * seen.constant_loss or alike(seen.targets.mT).all():
+    teaches = not (alike(seen.X.mT).all() or alike(seen.targets.mT).all())
+    if seen.loss < (1 - GAIN) * seen.constant_loss or not teaches:
         return False
     is_worse = seen.loss > (1 + GAIN) * seen.constant_loss
     has_fallen = curve[-1] < (1 - GAIN) * curve[0]

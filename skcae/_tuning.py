@@ -239,14 +239,14 @@ class BaseFineTuned(MetaEstimatorMixin, PlanMixin, BaseEstimator):
             batch_size=self._batch_size(len(rows)),
             validation=validation,
             error=partial(self._error, plan.loss),
-            unit=model.units.one**2,
+            unit=model.units.one * model.units.one,
         )
 
     def _rate_factors(self, n_layers: int, n_rows: int) -> dict[str, float]:
         """Return by what the rate of each of the encoder's parameters is multiplied."""
         factor = self.encoder_rate_factor
         if isinstance(factor, str):
-            factor = min(1.0, max(n_rows, FEWEST_ROWS) / ROWS_OF_ONE_RATE)
+            factor = min(1.0, (max(n_rows, FEWEST_ROWS) / ROWS_OF_ONE_RATE) ** 1.5)
         parts = ("coefs", "intercepts")
         return {f"{part}.{k}": factor for part in parts for k in range(n_layers)}
 

@@ -328,7 +328,7 @@ def test_it_is_the_network_of_torchs_own_modules(
     shares = [np.average(y == name, weights=weights) for name in np.unique(y)]
     start = torch.tensor(shares).log() if is_classifier(model) else torch.zeros(1)
     output.bias.data.copy_(start)
-    factor = 0.01 if factor == "auto" else factor
+    factor = 0.001 if factor == "auto" else factor
     groups = [{"params": layer.parameters(), "lr": factor * 0.01} for layer in layers]
     optimizer = SOLVERS[solver]([*groups, {"params": output.parameters()}], 0.01)
     for _ in range(15):

@@ -46,7 +46,13 @@ from tests.conftest import MODELS, class_name
 
 HOW = {"learning_rate": 0.01, "max_iter": 12, "tol": 0.5, "random_state": 0}
 PRECISIONS = {"float32": 1e-5, "float64": 1e-12}
-TUNING = {**HOW, "learning_rate": 0.1, "max_iter": 40}
+TUNING = {
+    "encoder_rate_factor": 1.0,
+    "alpha": 0.0,
+    **HOW,
+    "learning_rate": 0.1,
+    "max_iter": 40,
+}
 
 
 def encoder(cls=ContractiveAutoencoder, **parameters):
