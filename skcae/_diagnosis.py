@@ -21,8 +21,8 @@ PART_OF_RANDOM = 0.1
 SHRUNK = 1 / 3
 # From so many epochs, or steps, on, a model should say something of any rows.
 MANY_EPOCHS, MANY_STEPS = 50, 300
-# Before so many it can tell nothing of a penalty, or of the objective's course.
-FEW_EPOCHS, FIRST_EPOCHS = 10, 3
+# Before so many epochs an objective has no course yet.
+FIRST_EPOCHS = 3
 # An objective that ends so many times as high as it began has risen.
 RISE = 1.1
 
@@ -55,17 +55,15 @@ def is_empty(found: Findings, parameters: Parameters, training: Training) -> boo
 
     A few steps from the start it says little of any rows.
     """
-    if training.was_cut_short:
+    n_epochs = len(training.loss_curve)
+    is_short = n_epochs < MANY_EPOCHS and training.step < MANY_STEPS
+    if is_short or training.was_cut_short:
         return False
     n_components, n_features = parameters["components"].shape
-    least = PART_OF_RANDOM * min(1, n_components / n_features)
-    says_little = found.explained < least
-    n_epochs = len(training.loss_curve)
-    took_long = n_epochs >= MANY_EPOCHS or training.step >= MANY_STEPS
-    is_shrunk = found.shrinkage < SHRUNK and n_epochs >= FEW_EPOCHS
-    is_unscaled = found.widest > LARGEST_UNSCALED and took_long
-    is_worse = found.explained < 0 and took_long
-    return is_worse or (says_little and (is_shrunk or is_unscaled))
+    says_little = found.explained < PART_OF_RANDOM * min(1, n_components / n_features)
+    is_shrunk = found.shrinkage < SHRUNK
+    is_unscaled = found.widest > LARGEST_UNSCALED
+    return found.explained < 0 or (says_little and (is_shrunk or is_unscaled))
 
 
 def has_risen(curve: Sequence[float]) -> bool:
