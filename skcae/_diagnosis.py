@@ -6,7 +6,6 @@ from typing import Any
 
 from skcae._core.arrays import CHUNK_ELEMENTS
 from skcae._core.diagnosis import Findings, look_at
-from skcae._core.layers import Parameters
 from skcae._core.moments import LARGEST_UNSCALED
 from skcae._core.training import Training
 from skcae._epochs import level_of_caller
@@ -19,8 +18,9 @@ N_ROWS = 256
 PART_OF_RANDOM = 0.1
 # A code with less than this part of the deviation that fresh weights give has shrunk.
 SHRUNK = 1 / 3
-# From so many epochs, or steps, on, a model should say something of any rows.
-MANY_EPOCHS, MANY_STEPS = 50, 300
+# From so many steps on a model should say something of any rows; or from fewer, if they
+# are as many epochs.
+MANY_STEPS, SOME_STEPS, MANY_EPOCHS = 300, 150, 50
 # Before so many epochs an objective has no course yet.
 FIRST_EPOCHS = 3
 # An objective that ends so many times as high as it began has risen.
@@ -39,8 +39,11 @@ def warn_if_dead(estimator: Any, training: Training) -> None:
     if len(X) < 2 or (weights is not None and not weights.any()):
         return
     found = look_at(learner.objective, parameters, X, weights)
+    n_components, n_features = parameters["components"].shape
+    if not found.explained < PART_OF_RANDOM * min(1, n_components / n_features):
+        return
     rose = has_risen(training.loss_curve)
-    if rose or found.are_flat or is_empty(found, parameters, training):
+    if rose or found.are_flat or (took_long(training) and has_a_cause(found)):
         seen = "; ".join(symptoms(found, len(X), training.loss_curve if rose else []))
         cure = " ".join(cures(estimator, found, rose))
         warnings.warn(
@@ -50,20 +53,17 @@ def warn_if_dead(estimator: Any, training: Training) -> None:
         )
 
 
-def is_empty(found: Findings, parameters: Parameters, training: Training) -> bool:
-    """Tell whether the code says next to nothing of the rows, and could say more.
+def took_long(training: Training) -> bool:
+    """Tell whether a fit had the steps in which any model should learn something."""
+    steps, epochs = training.step, len(training.loss_curve)
+    is_long = steps >= MANY_STEPS or (steps >= SOME_STEPS and epochs >= MANY_EPOCHS)
+    return is_long and not training.was_cut_short
 
-    A few steps from the start it says little of any rows.
-    """
-    n_epochs = len(training.loss_curve)
-    is_short = n_epochs < MANY_EPOCHS and training.step < MANY_STEPS
-    if is_short or training.was_cut_short:
-        return False
-    n_components, n_features = parameters["components"].shape
-    says_little = found.explained < PART_OF_RANDOM * min(1, n_components / n_features)
-    is_shrunk = found.shrinkage < SHRUNK
+
+def has_a_cause(found: Findings) -> bool:
+    """Tell whether the code could say more of the rows."""
     is_unscaled = found.widest > LARGEST_UNSCALED
-    return found.explained < 0 or (says_little and (is_shrunk or is_unscaled))
+    return found.explained < 0 or found.shrinkage < SHRUNK or is_unscaled
 
 
 def has_risen(curve: Sequence[float]) -> bool:

@@ -176,7 +176,8 @@ def check_values(estimator: Any, y: Any) -> Array:
     """Validate the values of a regressor."""
     if sparse.issparse(y):
         raise TypeError("y must be an array of values, but it is a sparse matrix.")
-    y, _ = opened(y, "y")
+    if y is not None:
+        y, _ = opened(y, "y")
     values: Array = validate_data(
         copy.copy(estimator), y=y, multi_output=True, y_numeric=True
     )

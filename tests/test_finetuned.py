@@ -248,7 +248,7 @@ def test_every_activation(activation, X, y):
 def test_the_encoder_is_that_of_a_fit_alone(kind, make, X, two, values):
     """To the byte, after all of the network has been trained."""
     encoder = ENCODERS[kind](X)
-    model = make(encoder, learning_rate=0.1)
+    model = make(encoder, learning_rate=0.1, encoder_rate_factor=1)
     target = two if is_classifier(model) else values
     model.fit(X, target)
     alone = clone(encoder).fit(X, target)

@@ -574,5 +574,5 @@ def test_a_training_that_leaves_the_finite_numbers_says_so():
     training = training_of(learner)
     training.rate = constant_rate(1e200)
     training.run_epoch()
-    assert not training.is_finite
+    assert training.not_finite
     assert training.kept == {}
