@@ -114,7 +114,7 @@ _RUNNING = r"""
         operating system; NumPy's and torch's global generators are never touched.
 
     verbose : int, default=0
-        If positive, show the epochs: with scikit-learn's `ProgressBar` if rich is
+        If positive, show the epochs: with `skcae.progress.EpochBar` if rich is
         installed and no meta-estimator runs the fit, else on the "skcae" logger.
 """
 

@@ -30,6 +30,7 @@ from skcae._core.training import (
 )
 from skcae._parameters import TrainingParameters
 from skcae._validation import check_can_be_split
+from skcae.progress import in_words
 
 # batch_size="auto" trains on all rows at once if they are fewer than this, ...
 FULL_BATCH_ROWS = 64
@@ -181,7 +182,9 @@ class EpochFitMixin(TrainingParameters, CallbackSupportMixin):
             epoch.call_on_fit_task_begin(**call)
             training.run_epoch()
             self._check_finite(training)
-            log("epoch %d/%d: objective %.6g", number, self.max_iter, training.value)
+            epoch.objective, epoch.held_out = training.last
+            measured = in_words(*training.last, digits=6)
+            log("epoch %d/%d: %s", number, self.max_iter, measured)
             stop = epoch.call_on_fit_task_end(
                 **call,
                 reconstruction_attributes=lambda: self._present_attributes(

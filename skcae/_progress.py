@@ -1,4 +1,4 @@
-"""What `verbose` shows: scikit-learn's progress bar, or lines of our own logger."""
+"""What `verbose` shows: a progress bar, or lines of our own logger."""
 
 import logging
 import sys
@@ -8,6 +8,8 @@ from importlib.util import find_spec
 from typing import Any
 
 from sklearn.callback import ProgressBar
+
+from skcae.progress import EpochBar
 
 logger = logging.getLogger("skcae")
 
@@ -42,10 +44,10 @@ def _bar_reaches(estimator: Any) -> bool:
 
 @contextmanager
 def _progress_bar(estimator: Any) -> Iterator[None]:
-    """Add scikit-learn's progress bar to the estimator's callbacks for one fit."""
+    """Add a progress bar to the estimator's callbacks for one fit."""
     callbacks = list(getattr(estimator, "_skl_callbacks", []))
     if not any(isinstance(callback, ProgressBar) for callback in callbacks):
-        estimator.set_callbacks(*callbacks, ProgressBar())
+        estimator.set_callbacks(*callbacks, EpochBar())
     try:
         yield
     finally:

@@ -49,6 +49,7 @@ FLOORS = [
         "skcae._extras",
         "skcae._parameters",
         "skcae._progress",
+        "skcae.progress",
     ],
     ["skcae._validation"],
     ["skcae._streams"],
@@ -157,6 +158,7 @@ def test_datasets_know_nothing_of_the_rest():
         "skcae.onnx",
         "skcae.penalties",
         "skcae.persistence",
+        "skcae.progress",
     ],
 )
 def test_public_names_exist_and_are_documented(module):

@@ -219,7 +219,7 @@ def test_verbose_shows_in_a_plain_script(without_rich):
         assert "epoch 1/30: objective " in out.stderr
         assert out.stdout == ""
     else:
-        assert "ContractiveAutoencoder - fit" in out.stdout
+        assert "ContractiveAutoencoder · epoch 20/30 · objective 0." in out.stdout
         assert "epoch 1/30" not in out.stderr
 
 
@@ -255,7 +255,7 @@ def test_verbose_leaves_no_trace(small_contractive, unit_data, capsys):
     Pipeline([("code", small_contractive(verbose=1))]).fit(unit_data)
     assert logger.handlers == []
     assert logger.level == logging.NOTSET
-    assert "ContractiveAutoencoder - fit" in capsys.readouterr().out
+    assert "ContractiveAutoencoder · epoch " in capsys.readouterr().out
 
 
 def test_verbose_beside_a_progress_bar_shows_one(small_contractive, unit_data, capsys):

@@ -20,6 +20,7 @@ from sklearn.preprocessing import FunctionTransformer, MinMaxScaler
 from sklearn.svm import LinearSVC
 
 from skcae import ContractiveAutoencoder
+from skcae.progress import EpochBar
 
 GUIDE = Path(__file__).parents[1] / "docs" / "guide" / "cluster.md"
 PENALTIES = [0.0, 0.1, 1.0]
@@ -196,13 +197,20 @@ def test_the_results_are_those_of_the_search_without_a_cluster(make, client, dat
 
 
 @ignore_steps
-def test_a_progress_bar_shows_what_the_workers_do(client, data, capsys):
+@pytest.mark.parametrize(
+    ("bar", "text"),
+    [
+        (ProgressBar(max_propagation_depth=None), "ContractiveAutoencoder - fit"),
+        (EpochBar(), "ContractiveAutoencoder · epoch "),
+    ],
+)
+def test_a_progress_bar_shows_what_the_workers_do(bar, text, client, data, capsys):
     search = search_of(pipeline())
-    search.set_callbacks(ProgressBar(max_propagation_depth=None))
+    search.set_callbacks(bar)
     with parallel_config("dask"):
         search.fit(*data)
     shown = capsys.readouterr().out.splitlines()
-    of_fits = [line for line in shown if "ContractiveAutoencoder - fit" in line]
+    of_fits = [line for line in shown if text in line]
     assert len(of_fits) == N_FITS + 1
     assert all("100%" in line for line in of_fits)
 

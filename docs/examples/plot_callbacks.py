@@ -2,8 +2,8 @@
 Watching a fit
 ==============
 
-scikit-learn's callbacks see each epoch of a fit: a `ScoringMonitor` scores it, a
-`ProgressBar` shows it, and one of your own can end it.
+scikit-learn's callbacks see each epoch of a fit: a `ScoringMonitor` scores it, an
+`EpochBar` shows it, and one of your own can end it.
 """
 
 # %%
@@ -14,13 +14,14 @@ scikit-learn's callbacks see each epoch of a fit: a `ScoringMonitor` scores it, 
 # data, as the one here, can score whatever it likes.
 
 import matplotlib.pyplot as plt
-from sklearn.callback import ProgressBar, ScoringMonitor
+from sklearn.callback import ScoringMonitor
 from sklearn.datasets import load_digits
 from sklearn.linear_model import RidgeClassifier
 from sklearn.model_selection import train_test_split
 
 from skcae import ContractiveAutoencoder
 from skcae.inspection import jacobian_norm
+from skcae.progress import EpochBar
 
 X, y = load_digits(return_X_y=True)
 X_train, X_test, y_train, y_test = train_test_split(
@@ -109,8 +110,9 @@ print(f"ended after {cae.n_iter_} epochs")
 # %%
 # A progress bar
 # --------------
-# Set on a pipeline or a search, a `ProgressBar` stops at the depth that it is told;
-# None goes down to our epochs.
+# An `EpochBar` shows the epoch and its objective. Set on a pipeline or a search it
+# reaches the fits in it, down to the depth that it is told. What it shows, a callback
+# of your own finds as `context.objective` and, with early stopping,
+# `context.held_out` at the end of an epoch.
 
-cae.set_params(max_iter=20).set_callbacks(ProgressBar(max_propagation_depth=None))
-cae.fit(X_train)
+cae.set_params(max_iter=20).set_callbacks(EpochBar()).fit(X_train)

@@ -259,9 +259,10 @@ class Training:
         return self.validation_curve or self.loss_curve
 
     @property
-    def value(self) -> float:
-        """The last objective, on the validation data if there is any."""
-        return self._watched_curve[-1]
+    def last(self) -> tuple[float, float | None]:
+        """The last objective, and what held-out data gave if there is any."""
+        held_out = self.validation_curve[-1] if self.validation_curve else None
+        return self.loss_curve[-1], held_out
 
     def should_end(self) -> bool:
         """Judge whether the objective has stalled and the rate has run out.
