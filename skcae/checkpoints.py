@@ -138,7 +138,7 @@ class Checkpoint:
             The one that is fitted.
 
         context : object
-            scikit-learn's description of the task.
+            The task, as scikit-learn describes it.
 
         X : {array-like, sparse matrix} or iterable
             The training data.

@@ -6,7 +6,7 @@ sample.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -96,7 +96,7 @@ class Loss:
     elementwise: Callable[[Tensor, Tensor], Tensor]
     gradient_in_place: Callable[[Tensor, Tensor], Tensor]
     bounds: tuple[float, float] | None = None
-    link: Callable[[Tensor], Tensor] = lambda mean: mean
+    link: Callable[[Tensor], Tensor] = field(default_factory=lambda: _itself)
 
     def value(self, X: Tensor, Z: Tensor) -> Tensor:
         """Return the loss of each row, summed over features.
@@ -114,6 +114,10 @@ class Loss:
             The losses.
         """
         return self.elementwise(X, Z).sum(1)
+
+
+def _itself(mean: Tensor) -> Tensor:
+    return mean
 
 
 def _cross_entropy(X: Tensor, Z: Tensor) -> Tensor:

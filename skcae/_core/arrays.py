@@ -395,9 +395,10 @@ class Rows:
         return float(self.weights[self.subset].sum())
 
     def blocks(self) -> Iterator[tuple[Any, Array | None]]:
-        """Go through all rows once, as an array or sparse, with their weights."""
+        """Go through all rows once, in small arrays or sparse, with their weights."""
         is_sparse = sparse.issparse(self.matrix)
-        for part in row_slices(len(self), self.n_features):
+        width = self.n_features if is_sparse else 16 * self.n_features
+        for part in row_slices(len(self), width):
             at = self._position(part)
             rows = self.matrix[at] if is_sparse else to_array(self._chunk(part))
             yield rows, None if self.weights is None else self.weights[at]

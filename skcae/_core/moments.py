@@ -101,7 +101,10 @@ def _moments_of_sparse(block: Any, w: Array) -> Moments:
 
 def moments_of_matrix(matrix: Any) -> Moments:
     """Return the moments of a matrix in memory, a chunk at a time."""
-    parts = row_slices(*matrix.shape)
+    n_rows, n_features = matrix.shape
+    parts = row_slices(
+        n_rows, n_features if sparse.issparse(matrix) else 16 * n_features
+    )
     return total_moments(moments_of(matrix[part]) for part in parts)
 
 
