@@ -21,8 +21,8 @@ SHRUNK = 1 / 3
 # From so many steps on a model should say something of any rows; or from fewer, if they
 # are as many epochs.
 MANY_STEPS, SOME_STEPS, MANY_EPOCHS = 300, 150, 50
-# Before so many epochs an objective has no course yet.
-FIRST_EPOCHS = 3
+# Before so many an objective has no course yet: Adam's first steps may raise it.
+FIRST_EPOCHS, FIRST_STEPS = 3, 30
 # An objective that ends so many times as high as it began has risen.
 RISE = 1.1
 
@@ -42,7 +42,7 @@ def warn_if_dead(estimator: Any, training: Training) -> None:
     n_components, n_features = parameters["components"].shape
     if not found.explained < PART_OF_RANDOM * min(1, n_components / n_features):
         return
-    rose = has_risen(training.loss_curve)
+    rose = has_risen(training)
     if rose or found.are_flat or (took_long(training) and has_a_cause(found)):
         seen = "; ".join(symptoms(found, len(X), training.loss_curve if rose else []))
         cure = " ".join(cures(estimator, found, rose))
@@ -66,9 +66,11 @@ def has_a_cause(found: Findings) -> bool:
     return found.explained < 0 or found.shrinkage < SHRUNK or is_unscaled
 
 
-def has_risen(curve: Sequence[float]) -> bool:
+def has_risen(training: Training) -> bool:
     """Tell whether the objective ended well above where it began."""
-    return len(curve) >= FIRST_EPOCHS and curve[-1] > RISE * abs(curve[0])
+    curve = training.loss_curve
+    has_course = len(curve) >= FIRST_EPOCHS and training.step >= FIRST_STEPS
+    return has_course and curve[-1] > RISE * abs(curve[0])
 
 
 def symptoms(found: Findings, n_rows: int, risen: Sequence[float]) -> Iterator[str]:

@@ -1377,8 +1377,8 @@ def test_verbose_shows_pretraining_and_fine_tuning(make, X, capsys):
     model = make(verbose=1).fit(X, np.arange(40) % 2)
     shown = capsys.readouterr().out
     assert f"{type(model).__name__} - fit" in shown
-    assert "pre-training" in shown
-    assert "fine-tuning" in shown
+    assert "ContractiveAutoencoder · epoch " in shown
+    assert "fine-tuning · epoch " in shown
     assert not hasattr(model, "_skl_callbacks")
     assert not hasattr(model.encoder_, "_skl_callbacks")
 
