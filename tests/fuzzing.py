@@ -28,6 +28,7 @@ from skcae import (
 )
 from skcae.activations import ACTIVATIONS
 from skcae.corruptions import CORRUPTIONS
+from skcae.exceptions import DeadModelWarning
 from skcae.losses import LOSSES
 
 # How often a call of an estimator or function had an outcome.
@@ -243,6 +244,8 @@ def outcome(name, function, *args, huge=False, **how):
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
+        # Of many of these parameters and data it is true.
+        warnings.simplefilter("ignore", DeadModelWarning)
         # The scaler divides by how many values of a column are not NaN.
         warnings.filterwarnings("ignore", "invalid value", RuntimeWarning, "sklearn")
         # NumPy says so where float64 weights of a model that all but diverged meet
