@@ -37,7 +37,9 @@ def assert_same_moments(one, other):
 
 
 @pytest.mark.parametrize("kind", [np.asarray, sparse.csr_matrix], ids=["dense", "csr"])
-def test_moments_are_those_of_numpy_in_chunks_of_any_size(kind, X, monkeypatch):
+@pytest.mark.parametrize("zeros", [0, 30])
+def test_moments_are_those_of_numpy_in_chunks_of_any_size(kind, zeros, X, monkeypatch):
+    X[::3, 1] = X[:zeros, 2] = 0
     expected = Moments(50, X.mean(0), X.var(0))
     for size in (4, 12, 2**21):
         monkeypatch.setattr(arrays, "CHUNK_ELEMENTS", size)
