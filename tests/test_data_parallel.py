@@ -577,3 +577,17 @@ def test_a_rank_that_is_killed_ends_the_fit_of_the_other(tmp_path):
     assert "torch.distributed says: " in ours["error"]
     assert not ours["is_fitted"]
     assert ours["seconds"] < 10
+
+
+def test_a_rank_that_fails_before_the_weights_are_shared_ends_all(monkeypatch):
+    class Failing(ContractiveAutoencoder):
+        def _solver(self, parameters, state):
+            raise ValueError("no solver here")
+
+    Failing.__name__ = ContractiveAutoencoder.__name__
+    (first, second), _ = fit_ranks(
+        monkeypatch, [estimator(), estimator(Failing)], shards_of(5, 12)
+    )
+    assert isinstance(first, RuntimeError)
+    assert "Rank 1 failed with ValueError: no solver here" in str(first)
+    assert isinstance(second, ValueError)
