@@ -82,8 +82,10 @@ def assert_same(one, other, **tolerance):
 def test_it_is_the_network_of_torchs_own_modules(strength, frozen, X, Y, weights):
     """The whole fit against automatic differentiation, with and without tangents."""
     how = {"learning_rate_schedule": "constant", "solver": "sgd", "momentum": 0.0}
+    how |= {"encoder_rate_factor": 1, "alpha": 0}
     model = classifier(frozen, tangent_penalty=strength, n_tangents=2, **how)
-    still = clone(model).set_params(learning_rate=1e-300).fit(X, Y)
+    still = clone(model).set_params(learning_rate=1e-300)
+    still.fit(X, Y, sample_weight=weights)
     model.set_params(learning_rate=0.2).fit(X, Y, sample_weight=weights)
     layers = [torch.nn.Linear(*W.shape, dtype=torch.float64) for W in still.coefs_]
     with torch.no_grad():
