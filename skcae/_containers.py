@@ -78,10 +78,16 @@ def opened(X: Any, name: str = "X") -> tuple[Any, Any]:
 
 def as_frame(X: Any) -> Any:
     """Return any library's frame as one of narwhals, and None for what is no frame."""
+    X = as_table(X)
+    return nw.from_native(X) if nw.dependencies.is_into_dataframe(X) else None
+
+
+def as_table(X: Any) -> Any:
+    """Return a batch of Arrow's records as a table, and anything else as it is."""
     pyarrow = sys.modules.get("pyarrow")
     if pyarrow and isinstance(X, pyarrow.RecordBatch):
-        X = pyarrow.Table.from_batches([X])
-    return nw.from_native(X) if nw.dependencies.is_into_dataframe(X) else None
+        return pyarrow.Table.from_batches([X])
+    return X
 
 
 def as_array(X: Any) -> Any:

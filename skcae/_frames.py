@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from skcae._containers import as_array
+from skcae._containers import as_array, as_table
 
 
 def join_polars(above: Any, below: Any) -> Any:
@@ -32,12 +32,7 @@ def is_text_in_polars(kind: Any) -> bool:
 def join_arrow(above: Any, below: Any) -> Any:
     """Join tables, or batches of records, which scikit-learn knows no names of."""
     pyarrow = sys.modules["pyarrow"]
-    tables = [
-        pyarrow.Table.from_batches([rows])
-        if isinstance(rows, pyarrow.RecordBatch)
-        else rows
-        for rows in (above, below)
-    ]
+    tables = [as_table(rows) for rows in (above, below)]
     table = pyarrow.concat_tables(tables, promote_options="permissive")
     if isinstance(above, pyarrow.Table):
         return table

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from skcae._core.arrays import Array, Rows, row_slices
+from skcae._core.arrays import Array, Rows, block_slices
 
 # Columns of which the root mean square is no larger are left alone. All data in [0, 1]
 # are, and with room to spare what a StandardScaler gives.
@@ -101,10 +101,7 @@ def _moments_of_sparse(block: Any, w: Array) -> Moments:
 
 def moments_of_matrix(matrix: Any) -> Moments:
     """Return the moments of a matrix in memory, a chunk at a time."""
-    n_rows, n_features = matrix.shape
-    parts = row_slices(
-        n_rows, n_features if sparse.issparse(matrix) else 16 * n_features
-    )
+    parts = block_slices(matrix, matrix.shape[0])
     return total_moments(moments_of(matrix[part]) for part in parts)
 
 
