@@ -1,10 +1,10 @@
 """Contractive autoencoders as scikit-learn transformers on a torch core."""
 
-from skcae._autoencoder import Autoencoder
-from skcae._contractive import ContractiveAutoencoder
-from skcae._denoising import DenoisingAutoencoder
-from skcae._finetuned import FineTunedClassifier, FineTunedRegressor
-from skcae._stacked import StackedCAE
+from skcae._estimators.autoencoder import Autoencoder
+from skcae._estimators.contractive import ContractiveAutoencoder
+from skcae._estimators.denoising import DenoisingAutoencoder
+from skcae._estimators.finetuned import FineTunedClassifier, FineTunedRegressor
+from skcae._estimators.stacked import StackedCAE
 
 __all__ = [
     "Autoencoder",

@@ -7,14 +7,14 @@ from numbers import Integral
 from pathlib import Path
 from typing import Any
 
-from skcae._base import BaseAutoencoder
-from skcae._core.streams import is_stream
-from skcae._disk import check_can_be_written
-from skcae._fingerprint import fingerprint
-from skcae._stacked import StackedCAE
-from skcae._state import OPTIONAL_ATTRIBUTES
-from skcae._validation import check_same_rows, check_weights, check_X
-from skcae.persistence import DATA, read, save
+from skcae._core.data.disk import check_can_be_written
+from skcae._core.data.streams import is_stream
+from skcae._estimators.base import BaseAutoencoder
+from skcae._estimators.stacked import StackedCAE
+from skcae._fit.data import check_same_rows, check_weights, check_X
+from skcae._fit.snapshot import OPTIONAL_ATTRIBUTES
+from skcae.persistence._files import DATA, read, save
+from skcae.persistence._fingerprint import fingerprint
 
 __all__ = ["Checkpoint", "resume"]
 

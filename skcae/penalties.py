@@ -1,27 +1,72 @@
-"""Penalties on the encoder: what each computes and what it needs.
+"""Penalties on the encoder, each with its value and its gradient.
 
 Each is one number per sample, Σ_j q_ij ‖W_j‖²ᵏ with some q of the codes, or of those of
-noisy copies of the sample too; the objective weighs and averages them.
+noisy copies of the sample too; the objective weighs and averages them. That form comes
+from an elementwise φ: the k-th derivative of f_j(x) = φ(W_j·x + b_j) along directions
+u₁ … u_k is φ⁽ᵏ⁾(a_j) (W_j·u₁) … (W_j·u_k), a rank-one tensor, whose squared Frobenius
+norm is φ⁽ᵏ⁾(a_j)² ‖W_j‖²ᵏ. No Jacobian is ever built.
+
+The gradient takes two paths (docs/gradient.md). Through the pre-activations a each
+penalty adds it. Through the norms it is 2k ‖W_j‖²ᵏ⁻² Σ_i w_i q_ij W_j, written once for
+all of them, where the objective is. In a training step samples are columns: matrices
+are (h, n).
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
+import torch
 from torch import Tensor
 
-from skcae._core.change import (
-    add_through_changes,
-    squared_change,
-    sums_of_squared_changes,
-)
-from skcae._core.jacobian import (
-    add_through_activations,
-    squared_norm,
-    sums_of_squares,
-)
-from skcae._core.objective import Penalty
-
 __all__ = ["PENALTIES", "DerivativePenalty", "SampledHessianPenalty", "WeightDecay"]
+
+
+class Penalty(Protocol):
+    """What the objective needs of a penalty: Σ_j q_ij ‖W_j‖²ᵏ for each sample i.
+
+    q depends on the derivatives of φ at row i, or there and at S noisy copies of it.
+    Where matrices of n samples are spoken of, there are (1 + S) n in the second case:
+    all rows, then a copy of each, then another. Weights are of the n rows.
+    """
+
+    @property
+    def n_copies(self) -> int:
+        """How many noisy copies S of each row it looks at."""
+
+    @property
+    def order(self) -> int:
+        """The highest derivative of φ in q; its gradient takes one more."""
+
+    @property
+    def power(self) -> int:
+        """The power k."""
+
+    def per_sample(
+        self, derivatives: Sequence[Tensor], squared_rows: Tensor, /
+    ) -> Tensor:
+        """Return the penalty of each sample from (n, h) derivatives."""
+
+    def sums(
+        self,
+        derivatives: Sequence[Tensor],
+        weights: Tensor | None,
+        scratch: Tensor,
+        out: Tensor,
+        /,
+    ) -> None:
+        """Compute Σ_i w_i q_ij from (h, n) derivatives, (h,)."""
+
+    def add_through_activations(
+        self,
+        gradient: Tensor,
+        derivatives: Sequence[Tensor],
+        norm_weights: Tensor,
+        weights: Tensor | None,
+        scratch: Tensor,
+        /,
+    ) -> None:
+        """Add the gradient of Σ_ij w_i q_ij norm_weight_j with respect to a, (h, n)."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +128,8 @@ class DerivativePenalty:
         penalty : Tensor of shape (n,)
             The sum Σ_j q_ij ‖W_j‖²ᵏ of each sample i.
         """
-        return squared_norm(derivatives, squared_rows, self.order)
+        # Equation (4): rows are samples, the product sums over the units.
+        return derivatives[self.order - 1].square() @ squared_rows.pow(self.order)
 
     def sums(
         self,
@@ -105,17 +151,22 @@ class DerivativePenalty:
         out : Tensor of shape (h,)
             Where to put the sums.
         """
-        sums_of_squares(derivatives, self.order, weights, scratch, out)
+        # q_j of equation (7): columns are samples, the sum goes over them.
+        squares = torch.square(derivatives[self.order - 1], out=scratch)
+        if weights is None:
+            torch.sum(squares, 1, out=out)
+        else:
+            torch.mv(squares, weights, out=out)
 
     def add_through_activations(
         self,
         gradient: Tensor,
         derivatives: Sequence[Tensor],
-        factors: Tensor,
+        norm_weights: Tensor,
         weights: Tensor | None,
         scratch: Tensor,
     ) -> None:
-        """Add the gradient of Σ_ij w_i q_ij factor_j with respect to a.
+        """Add the gradient of Σ_ij w_i q_ij norm_weight_j with respect to a.
 
         Parameters
         ----------
@@ -123,21 +174,27 @@ class DerivativePenalty:
             What the gradient is added to.
         derivatives : sequence of Tensors of shape (h, n)
             The derivatives of φ, φ' first, as many as `order` and one more.
-        factors : Tensor of shape (h,)
-            The factor of each unit.
+        norm_weights : Tensor of shape (h,)
+            The strength times ‖W_j‖²ᵏ of each unit.
         weights : Tensor of shape (n,) or None
             The weights w of the samples; None stands for 1.
         scratch : Tensor of shape (h, n)
             Memory to use.
         """
-        add_through_activations(
-            gradient, derivatives, self.order, factors, weights, scratch
-        )
+        # Equation (6): 2 w_i φ⁽ᵏ⁾(a_ij) φ⁽ᵏ⁺¹⁾(a_ij) times strength ‖W_j‖²ᵏ.
+        k = self.order
+        product = torch.mul(derivatives[k - 1], derivatives[k], out=scratch)
+        if weights is not None:
+            product.mul_(weights)
+        gradient.addcmul_(product, norm_weights[:, None], value=2)
 
 
 @dataclass(frozen=True)
 class SampledHessianPenalty:
     """‖J_f(x + ε) − J_f(x)‖²_F / σ², the mean of S noisy copies x + ε of each sample.
+
+    A layer's Jacobian has the rows φ'(a_j) W_j, so that with the pre-activations ã of a
+    copy this is Σ_j (φ'(ã_j) − φ'(a_j))² ‖W_j‖² / σ², a mean over copies.
 
     With ε ~ N(0, σ²I) its expectation tends to ‖H_f(x)‖²_F as σ tends to 0. Samples
     are followed by their copies: all samples, then a copy of each, then another.
@@ -196,8 +253,10 @@ class SampledHessianPenalty:
         penalty : Tensor of shape (n,)
             The sum Σ_j q_ij ‖W_j‖² of each sample i.
         """
+        # Position 0 of the first axis is the row itself, the others its copies.
         slopes = derivatives[0].view(1 + self.n_copies, -1, len(squared_rows))
-        return squared_change(slopes, squared_rows).div_(self.divisor)
+        change = (slopes[1:] - slopes[0]).square() @ squared_rows
+        return change.sum(0).div_(self.divisor)
 
     def sums(
         self,
@@ -220,18 +279,21 @@ class SampledHessianPenalty:
             Where to put the sums.
         """
         slopes, scratch = self._by_copy(derivatives[0]), self._by_copy(scratch)
-        sums_of_squared_changes(slopes, weights, scratch, out)
+        squares = changes(slopes, scratch).square_()
+        if weights is not None:
+            squares.mul_(weights)
+        torch.sum(squares, (1, 2), out=out)
         out.div_(self.divisor)
 
     def add_through_activations(
         self,
         gradient: Tensor,
         derivatives: Sequence[Tensor],
-        factors: Tensor,
+        norm_weights: Tensor,
         weights: Tensor | None,
         scratch: Tensor,
     ) -> None:
-        """Add the gradient of Σ_ij w_i q_ij factor_j with respect to a.
+        """Add the gradient of Σ_ij w_i q_ij norm_weight_j with respect to a.
 
         Parameters
         ----------
@@ -239,8 +301,8 @@ class SampledHessianPenalty:
             What the gradient is added to.
         derivatives : sequence of Tensors of shape (h, (1 + S) n)
             The derivatives of φ, φ' first, as many as `order` and one more.
-        factors : Tensor of shape (h,)
-            The factor of each unit.
+        norm_weights : Tensor of shape (h,)
+            The strength times ‖W_j‖²ᵏ of each unit.
         weights : Tensor of shape (n,) or None
             The weights w of the samples; None stands for 1.
         scratch : Tensor of shape (h, (1 + S) n)
@@ -248,12 +310,24 @@ class SampledHessianPenalty:
         """
         matrices = (gradient, *derivatives[:2], scratch)
         gradient, slopes, bends, scratch = map(self._by_copy, matrices)
-        factors = factors / self.divisor
-        add_through_changes(gradient, slopes, bends, factors, weights, scratch)
+        # With D = φ'(ã) − φ'(a): 2 w_i D_sij φ''(ã_sij) at each copy s, and
+        # −2 w_i Σ_s D_sij φ''(a_ij) at the row, whose place is the first.
+        copies = changes(slopes, scratch)
+        torch.sum(copies, 1, out=scratch[:, 0]).neg_()
+        product = scratch.mul_(bends)
+        if weights is not None:
+            product.mul_(weights)
+        norm_weights = (norm_weights / self.divisor)[:, None, None]
+        gradient.addcmul_(product, norm_weights, value=2)
 
     def _by_copy(self, matrix: Tensor) -> Tensor:
         """Return the matrix as one of shape (h, 1 + S, n)."""
         return matrix.view(len(matrix), 1 + self.n_copies, -1)
+
+
+def changes(slopes: Tensor, out: Tensor) -> Tensor:
+    """Compute φ'(ã) − φ'(a) for each copy, and return where that is in `out`."""
+    return torch.sub(slopes[:, 1:], slopes[:, :1], out=out[:, 1:])
 
 
 @dataclass(frozen=True)
@@ -324,7 +398,7 @@ class WeightDecay:
         self,
         gradient: Tensor,
         derivatives: Sequence[Tensor],
-        factors: Tensor,
+        norm_weights: Tensor,
         weights: Tensor | None,
         scratch: Tensor,
     ) -> None:
@@ -336,7 +410,7 @@ class WeightDecay:
             Left as it is.
         derivatives : sequence of Tensors of shape (h, n)
             Not used.
-        factors : Tensor of shape (h,)
+        norm_weights : Tensor of shape (h,)
             Not used.
         weights : Tensor of shape (n,) or None
             Not used.

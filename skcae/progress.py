@@ -12,7 +12,7 @@ from sklearn.callback._progressbar import (
 )
 from sklearn.callback._transport import open_listener, send
 
-from skcae._extras import imported
+from skcae._core.extras import imported
 
 __all__ = ["EpochBar"]
 

@@ -5,23 +5,23 @@ import warnings
 
 import numpy as np
 
-from skcae._core import parallel
-from skcae._core.arrays import Rows, make_generator, random_order, to_array
-from skcae._core.layers import initial_parameters
-from skcae._core.reconstruction import ReconstructionLearner
-from skcae._core.training import linear_rate
-from skcae._epochs import draw_seed
-from skcae._validation import normalized
+from skcae._core.data.arrays import Rows, make_generator, random_order, to_array
+from skcae._core.layers.dense import initial_parameters
+from skcae._core.steps.reconstruction import ReconstructionLearner
+from skcae._core.training import ranks as parallel
+from skcae._core.training.loop import linear_rate
+from skcae._fit.data import normalized
+from skcae._fit.epochs import draw_seed
 
 
 class Threads:
-    """What `skcae._core.parallel` uses of torch.distributed, for threads.
+    """What `skcae._core.training.ranks` uses of torch.distributed, for threads.
 
     Stricter than a process group: messages of different kinds or sizes that meet are
     an error, and the kinds of each rank's messages are kept in `kinds`, heard or not.
     """
 
-    def __init__(self, n_ranks, timeout=20):
+    def __init__(self, n_ranks, timeout=60):
         self.n_ranks = n_ranks
         self.local = threading.local()
         self.barrier = threading.Barrier(n_ranks, timeout=timeout)
@@ -82,9 +82,17 @@ def run_ranks(monkeypatch, *bodies, threads=None):
         for thread in running:
             thread.start()
         for thread in running:
-            thread.join(timeout=60)
+            thread.join(timeout=120)
             assert not thread.is_alive()
     return results, caught
+
+
+def succeeded(results):
+    """The results of `run_ranks`, none of which may be an exception."""
+    errors = [result for result in results if isinstance(result, BaseException)]
+    if errors:
+        raise BaseExceptionGroup("not all ranks came to their end", errors)
+    return results
 
 
 class OneProcess:

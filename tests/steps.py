@@ -2,8 +2,8 @@
 
 import torch
 
-from skcae._core.batch import Workspace
-from skcae._core.layers import squared_row_norms
+from skcae._core.layers.dense import squared_row_norms
+from skcae._core.steps.workspace import Workspace
 
 
 def value_and_gradient(

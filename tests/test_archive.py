@@ -18,10 +18,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, MinMaxScaler
 from sklearn.utils import Bunch
 
-from skcae import ContractiveAutoencoder, FineTunedClassifier, _archive
-from skcae._parts import everything_in, with_parts
+from skcae import ContractiveAutoencoder, FineTunedClassifier
 from skcae.checkpoints import Checkpoint
-from skcae.persistence import load, save, without_callbacks
+from skcae.persistence import _archive, load, save
+from skcae.persistence._files import without_callbacks
+from skcae.persistence._parts import everything_in, with_parts
 
 HOW = {"max_iter": 2, "tol": 0.5, "random_state": 0}
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")

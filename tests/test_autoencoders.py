@@ -25,11 +25,12 @@ from sklearn.svm import LinearSVC
 from sklearn.utils.estimator_checks import check_fit2d_1sample
 
 from skcae import ContractiveAutoencoder
-from skcae._base import BaseAutoencoder
-from skcae._core import arrays, threads, training
-from skcae._core.reconstruction import ReconstructionLearner
-from skcae._core.solvers import Adam, Sgd
-from skcae._core.training import Training
+from skcae._core.data import arrays, threads
+from skcae._core.steps.reconstruction import ReconstructionLearner
+from skcae._core.training import loop as training
+from skcae._core.training.loop import Training
+from skcae._core.training.solvers import Adam, Sgd
+from skcae._estimators.base import BaseAutoencoder
 from skcae.activations import ACTIVATIONS
 from tests import oracles
 from tests.conftest import MODELS, class_name, maker_of

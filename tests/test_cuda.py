@@ -12,7 +12,7 @@ from skcae import (
     FineTunedClassifier,
     StackedCAE,
 )
-from skcae._core import arrays
+from skcae._core.data import arrays
 from skcae.inspection import (
     contraction_ratio,
     jacobian,

@@ -19,7 +19,7 @@ from skcae import (
     StackedCAE,
 )
 from skcae.checkpoints import resume
-from tests.ranks import OneProcess, Threads, run_ranks
+from tests.ranks import OneProcess, Threads, run_ranks, succeeded
 from tests.test_checkpoints import Copies, assert_same
 from tests.test_out_of_core import Batches
 
@@ -62,7 +62,7 @@ def fit_ranks(monkeypatch, models, shards, weights=None, **more):
 
 def assert_same_model(models):
     """Hold the ranks to the same bits."""
-    first, *others = models
+    first, *others = succeeded(models)
     names = [name for name in vars(first) if name.endswith("_") and name[0] != "_"]
     assert {"components_", "loss_curve_", "n_iter_"} <= set(names)
     for other in others:
@@ -224,7 +224,7 @@ def test_only_the_first_rank_warns(monkeypatch):
 
 def test_only_the_first_rank_logs(monkeypatch, caplog):
     caplog.set_level("INFO", logger="skcae")
-    monkeypatch.setattr("skcae._progress.find_spec", lambda name: None)
+    monkeypatch.setattr("skcae._fit.progress.find_spec", lambda name: None)
     models = [estimator(verbose=1) for _ in range(2)]
     fit_ranks(monkeypatch, models, shards_of(5, 12))
     assert caplog.text.count("epoch 1/6: objective") == 1
@@ -386,10 +386,11 @@ def test_ranks_resume_from_their_checkpoints(kind, monkeypatch, tmp_path):
     callbacks = [Copies(tmp_path / f"{rank}.skops") for rank in range(2)]
     models = [estimator(*kind).set_callbacks(callback) for callback in callbacks]
     whole, _ = fit_ranks(monkeypatch, models, shards)
+    succeeded(whole)
     for files in zip(*(callback.files for callback in callbacks), strict=True):
         bodies = [resumer(file, X) for file, X in zip(files, shards, strict=True)]
         resumed, _ = run_ranks(monkeypatch, *bodies)
-        for model, expected in zip(resumed, whole, strict=True):
+        for model, expected in zip(succeeded(resumed), whole, strict=True):
             assert_same(model, expected)
 
 

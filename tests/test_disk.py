@@ -10,8 +10,9 @@ import threading
 import numpy as np
 import pytest
 
-from skcae import ContractiveAutoencoder, _disk
-from skcae._disk import check_can_be_written, write_whole
+from skcae import ContractiveAutoencoder
+from skcae._core.data import disk
+from skcae._core.data.disk import check_can_be_written, write_whole
 from skcae.checkpoints import Checkpoint
 from skcae.datasets import _cache
 from skcae.persistence import load, save
@@ -104,7 +105,7 @@ def test_a_name_that_is_taken_is_not_written_to(tmp_path, monkeypatch):
     class Taken:
         hex = "taken"
 
-    monkeypatch.setattr(_disk, "uuid4", Taken)
+    monkeypatch.setattr(disk, "uuid4", Taken)
     taken = tmp_path / ".skcae-taken.part"
     taken.write_bytes(b"another's")
     with pytest.raises(FileExistsError):
@@ -280,7 +281,7 @@ def test_a_folder_that_can_be_written_but_not_read(tmp_path, monkeypatch):
     def closed(path, *args):
         raise PermissionError(errno.EACCES, "Permission denied", path)
 
-    monkeypatch.setattr(_disk.os, "open", closed)
+    monkeypatch.setattr(disk.os, "open", closed)
     write_whole(tmp_path / "file", b"after")
     assert (tmp_path / "file").read_bytes() == b"after"
 
@@ -290,7 +291,7 @@ def test_a_kill_in_the_midst_of_a_write_leaves_the_old_file(tmp_path):
     path = tmp_path / "file"
     path.write_bytes(b"before")
     code = (
-        "import os, signal, sys; from skcae._disk import write_whole; "
+        "import os, signal, sys; from skcae._core.data.disk import write_whole; "
         "os.fsync = lambda _: os.kill(os.getpid(), signal.SIGKILL); "
         "write_whole(sys.argv[1], b'after')"
     )

@@ -52,9 +52,9 @@ from skcae import (
     FineTunedRegressor,
     StackedCAE,
 )
-from skcae._core.solvers import Adam
-from skcae._epochs import draw_seed
-from skcae._tuning import BaseFineTuned
+from skcae._core.training.solvers import Adam
+from skcae._fit.epochs import draw_seed
+from skcae._fit.finetuning import BaseFineTuned
 from skcae.activations import ACTIVATIONS
 from tests.test_callbacks import Propagated, Recorder
 

@@ -10,7 +10,8 @@ from scipy import sparse
 from sklearn.base import clone
 from sklearn.utils.estimator_checks import check_estimator
 
-from skcae import StackedCAE, _contractive
+from skcae import StackedCAE
+from skcae._estimators import contractive
 from skcae.activations import ACTIVATIONS
 from skcae.corruptions import gaussian
 from tests import oracles
@@ -66,7 +67,7 @@ def noises(monkeypatch):
         assert level == SAMPLED["hessian_noise"]
         seen.append((len(X), (out - X).numpy()))
 
-    monkeypatch.setattr(_contractive, "gaussian", watched)
+    monkeypatch.setattr(contractive, "gaussian", watched)
     return seen
 
 

@@ -6,8 +6,8 @@ Every test would fail if our penalty had the mistake that its name says.
 import pytest
 import torch
 
-from skcae._core.objective import Objective
-from skcae._core.reconstruction import mean_objective
+from skcae._core.steps.objective import Objective
+from skcae._core.steps.reconstruction import mean_objective
 from skcae.activations import ACTIVATIONS
 from skcae.inspection import jacobian_norm
 from skcae.losses import LOSSES, Loss

@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 
 from skcae import Autoencoder, ContractiveAutoencoder, DenoisingAutoencoder
-from skcae._core.arrays import make_generator
+from skcae._core.data.arrays import make_generator
 from skcae.corruptions import CORRUPTIONS, gaussian, masking
 from skcae.inspection import jacobian_norm
 

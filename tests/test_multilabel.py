@@ -22,10 +22,10 @@ from sklearn.preprocessing import MultiLabelBinarizer, StandardScaler
 from sklearn.utils.class_weight import compute_sample_weight
 
 from skcae import ContractiveAutoencoder, FineTunedClassifier, StackedCAE
-from skcae._integrity import check_model
 from skcae.inspection import tangent_vectors
 from skcae.onnx import to_onnx
 from skcae.persistence import get_weights, load, save, set_weights
+from skcae.persistence._integrity import check_model
 from tests.test_callbacks import Recorder
 
 HOW = {"learning_rate": 0.01, "max_iter": 12, "tol": 1.0, "random_state": 0}

@@ -38,10 +38,10 @@ from skcae import (
     FineTunedRegressor,
     StackedCAE,
 )
-from skcae._onnx_graph import ACTIVATION_NODES, LOSS_NODES, OUTPUT_NODES
 from skcae.activations import ACTIVATIONS
 from skcae.losses import LOSSES
 from skcae.onnx import register_converters, to_onnx
+from skcae.onnx._graph import ACTIVATION_NODES, LOSS_NODES, OUTPUT_NODES
 from tests.conftest import MODELS, class_name
 
 HOW = {"learning_rate": 0.01, "max_iter": 12, "tol": 0.5, "random_state": 0}

@@ -32,9 +32,9 @@ from skcae import (
     StackedCAE,
     persistence,
 )
-from skcae._integrity import check_model
 from skcae.checkpoints import Checkpoint, resume
 from skcae.persistence import get_weights, load, save, set_weights
+from skcae.persistence._integrity import check_model
 from tests.test_checkpoints import Copies
 
 HOW = {"max_iter": 4, "tol": 0.5, "random_state": 0}

@@ -23,7 +23,7 @@ from skcae import (
     FineTunedRegressor,
     StackedCAE,
 )
-from skcae._epochs import EpochFitMixin
+from skcae._fit.epochs import EpochFitMixin
 from skcae.checkpoints import Checkpoint, resume
 from skcae.persistence import load, save
 from skcae.progress import EpochBar, EpochMonitor

@@ -25,8 +25,8 @@ from sklearn.utils import all_estimators
 from sklearn.utils._test_common.instance_generator import _construct_instances
 
 from skcae import ContractiveAutoencoder
-from skcae._archive import TRUSTED
 from skcae.persistence import load, save
+from skcae.persistence._archive import TRUSTED
 
 HOW = {"max_iter": 2, "tol": 0.5, "random_state": 0}
 DOCS = Path(__file__).parents[1] / "docs" / "checkpoints.md"

@@ -25,9 +25,9 @@ from sklearn.svm import LinearSVC
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from skcae import ContractiveAutoencoder, StackedCAE
-from skcae._base import BaseAutoencoder
-from skcae._core import arrays
-from skcae._core.solvers import Adam
+from skcae._core.data import arrays
+from skcae._core.training.solvers import Adam
+from skcae._estimators.base import BaseAutoencoder
 from skcae.activations import ACTIVATIONS
 from tests import oracles
 from tests.test_estimator_checks import FURTHER_CHECKS
@@ -1177,7 +1177,7 @@ def test_a_scoring_monitor_logs_a_score_for_each_layer(digits):
 
 @pytest.fixture
 def without_rich(monkeypatch):
-    monkeypatch.setattr("skcae._progress.find_spec", lambda name: None)
+    monkeypatch.setattr("skcae._fit.progress.find_spec", lambda name: None)
 
 
 def shown(estimator, X, capsys):

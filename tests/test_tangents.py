@@ -16,7 +16,8 @@ from sklearn.preprocessing import MaxAbsScaler, PolynomialFeatures, StandardScal
 from sklearn.utils.class_weight import compute_sample_weight
 from torch.func import jacrev, vmap
 
-from skcae import FineTunedClassifier, FineTunedRegressor, StackedCAE, _tangents
+from skcae import FineTunedClassifier, FineTunedRegressor, StackedCAE
+from skcae._encoders import tangents as tangents_of_encoders
 from skcae.inspection import tangent_vectors
 from tests import oracles
 from tests.test_callbacks import Recorder
@@ -60,14 +61,14 @@ def weights():
 @pytest.fixture
 def sizes(monkeypatch):
     """The shapes of all tangents that are computed."""
-    found, compute = [], _tangents.right_singular_vectors
+    found, compute = [], tangents_of_encoders.right_singular_vectors
 
     def spy(*arguments, **how):
         tangents = compute(*arguments, **how)
         found.append(tuple(tangents.shape))
         return tangents
 
-    monkeypatch.setattr(_tangents, "right_singular_vectors", spy)
+    monkeypatch.setattr(tangents_of_encoders, "right_singular_vectors", spy)
     return found
 
 

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from skcae import ContractiveAutoencoder, StackedCAE
-from skcae._core import streams
+from skcae._core.data import streams
 
 N_FEATURES = 256
 BATCH_SIZE = 500

@@ -17,11 +17,11 @@ from measure import in_turn, table, write
 from torch.func import jacrev, vmap
 from torch.nn import functional
 
-from skcae._core.arrays import Rows
-from skcae._core.layers import initial_parameters
-from skcae._core.objective import Objective
-from skcae._core.reconstruction import ReconstructionLearner
-from skcae._core.solvers import Adam, Sgd
+from skcae._core.data.arrays import Rows
+from skcae._core.layers.dense import initial_parameters
+from skcae._core.steps.objective import Objective
+from skcae._core.steps.reconstruction import ReconstructionLearner
+from skcae._core.training.solvers import Adam, Sgd
 from skcae.activations import ACTIVATIONS
 from skcae.corruptions import gaussian
 from skcae.losses import LOSSES

@@ -1,1 +1,1 @@
-"""The numerical core: plain torch, no scikit-learn."""
+"""Plain torch: layers, what a step of training is, training, and rows of data."""

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from skcae._disk import write_whole
+from skcae._core.data.disk import write_whole
 
 __all__ = ["cached", "fingerprint"]
 

@@ -9,9 +9,9 @@ from sklearn.utils import Bunch, check_array
 from sklearn.utils._param_validation import Interval, validate_params
 from torch import Tensor
 
-from skcae._core import arrays
-from skcae._documentation import documented
-from skcae._epochs import draw_seed
+from skcae._core.data import arrays
+from skcae._estimators.documentation import documented
+from skcae._fit.epochs import draw_seed
 from skcae.inspection._encoder import Measurement, measurement
 
 

@@ -8,23 +8,23 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skcae._core.arrays import (
+from skcae._core.data.arrays import (
     Rows,
     copy_rows,
     resolve_device_or_cpu,
     to_tensor,
     working_dtype,
 )
-from skcae._core.composition import Layers
-from skcae._core.passes import map_rows
-from skcae._encoders import (
+from skcae._core.data.passes import map_rows
+from skcae._core.layers.chain import Layers
+from skcae._encoders.steps import (
     decoding_layers,
     encoding_layers,
     features_of,
     split_steps,
 )
-from skcae._networks import layers_of
-from skcae._validation import check_n_features, check_X
+from skcae._encoders.tensors import layers_of
+from skcae._fit.data import check_n_features, check_X
 from skcae.losses import LOSSES, Loss
 
 

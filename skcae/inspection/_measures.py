@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from skcae._core import arrays
-from skcae._core.composition import scaled
-from skcae._documentation import documented
+from skcae._core.data import arrays
+from skcae._core.layers.chain import scaled
+from skcae._estimators.documentation import documented
 from skcae.inspection._encoder import measurement
 
 # The slope of a sigmoid at 0.05 and at 0.95, as a part of its largest slope of 1/4.

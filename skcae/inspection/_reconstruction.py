@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from skcae._documentation import documented
+from skcae._estimators.documentation import documented
 from skcae.inspection._encoder import decoder_of, measurement
 
 

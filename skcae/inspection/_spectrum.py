@@ -8,10 +8,10 @@ from sklearn.utils import Bunch
 from sklearn.utils._param_validation import Interval, validate_params
 from torch import Tensor
 
-from skcae._core import spectrum
-from skcae._documentation import documented
-from skcae._tangents import tangents_at
-from skcae._validation import check_at_most
+from skcae._core.layers import spectrum
+from skcae._encoders.tangents import tangents_at
+from skcae._estimators.documentation import documented
+from skcae._fit.data import check_at_most
 from skcae.inspection._encoder import measurement
 
 

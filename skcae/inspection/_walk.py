@@ -10,9 +10,9 @@ from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils._param_validation import Interval, validate_params
 from torch import Tensor
 
-from skcae._core.arrays import Rows, make_generator
-from skcae._core.composition import Layers
-from skcae._epochs import draw_seed
+from skcae._core.data.arrays import Rows, make_generator
+from skcae._core.layers.chain import Layers
+from skcae._fit.epochs import draw_seed
 from skcae.inspection._encoder import decoder_of, dense_rows, measurement
 
 

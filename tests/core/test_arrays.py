@@ -3,8 +3,8 @@ import pytest
 import torch
 from scipy import sparse
 
-from skcae._core import arrays
-from skcae._core.arrays import (
+from skcae._core.data import arrays
+from skcae._core.data.arrays import (
     Rows,
     resolve_device,
     resolve_device_or_cpu,

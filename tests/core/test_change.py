@@ -5,13 +5,13 @@ import pytest
 import torch
 from torch.autograd import gradcheck
 
-from skcae._core import arrays, batch
-from skcae._core.arrays import Rows
-from skcae._core.change import squared_change
-from skcae._core.objective import Objective
-from skcae._core.reconstruction import ReconstructionLearner, mean_objective
-from skcae._core.solvers import Adam, Sgd
-from skcae._core.training import Training, constant_rate
+from skcae._core.data import arrays
+from skcae._core.data.arrays import Rows
+from skcae._core.steps import workspace as batch
+from skcae._core.steps.objective import Objective
+from skcae._core.steps.reconstruction import ReconstructionLearner, mean_objective
+from skcae._core.training.loop import Training, constant_rate
+from skcae._core.training.solvers import Adam, Sgd
 from skcae.activations import ACTIVATIONS
 from skcae.corruptions import gaussian
 from skcae.losses import LOSSES, Loss
@@ -74,6 +74,13 @@ def copies(X):
 # ---- the formula ----------------------------------------------------------------
 
 
+def squared_change(slopes, squared_rows):
+    """The sum over copies: with σ² = 1 / S their mean."""
+    n_copies = len(slopes) - 1
+    penalty = SampledHessianPenalty(noise=n_copies**-0.5, n_copies=n_copies)
+    return penalty.per_sample([slopes.flatten(0, 1)], squared_rows)
+
+
 @pytest.mark.parametrize("activation", NAMES)
 def test_the_change_equals_that_of_the_dense_jacobian(activation, layer, X, copies):
     parameters = layer()
@@ -83,9 +90,8 @@ def test_the_change_equals_that_of_the_dense_jacobian(activation, layer, X, copi
         [phi.derivatives(phi(rows @ W.T + b), 1)[0] for rows in (X, *copies)]
     )
     expected = oracles.sampled_hessian_norm(parameters, X, copies, activation, 1.0)
-    torch.testing.assert_close(
-        squared_change(slopes, W.square().sum(1)) / 3, expected, rtol=1e-12, atol=1e-12
-    )
+    actual = squared_change(slopes, W.square().sum(1)) / 3
+    torch.testing.assert_close(actual, expected, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("activation", CURVED)

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from skcae._core.arrays import Rows, evenly_spaced
-from skcae._core.diagnosis import look_at
-from skcae._core.layers import initial_parameters
-from skcae._core.objective import Objective
+from skcae._core.data.arrays import Rows, evenly_spaced
+from skcae._core.layers.dense import initial_parameters
+from skcae._core.steps.diagnosis import look_at
+from skcae._core.steps.objective import Objective
 from skcae.activations import ACTIVATIONS
 from skcae.losses import LOSSES
 

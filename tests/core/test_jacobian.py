@@ -4,12 +4,8 @@ import pytest
 import torch
 from torch.autograd import gradcheck
 
-from skcae._core.jacobian import (
-    add_through_activations,
-    squared_norm,
-    sums_of_squares,
-)
 from skcae.activations import ACTIVATIONS
+from skcae.penalties import DerivativePenalty
 from tests import oracles
 
 NAMES = sorted(ACTIVATIONS)
@@ -20,7 +16,8 @@ def closed_form(parameters, X, activation, order):
     a = X @ parameters["components"].T + parameters["intercept_hidden"]
     phi, h = ACTIVATIONS[activation], oracles.ACTIVATIONS[activation](a)
     squared_rows = parameters["components"].square().sum(1)
-    return squared_norm(phi.derivatives(h, order), squared_rows, order)
+    penalty = DerivativePenalty(order)
+    return penalty.per_sample(phi.derivatives(h, order), squared_rows)
 
 
 @pytest.fixture
@@ -99,9 +96,10 @@ def test_gradient_equals_autograd_of_the_dense_norm(activation, order, layer, X)
         derivatives = phi.derivatives(H, order + 1)
         squared_rows, q = W.square().sum(1), torch.empty(len(W), dtype=W.dtype)
         dA, scratch = torch.zeros_like(H), torch.empty_like(H)
-        sums_of_squares(derivatives, order, weights, scratch, q)
-        add_through_activations(
-            dA, derivatives, order, squared_rows**order, weights, scratch
+        penalty = DerivativePenalty(order)
+        penalty.sums(derivatives, weights, scratch, q)
+        penalty.add_through_activations(
+            dA, derivatives, squared_rows**order, weights, scratch
         )
         rows = 2 * order * squared_rows ** (order - 1) * q
         dW = dA @ X + rows[:, None] * W

@@ -5,10 +5,9 @@ import pytest
 import torch
 from scipy import sparse
 
-from skcae._core import arrays
-from skcae._core.arrays import Rows, make_generator
-from skcae._core.layers import encode_scaled, initial_parameters
-from skcae._core.moments import (
+from skcae._core.data import arrays
+from skcae._core.data.arrays import Rows, make_generator
+from skcae._core.data.moments import (
     Moments,
     moments_of,
     moments_of_matrix,
@@ -16,6 +15,7 @@ from skcae._core.moments import (
     scaling_of,
     total_moments,
 )
+from skcae._core.layers.dense import encode_scaled, initial_parameters
 
 CPU = torch.device("cpu")
 

@@ -8,18 +8,18 @@ import torch
 from scipy import sparse
 from torch.nn import functional
 
-from skcae._core import arrays
-from skcae._core.arrays import Rows
-from skcae._core.network import (
+from skcae._core.data import arrays
+from skcae._core.data.arrays import Rows
+from skcae._core.steps.supervised import (
     Network,
     NetworkLearner,
     NetworkObjective,
     initial_output,
     widest,
 )
-from skcae._core.solvers import Adam, Sgd
-from skcae._core.tangents import TangentObjective
-from skcae._core.training import Training, constant_rate
+from skcae._core.steps.tangents import TangentObjective
+from skcae._core.training.loop import Training, constant_rate
+from skcae._core.training.solvers import Adam, Sgd
 from skcae.activations import ACTIVATIONS
 from skcae.losses import LOG_SOFTMAX, LOSSES
 from tests import oracles

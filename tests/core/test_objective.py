@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from skcae._core import batch
-from skcae._core.objective import Objective
+from skcae._core.steps import workspace as batch
+from skcae._core.steps.objective import Objective
 from skcae.activations import ACTIVATIONS
 from skcae.losses import LOSSES
 from skcae.penalties import DerivativePenalty, WeightDecay

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from skcae._core.gradient import Gradient
-from skcae._core.parallel import ALONE, GroupRanks, together
+from skcae._core.layers.gradient import Gradient
+from skcae._core.training.ranks import ALONE, GroupRanks, together
 from tests.ranks import Threads, run_ranks
 
 
@@ -256,7 +256,7 @@ def test_without_a_group_there_is_something_to_do():
 
 def test_by_default_nobody_asks_for_a_group(monkeypatch):
     """The mere existence of a group joins nobody."""
-    monkeypatch.setattr("skcae._core.parallel.distributed", Threads(2))
+    monkeypatch.setattr("skcae._core.training.ranks.distributed", Threads(2))
     with together(False) as ranks:
         assert ranks is ALONE
 

@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch.func import jacrev, vmap
 
-from skcae._core.network import NetworkObjective
-from skcae._core.tangents import TangentObjective
+from skcae._core.steps.supervised import NetworkObjective
+from skcae._core.steps.tangents import TangentObjective
 from skcae.activations import ACTIVATIONS
 from skcae.losses import LOG_SOFTMAX, LOSSES
 from tests.core.test_network import (

@@ -7,8 +7,8 @@ from threading import Barrier
 import pytest
 import torch
 
-from skcae._core import threads
-from skcae._core.threads import MULTIPLICATIONS_PER_THREAD, fitting_threads
+from skcae._core.data import threads
+from skcae._core.data.threads import MULTIPLICATIONS_PER_THREAD, fitting_threads
 
 LARGE = 100 * MULTIPLICATIONS_PER_THREAD
 

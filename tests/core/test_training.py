@@ -5,18 +5,18 @@ import pytest
 import torch
 
 from skcae import penalties as library
-from skcae._core.arrays import Rows
-from skcae._core.gradient import Gradient
-from skcae._core.objective import Objective
-from skcae._core.reconstruction import ReconstructionLearner, mean_objective
-from skcae._core.solvers import Adam, Sgd
-from skcae._core.training import (
+from skcae._core.data.arrays import Rows
+from skcae._core.layers.gradient import Gradient
+from skcae._core.steps.objective import Objective
+from skcae._core.steps.reconstruction import ReconstructionLearner, mean_objective
+from skcae._core.training.loop import (
     Training,
     constant_rate,
     falling_rate,
     has_stalled,
     linear_rate,
 )
+from skcae._core.training.solvers import Adam, Sgd
 from skcae.activations import ACTIVATIONS
 from skcae.losses import LOSSES
 from tests import oracles

@@ -18,7 +18,7 @@ from skcae import (
     FineTunedClassifier,
     StackedCAE,
 )
-from skcae._core import arrays
+from skcae._core.data import arrays
 from skcae.inspection import reconstruction_losses
 from skcae.losses import LOSSES
 

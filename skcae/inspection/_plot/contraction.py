@@ -8,7 +8,7 @@ from scipy.spatial.distance import pdist
 from sklearn.utils import Bunch, check_random_state
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 
-from skcae._documentation import documented
+from skcae._estimators.documentation import documented
 from skcae.inspection._contraction import contraction_ratio
 from skcae.inspection._encoder import dense_rows, measurement
 from skcae.inspection._plot._axes import (

@@ -8,8 +8,8 @@ import numpy as np
 from sklearn.utils import check_scalar
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 
-from skcae._documentation import documented
-from skcae._encoders import encoding_layers, split_steps
+from skcae._encoders.steps import encoding_layers, split_steps
+from skcae._estimators.documentation import documented
 from skcae.inspection._plot._axes import axes_for
 from skcae.inspection._plot._images import grid_of, image_shape_of, signed_images
 

@@ -7,7 +7,7 @@ import numpy as np
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 from sklearn.utils.validation import check_is_fitted
 
-from skcae._documentation import documented
+from skcae._estimators.documentation import documented
 from skcae.inspection._plot._axes import (
     axes_for,
     curve_style,

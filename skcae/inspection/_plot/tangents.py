@@ -5,7 +5,7 @@ from typing import Any, Self
 import numpy as np
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 
-from skcae._documentation import documented
+from skcae._estimators.documentation import documented
 from skcae.inspection._encoder import dense_rows, measurement
 from skcae.inspection._plot._axes import axes_for
 from skcae.inspection._plot._images import (

@@ -1,0 +1,1 @@
+"""Between NumPy and torch: rows of data, and passes over them."""

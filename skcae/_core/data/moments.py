@@ -1,0 +1,126 @@
+"""The mean and the variance of each column, and the start that they ask for."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import reduce
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from skcae._core.data.arrays import Array, Rows, block_slices
+
+# Columns of which the root mean square is no larger are left alone. All data in [0, 1]
+# are, and with room to spare what a StandardScaler gives.
+LARGEST_UNSCALED = 2.0
+# Means are rounded to this part of a column's scale.
+PART_OF_SCALE = 1 / 8
+
+
+@dataclass(frozen=True)
+class Moments:
+    """The weighted mean and variance of each column of some rows.
+
+    Parameters
+    ----------
+    weight : float
+        The weight of all the rows.
+    mean, variance : ndarray of shape (n_features,)
+        Their first two moments, in float64.
+    """
+
+    weight: float
+    mean: Array
+    variance: Array
+
+    def __add__(self, other: "Moments") -> "Moments":
+        """Return the moments of both sets of rows together."""
+        if not self.weight or not other.weight:
+            return self if self.weight else other
+        weight = self.weight + other.weight
+        part = other.weight / weight
+        change = other.mean - self.mean
+        between = part * (1 - part) * change * change
+        within = (1 - part) * self.variance + part * other.variance
+        return Moments(weight, self.mean + part * change, within + between)
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """Where the columns lie, and how far they reach: x = shift + scale · (about 1).
+
+    Both are rounded, so that they do not depend on the order in which rows were added
+    up: from any container the same model starts. Scales are powers of two.
+
+    Parameters
+    ----------
+    shift, scale : ndarray of shape (n_features,)
+        0 and 1 for columns that are left alone.
+    """
+
+    shift: Array
+    scale: Array
+
+    @property
+    def is_none(self) -> bool:
+        """Whether all columns are left alone."""
+        return not self.shift.any() and bool((self.scale == 1).all())
+
+
+def moments_of(block: Any, weights: Array | None = None) -> Moments:
+    """Return the moments of a block of rows, an array or a CSR matrix."""
+    w = np.ones(block.shape[0]) if weights is None else weights.astype(np.float64)
+    if not w.any():
+        return Moments(0.0, np.zeros(block.shape[1]), np.zeros(block.shape[1]))
+    # What overflows here is left alone, and then training says so.
+    with np.errstate(over="ignore", invalid="ignore"):
+        of_kind = _moments_of_sparse if sparse.issparse(block) else _moments_of_dense
+        return of_kind(block, w)
+
+
+def _moments_of_dense(block: Any, w: Array) -> Moments:
+    X = np.asarray(block, np.float64)
+    mean = np.average(X, axis=0, weights=w)
+    X = X - mean
+    return Moments(float(w.sum()), mean, np.average(X * X, axis=0, weights=w))
+
+
+def _moments_of_sparse(block: Any, w: Array) -> Moments:
+    """Go through the entries that are stored; the others are 0."""
+    column, x = block.indices, block.data.astype(np.float64)
+    total, w = float(w.sum()), w.repeat(np.diff(block.indptr))
+
+    def sums(values: Array) -> Array:
+        found: Array = np.bincount(column, values, block.shape[1])
+        return found
+
+    mean = sums(w * x) / total
+    stored = sums(w * np.square(x - mean[column]))
+    return Moments(total, mean, (stored + (total - sums(w)) * mean**2) / total)
+
+
+def moments_of_matrix(matrix: Any) -> Moments:
+    """Return the moments of a matrix in memory, a chunk at a time."""
+    parts = block_slices(matrix, matrix.shape[0])
+    return total_moments(moments_of(matrix[part]) for part in parts)
+
+
+def moments_of_rows(rows: Rows) -> Moments:
+    """Return the weighted moments of all rows, a chunk at a time."""
+    return total_moments(moments_of(*chunk) for chunk in rows.blocks())
+
+
+def total_moments(moments: Iterable[Moments]) -> Moments:
+    """Return the moments of all sets of rows together."""
+    return reduce(Moments.__add__, moments)
+
+
+def scaling_of(moments: Moments) -> Scaling:
+    """Settle what a column that is not scaled asks of the initial weights."""
+    mean, deviation = moments.mean, np.sqrt(moments.variance)
+    is_far = np.hypot(mean, deviation) > LARGEST_UNSCALED
+    is_far &= np.isfinite(mean) & np.isfinite(deviation)
+    far = np.where(is_far, deviation, 1.0)
+    scale = np.exp2(np.round(np.log2(np.maximum(far, 1.0))))
+    unit = PART_OF_SCALE * scale
+    return Scaling(np.where(is_far, unit * np.round(mean / unit), 0.0), scale)

@@ -1,0 +1,179 @@
+"""Data that is not held in memory nor mapped from a file, but comes in batches.
+
+It can only be read in order, from the start at each epoch. Rows are gathered into
+blocks, as many as fit, and each block is shuffled by itself. Data that fits one block
+is shuffled as an array is.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from skcae._core.data.arrays import (
+    Array,
+    Rows,
+    copy_rows,
+    evenly_spaced,
+    random_order,
+)
+
+# A block holds at most so many numbers (64 MB in float32), but one batch in any case.
+BLOCK_ELEMENTS = 2**24
+
+
+def is_stream(X: Any) -> bool:
+    """Tell whether X gives its rows in batches, and is no array of any kind."""
+    if _is_dask(X) or _is_dataset(X):
+        return True
+    is_array = hasattr(X, "shape") or hasattr(X, "__array__")
+    is_collection = isinstance(X, (Sequence, Set, Mapping, str, bytes))
+    return isinstance(X, Iterable) and not is_array and not is_collection
+
+
+def _is_dask(X: Any) -> bool:
+    """Tell whether X is one of Dask's arrays, which compute their blocks."""
+    return hasattr(X, "numblocks") and hasattr(X, "blocks")
+
+
+def _is_dataset(X: Any) -> bool:
+    """Tell whether X is one of Arrow's datasets, which are not tables in memory."""
+    return hasattr(X, "to_batches") and not hasattr(X, "shape")
+
+
+def batches_of(X: Any) -> Iterator[Any]:
+    """Go through the batches of a stream, from its start."""
+    if _is_dask(X):
+        for number in range(X.numblocks[0]):
+            yield X.blocks[number].compute()
+    else:
+        yield from X.to_batches() if _is_dataset(X) else X
+
+
+class StreamedRows:
+    """Rows that come in order, handed out as tensors by the batch.
+
+    It stands where `Rows` does in a training.
+
+    Parameters
+    ----------
+    pieces : iterable of ndarray or CSR matrix, shape (any, n_features)
+        The data, from the start at each iteration.
+    shape : (int, int)
+        Of all the data.
+    dtype, device
+        What the batches are cast to and where they go.
+    bounds : (float, float), optional
+        Values are clipped to these bounds.
+
+    Attributes
+    ----------
+    may_change : bool
+        The source may give other values in each pass.
+    """
+
+    may_change = True
+
+    def __init__(
+        self,
+        pieces: Iterable[Any],
+        shape: tuple[int, int],
+        *,
+        dtype: np.dtype[Any],
+        device: torch.device,
+        bounds: tuple[float, float] | None = None,
+    ) -> None:
+        self.pieces = pieces
+        self.n_rows, self.n_features = shape
+        self.dtype = dtype
+        self.device = device
+        self.bounds = bounds
+        self._block = torch.empty(0)
+
+    def __len__(self) -> int:
+        return self.n_rows
+
+    def count(self, index: Array | Tensor | slice) -> int:
+        """Return the number of rows of a batch."""
+        return len(self) if isinstance(index, slice) else len(index)
+
+    def settle(self) -> None:
+        """Leave the data where it is."""
+
+    def batches(
+        self, batch_size: int, *, shuffle: bool, generator: torch.Generator
+    ) -> Iterator[Array | Tensor | slice]:
+        """Cut the rows of one epoch into batches, each of one block.
+
+        All but the last have `batch_size` rows. A batch is to be read before the next
+        is asked for.
+        """
+        self._block = self._block[:0].clone()  # or there would be two of them
+        for block in self._blocks(batch_size):
+            self._block = torch.from_numpy(block)
+            if batch_size >= len(self):
+                yield slice(None)
+                continue
+            n = len(block)
+            order = random_order(n, generator) if shuffle else np.arange(n)
+            for start in range(0, n, batch_size):
+                yield order[start : start + batch_size]
+
+    def _blocks(self, batch_size: int) -> Iterator[Array]:
+        """Gather the rows into blocks of whole batches; the last may be short."""
+        n_batches = max(1, BLOCK_ELEMENTS // (self.n_features * batch_size))
+        length = min(n_batches * batch_size, len(self))
+        block = np.empty((length, self.n_features), self.dtype)
+        filled = seen = 0
+        for piece in self.pieces:
+            n, start = piece.shape[0], 0
+            seen += n
+            self._check_count(seen, is_last=False)
+            while start < n:
+                end = min(n, start + length - filled)
+                part = block[filled : filled + end - start]
+                copy_rows(piece, slice(start, end), part)
+                filled, start = filled + len(part), end
+                if filled == length:
+                    yield block
+                    filled = 0
+        self._check_count(seen, is_last=True)
+        if filled:
+            yield block[:filled]
+
+    def _check_count(self, seen: int, *, is_last: bool) -> None:
+        """Refuse a source that has not the same number of rows each time."""
+        if seen > self.n_rows or (is_last and seen < self.n_rows):
+            raise ValueError(
+                f"X had {self.n_rows} rows when it was first read, but now it has "
+                f"{seen if is_last else f'at least {seen}'}: it must give all its rows "
+                "each time that it is iterated over."
+            )
+
+    def read(self, index: Array | Tensor | slice, out: Tensor) -> None:
+        """Write rows into a tensor on the device; `index` is what `batches` gives."""
+        if isinstance(index, slice):
+            out.copy_(self._block)
+        elif out.device.type == "cpu":
+            torch.index_select(self._block, 0, torch.as_tensor(index), out=out)
+        else:
+            out.copy_(self._block[index])
+        if self.bounds is not None:
+            out.clamp_(*self.bounds)
+
+    def some(self, n: int) -> tuple[Tensor, None]:
+        """Return at most n rows of the block that was read last."""
+        index = evenly_spaced(len(self._block), n)
+        rows = self._block.new_empty((len(index), self.n_features), device=self.device)
+        self.read(index, rows)
+        return rows, None
+
+    def weights_of(self, index: Array | Tensor | slice) -> Tensor | None:
+        """Return None: each row counts once."""
+        return None
+
+
+# What a training takes.
+TrainingRows = Rows | StreamedRows

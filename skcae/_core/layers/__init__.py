@@ -1,0 +1,1 @@
+"""Layers, alone and one after the other, and their Jacobians."""

@@ -1,0 +1,73 @@
+"""What a few rows say of a fitted layer: whether it has learnt anything."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from skcae._core.layers.dense import Parameters, pre_activations, pre_outputs
+from skcae._core.steps.objective import Objective
+
+# A unit is flat where its slope is less than this part of the activation's largest.
+FLAT = 0.01
+# Rows are all alike where their variance is less than this part of their mean square.
+ALIKE = 1e-12
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What was seen of a layer on a few rows.
+
+    Parameters
+    ----------
+    explained : float
+        The part of the variance of the rows that their reconstructions explain,
+        1 − Σ‖x − g(f(x))‖² / Σ‖x − x̄‖². It is 0 for the mean x̄ in place of all
+        reconstructions, and NaN if the rows are all alike.
+    deviation : float
+        The root of the mean variance of the units.
+    shrinkage : float
+        That, as a part of what fresh weights would give to rows of this variance.
+    are_flat : bool
+        Whether all units are flat at all rows.
+    widest : float
+        The largest standard deviation of a column.
+    """
+
+    explained: float
+    deviation: float
+    shrinkage: float
+    are_flat: bool
+    widest: float
+
+
+def look_at(
+    objective: Objective, parameters: Parameters, X: Tensor, weights: Tensor | None
+) -> Findings:
+    """Encode and decode some rows, and say what was seen."""
+    part = torch.full_like(X[:, 0], 1 / len(X)) if weights is None else weights
+    part = part / part.sum()
+
+    def variance(values: Tensor) -> Tensor:
+        """Return the variance of each column."""
+        return part @ (values - part @ values).square()
+
+    activation = objective.activation
+    H = activation.in_place(pre_activations(parameters, X))
+    slopes = activation.derivatives(H, 1)[0]
+    error = objective.loss.output(pre_outputs(parameters, H)) - X
+    total, mean_square = variance(X).sum(), part @ X.square()
+    deviation = float(variance(H).mean().sqrt())
+    # Fresh weights have the variance 2 / (d + h), and are smaller for columns that are
+    # not scaled: pre-activations deviate by about 1 at the most.
+    fresh = math.sqrt(2 * float(total) / sum(parameters["components"].shape))
+    fresh = activation.largest_slope * min(1.0, fresh)
+    explained = 1 - part @ error.square().sum(1) / total
+    return Findings(
+        explained=float(explained) if total > ALIKE * mean_square.sum() else math.nan,
+        deviation=deviation,
+        shrinkage=deviation / fresh if fresh else math.nan,
+        are_flat=bool((slopes < FLAT * activation.largest_slope).all()),
+        widest=float(variance(X).max().sqrt()),
+    )

@@ -1,0 +1,191 @@
+"""The training objective of one layer, its value and its gradient in closed form.
+
+For a batch of n rows with weights w_i,
+
+    objective = 1/n Σ_i w_i ( L(x_i, z_i) + Σ_k strength_k penalty_k(x_i) ),
+
+with a = Wx + b, h = φ(a), z = Vᵀh + c. A penalty may look at noisy copies of x_i, too,
+which are encoded beside the rows and not decoded. The derivation of the gradient is in
+docs/gradient.md; no graph is built for it.
+"""
+
+from dataclasses import dataclass
+from functools import reduce
+
+import torch
+from torch import Tensor
+
+from skcae._core.layers.dense import (
+    Parameters,
+    decoder_weights,
+    pre_activations,
+    pre_outputs,
+    squared_row_norms,
+)
+from skcae._core.layers.gradient import Gradient
+from skcae._core.steps.workspace import Batch
+from skcae.activations import Activation
+from skcae.losses import Loss
+from skcae.penalties import Penalty
+
+
+@dataclass(frozen=True)
+class Objective:
+    """A loss, an activation and penalties with their strengths."""
+
+    activation: Activation
+    loss: Loss
+    penalties: tuple[tuple[float, Penalty], ...] = ()
+
+    @property
+    def order(self) -> int:
+        """The highest derivative of φ in the value; the gradient takes one more."""
+        return max([penalty.order for _, penalty in self.penalties], default=0)
+
+    @property
+    def n_copies(self) -> int:
+        """How many noisy copies of each row the penalties look at."""
+        return max([penalty.n_copies for _, penalty in self.penalties], default=0)
+
+    @property
+    def n_scratch(self) -> int:
+        """How many scratch matrices `backward` needs: the derivatives, and one."""
+        return self.order + 1 + bool(self.penalties)
+
+    # ---- the value, sample by sample --------------------------------------------
+
+    def per_sample(
+        self, parameters: Parameters, inputs: Tensor, target: Tensor | None = None
+    ) -> Tensor:
+        """Return loss plus penalties for each row, shape (n,).
+
+        `inputs` are the rows X and, after them, the noisy copies that the penalties
+        look at. What is to be reconstructed is X unless a target is given.
+        """
+        n = len(inputs) // (1 + self.n_copies)
+        target = inputs[:n] if target is None else target
+        H = self.activation.in_place(pre_activations(parameters, inputs))
+        value = self.loss.value(target, pre_outputs(parameters, H[:n]))
+        if self.penalties:
+            every = self.activation.derivatives(H, self.order)
+            own = [derivative[:n] for derivative in every]
+            squared_rows = squared_row_norms(parameters)
+            for strength, penalty in self.penalties:
+                derivatives = every if penalty.n_copies else own
+                value += strength * penalty.per_sample(derivatives, squared_rows)
+        return value
+
+    # ---- a training step: forward, backward, and between them what is to be known -
+
+    def forward(self, parameters: Parameters, batch: Batch) -> None:
+        """Encode all inputs, and decode X again: H = φ(WXᵀ + b), Z = HᵀV + c."""
+        W, V = parameters["components"], decoder_weights(parameters)
+        b, c = parameters["intercept_hidden"], parameters["intercept_visible"]
+        torch.addmm(b[:, None], W, batch.inputs.mT, out=batch.codes)
+        self.activation.in_place(batch.codes)
+        torch.addmm(c, batch.H.mT, V, out=batch.Z)
+
+    def total_loss(self, batch: Batch, weights: Tensor | None) -> Tensor:
+        """Return Σ_i w_i L(target_i, z_i), between `forward` and `backward`."""
+        if weights is None:
+            return total([self.loss.elementwise(X, Z).sum() for X, Z in batch.outputs])
+        losses = [self.loss.value(X, Z) for X, Z in batch.outputs]
+        return weights @ torch.cat(losses)
+
+    def backward(
+        self,
+        parameters: Parameters,
+        squared_rows: Tensor,
+        batch: Batch,
+        weights: Tensor | None,
+    ) -> tuple[Gradient, list[Tensor]]:
+        """Return the gradient, and Σ_i w_i q_ij of each penalty; batch.Z becomes dZ.
+
+        `squared_rows` holds ‖W_j‖², which only penalties read.
+        """
+        for X, Z in batch.outputs:
+            self.loss.gradient_in_place(X, Z)
+        if weights is not None:
+            batch.Z.mul_(weights[:, None])
+        torch.mm(decoder_weights(parameters), batch.Z.mT, out=batch.dA)
+        if batch.copies is not None:
+            batch.gradients[:, len(batch) :].zero_()  # copies are not decoded
+        sums = self._through_activations(squared_rows, batch, weights)
+        gradient = Gradient(
+            scale=1 / len(batch),
+            products=weight_products(parameters, batch),
+            row_factors=self._row_factors(sums, squared_rows),
+            vectors={
+                "intercept_hidden": batch.gradients.sum(1),
+                "intercept_visible": batch.Z.sum(0),
+            },
+        )
+        return gradient, sums
+
+    def _through_activations(
+        self, squared_rows: Tensor, batch: Batch, weights: Tensor | None
+    ) -> list[Tensor]:
+        """Turn dH, which batch.dA holds, into dA, and sum up the penalties' q."""
+        sums = [torch.empty_like(squared_rows) for _ in self.penalties]
+        factors = [
+            times_power(strength * squared_rows, squared_rows, penalty.power - 1)
+            for strength, penalty in self.penalties
+        ]
+        for rows, codes, every, own in batch.units:
+            self.activation.derivatives(codes, self.order + 1, every.scratch)
+            own.gradient.mul_(own.scratch[0])
+            for (_, penalty), q, factor in zip(
+                self.penalties, sums, factors, strict=True
+            ):
+                dA, (*derivatives, scratch) = every if penalty.n_copies else own
+                penalty.sums(derivatives, weights, scratch, q[rows])
+                penalty.add_through_activations(
+                    dA, derivatives, factor[rows], weights, scratch
+                )
+        return sums
+
+    def _row_factors(self, sums: list[Tensor], squared_rows: Tensor) -> Tensor | None:
+        """Return Σ_k strength_k 2k ‖W_j‖²ᵏ⁻² q_j for each unit j."""
+        factors = [
+            times_power(
+                2 * penalty.power * strength * q, squared_rows, penalty.power - 1
+            )
+            for (strength, penalty), q in zip(self.penalties, sums, strict=True)
+        ]
+        return total(factors) if factors else None
+
+    def total_penalty(self, sums: list[Tensor], squared_rows: Tensor) -> Tensor:
+        """Return Σ_k strength_k Σ_j q_j ‖W_j‖²ᵏ, from what `backward` summed up."""
+        return total(
+            [
+                strength * (q @ times_power(squared_rows, squared_rows, p.power - 1))
+                for (strength, p), q in zip(self.penalties, sums, strict=True)
+            ]
+        )
+
+
+def total(terms: list[Tensor]) -> Tensor:
+    """Return the sum of at least one tensor."""
+    return reduce(torch.add, terms)
+
+
+def times_power(x: Tensor, base: Tensor, exponent: int) -> Tensor:
+    """Return x baseᵏ; k is 0 for all but the Hessian penalty."""
+    return x if exponent == 0 else x * base.pow(exponent)
+
+
+def weight_products(
+    parameters: Parameters, batch: Batch
+) -> dict[str, tuple[Tensor, Tensor]]:
+    """Return the factors of each weight matrix's gradient.
+
+    Tied weights have one product, of stacked operands: H dZ + dA X = [H, dA] [dZ; X],
+    with copies further columns of dA and rows of X.
+    """
+    if "decoder_components" in parameters:
+        return {
+            "components": (batch.gradients, batch.inputs),
+            "decoder_components": (batch.H, batch.Z),
+        }
+    torch.cat((batch.H, batch.gradients), dim=1, out=batch.left)
+    return {"components": (batch.left, batch.right)}

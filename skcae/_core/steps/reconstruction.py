@@ -1,0 +1,196 @@
+"""An autoencoder in training: what a step over a batch of rows does to it."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from skcae._core.data.arrays import Array, Rows, make_generator
+from skcae._core.data.passes import mean_over_rows
+from skcae._core.data.streams import TrainingRows
+from skcae._core.data.threads import fitting_threads
+from skcae._core.layers.dense import Parameters, squared_row_norms
+from skcae._core.layers.gradient import Gradient
+from skcae._core.steps.objective import Objective
+from skcae._core.steps.workspace import Batch, Workspace
+from skcae._core.training.ranks import ALONE, Ranks
+from skcae._core.training.solvers import Solver
+
+# Writes into its third argument a corrupted copy of the first, or several that differ,
+# with noise from the generator.
+Corruption = Callable[[Tensor, torch.Generator, Tensor], None]
+
+
+def mean_objective(
+    objective: Objective,
+    parameters: Parameters,
+    rows: Rows,
+    corrupt: Callable[[Tensor], Tensor] | None = None,
+) -> float:
+    """Return the weighted mean of the objective over the rows.
+
+    `corrupt` makes of some rows what is encoded: a corrupted copy, or for penalties
+    that look at noisy copies the rows and, after them, those.
+    """
+    W = parameters["components"]
+    n_inputs = 1 + objective.n_copies
+
+    def values(part: slice, target: Tensor) -> Tensor:
+        inputs = corrupt(target) if corrupt else target
+        return objective.per_sample(parameters, inputs, target)
+
+    return mean_over_rows(
+        rows,
+        values,
+        width=n_inputs * max(W.shape),
+        n_multiplications=n_inputs * W.numel(),
+    )
+
+
+class ReconstructionLearner:
+    """One layer that learns to reconstruct its rows.
+
+    Parameters
+    ----------
+    objective : Objective
+        What to lower.
+    parameters : dict of tensors
+        Where to start; changed in place.
+    solver : Solver
+        What changes them.
+    rows : TrainingRows
+        The training data.
+    batch_size : int
+        The most rows to a step.
+    validation : Rows, optional
+        Held-out data.
+    corrupt : callable, optional
+        What is encoded is a corrupted copy of each batch, fresh at each presentation;
+        what is to be reconstructed stays the batch. If penalties look at noisy copies,
+        those are the corrupted ones, and the batch itself is encoded as it is. The
+        held-out rows are corrupted too, in the same way each time, so that their
+        objective can be compared.
+    generator : torch.Generator, optional
+        Where the corruption comes from.
+    ranks : Ranks, optional
+        Those who train the same parameters on other rows.
+    """
+
+    def __init__(
+        self,
+        objective: Objective,
+        parameters: Parameters,
+        solver: Solver,
+        rows: TrainingRows,
+        *,
+        batch_size: int,
+        validation: Rows | None = None,
+        corrupt: Corruption | None = None,
+        generator: torch.Generator | None = None,
+        ranks: Ranks = ALONE,
+    ) -> None:
+        self.objective = objective
+        self.parameters = parameters
+        self.solver = solver
+        self.rows = rows
+        self.validation = validation
+        self.corrupt = corrupt
+        self.generator = generator or make_generator(0)
+        self.ranks = ranks
+        self.squared_rows = squared_row_norms(parameters)
+        # Whether the workspace holds all rows, as it does from the first full batch on,
+        # unless they are read anew because they may be others in each pass.
+        self.holds_all = False
+        rows.settle()
+        if validation is not None:
+            validation.settle()
+        n = min(batch_size, len(rows))
+        n_inputs = n * (1 + objective.n_copies)
+        self.n_multiplications = n_inputs * parameters["components"].numel()
+        with fitting_threads(self.n_multiplications):
+            self.workspace = Workspace(
+                n,
+                rows.n_features,
+                parameters["components"].shape[0],
+                objective.n_scratch,
+                tied="decoder_components" not in parameters,
+                corrupts=corrupt is not None and not objective.n_copies,
+                n_copies=objective.n_copies,
+                dtype=self.squared_rows.dtype,
+                device=self.squared_rows.device,
+            )
+
+    def take_step(
+        self, index: Array | Tensor | slice, rate: float, value: Tensor
+    ) -> None:
+        """Change the parameters by one batch, and put its objective into `value`.
+
+        A batch without rows is one to which only other ranks have any.
+        """
+        n_rows = self.rows.count(index)
+        if not n_rows:
+            self._update(None, n_rows, rate, value)
+            return
+        batch = self.workspace.batch(n_rows)
+        is_all = isinstance(index, slice)
+        if not (is_all and self.holds_all):
+            self.rows.read(index, batch.target)
+        self.holds_all = is_all and not self.rows.may_change
+        if self.corrupt is not None:
+            noisy = batch.X if batch.copies is None else batch.copies
+            self.corrupt(batch.target, self.generator, noisy)
+        self.step_on(batch, self.rows.weights_of(index), rate, value)
+
+    def step_on(
+        self,
+        batch: Batch,
+        weights: Tensor | None,
+        rate: float,
+        value: Tensor | None = None,
+    ) -> None:
+        """Change the parameters by one batch, which holds its rows already.
+
+        If `value` is given, the batch's objective, summed over its rows, is put there.
+        """
+        self.objective.forward(self.parameters, batch)
+        if value is not None:
+            value.copy_(self.objective.total_loss(batch, weights))
+        gradient, sums = self.objective.backward(
+            self.parameters, self.squared_rows, batch, weights
+        )
+        if value is not None and sums:
+            value.add_(self.objective.total_penalty(sums, self.squared_rows))
+        self._update(gradient, len(batch), rate, value)
+
+    def _update(
+        self, gradient: Gradient | None, n_rows: int, rate: float, value: Tensor | None
+    ) -> None:
+        """Take a step along the gradient over the rows of all ranks."""
+        total = self.squared_rows.new_zeros(()) if value is None else value
+        gradient = self.ranks.average(gradient, self.parameters, n_rows, total)
+        self.solver.update(gradient, rate)
+        if self.objective.penalties:
+            squared_row_norms(self.parameters, out=self.squared_rows)
+
+    def held_out(self) -> float | None:
+        """Measure the objective of the held-out data of all ranks."""
+        if self.validation is None:
+            return None
+        mean = mean_objective(
+            self.objective, self.parameters, self.validation, self._corrupt_held_out()
+        )
+        return self.ranks.mean(mean, self.validation.total_weight())
+
+    def _corrupt_held_out(self) -> Callable[[Tensor], Tensor] | None:
+        """Return a corruption that begins at the same noise each time."""
+        if self.corrupt is None:
+            return None
+        corrupt, n_copies = self.corrupt, self.objective.n_copies
+        generator = make_generator(self.generator.initial_seed())
+
+        def corrupted(target: Tensor) -> Tensor:
+            inputs = target.repeat(1 + n_copies, 1, 1)
+            corrupt(target, generator, inputs[1:] if n_copies else inputs[0])
+            return inputs.flatten(0, 1)
+
+        return corrupted

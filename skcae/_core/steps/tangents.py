@@ -1,0 +1,131 @@
+"""Tangent propagation: a network whose outputs are to hold still along directions.
+
+Each row x has tangents u, and the objective of a row is L(t, z) + strength · Ω(x) with
+
+    Ω(x) = Σ_u ‖(∂o/∂x) u‖²,  o = s(z).
+
+The derivatives along the tangents go forward through the layers beside the values,
+
+    Ḣ_0 = u,  Ȧ_k = W_k Ḣ_{k−1},  Ḣ_k = φ_k'(A_k) ∘ Ȧ_k,  Ż = W_K Ḣ_{K−1},  ȯ = s'(Z) Ż,
+
+and the gradient comes back through both (docs/gradient.md). One tensor of shape
+(units, 1 + m, n) holds the values of n rows, and then the derivatives along m tangents.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from skcae._core.data.arrays import Array
+from skcae._core.layers.dense import Parameters
+from skcae._core.layers.gradient import Gradient
+from skcae._core.steps.supervised import Network, NetworkObjective
+
+
+@dataclass(frozen=True)
+class TangentObjective(NetworkObjective):
+    """The weighted mean of the loss and the penalty on changes along tangents.
+
+    Parameters
+    ----------
+    strength : float
+        Of the penalty.
+    tangents : tensor of shape (n_rows, m, d)
+        Those of each training row, where and in the precision that batches are.
+    """
+
+    strength: float
+    tangents: Tensor
+
+    @property
+    def columns_per_row(self) -> int:
+        """How many columns each row has in the products of a step."""
+        return 1 + self.tangents.shape[1]
+
+    def values_and_gradient(
+        self,
+        parameters: Parameters,
+        index: Array | Tensor | slice,
+        X: Tensor,
+        T: Tensor,
+        weights: Tensor | None,
+    ) -> tuple[Tensor, Gradient]:
+        """Return the objective of each row of a batch, and the gradient of the mean."""
+        tangents = self.tangents[index].transpose(0, 1)
+        outputs, rates = forward(
+            self.network, parameters, torch.cat((X[None], tangents))
+        )
+        both = outputs.pop()
+        values = self._values_and_output_gradient(T, both)
+        if weights is not None:
+            both.mul_(weights)
+        gradient = backward(self.network, parameters, outputs, rates, both)
+        self.add_decay(parameters, weights, values, gradient)
+        return values, gradient
+
+    def _values_and_output_gradient(self, T: Tensor, both: Tensor) -> Tensor:
+        """Return L + strength · Ω of each row; (Z, Ż) becomes its gradient."""
+        loss, s = self.loss, self.loss.output
+        Z, Z_dot = both[:, 0].mT, both[:, 1:].permute(1, 2, 0)
+        o = s(Z)
+        o_dot = s.along(o, Z_dot)
+        values = loss.value(T, Z) + self.strength * o_dot.square().sum((0, 2))
+        # From ȯ = s'(Z) Ż it goes on to Ż and, through s', to Z.
+        d_o_dot = o_dot.mul_(2 * self.strength)
+        loss.gradient_in_place(T, Z).add_(s.bend(o, d_o_dot, Z_dot).sum(0))
+        Z_dot.copy_(s.along(o, d_o_dot))
+        return values
+
+
+def forward(
+    network: Network, parameters: Parameters, X: Tensor
+) -> tuple[list[Tensor], list[Tensor]]:
+    """Return (H_0, Ḣ_0), …, (H_{K−1}, Ḣ_{K−1}) and (Z, Ż); and Ȧ_1, …, Ȧ_{K−1}.
+
+    X of shape (1 + m, n, d) holds the rows, and then the tangents of each.
+    """
+    outputs, rates = [X.permute(2, 0, 1)], []
+    for k, activation in enumerate(network.activations):
+        both = pre_outputs(parameters, k, outputs[-1])
+        H = activation.in_place(both[:, 0])
+        slopes = activation.derivatives(H, 1)[0]
+        outputs.append(both * slopes[:, None])
+        outputs[-1][:, 0] = H
+        rates.append(both[:, 1:])
+    outputs.append(pre_outputs(parameters, len(network.activations), outputs[-1]))
+    return outputs, rates
+
+
+def backward(
+    network: Network,
+    parameters: Parameters,
+    outputs: list[Tensor],
+    rates: list[Tensor],
+    d_both: Tensor,
+) -> Gradient:
+    """Return the gradient from that with respect to (Z, Ż), summed over the rows."""
+    products, vectors = {}, {}
+    for k in reversed(range(len(network.activations) + 1)):
+        below = outputs[k]
+        products[f"coefs.{k}"] = (d_both.flatten(1), below.flatten(1).mT)
+        vectors[f"intercepts.{k}"] = d_both[:, 0].sum(1)
+        if k > 0:
+            first, second = network.activations[k - 1].derivatives(below[:, 0], 2)
+            d_both = times(parameters[f"coefs.{k}"].mT, d_both)
+            # The way to A through the slope in Ḣ = φ'(A) ∘ Ȧ.
+            through_slopes = second * (rates[k - 1] * d_both[:, 1:]).sum(1)
+            d_both.mul_(first[:, None])[:, 0] += through_slopes
+    return Gradient(1 / d_both.shape[2], products, None, vectors)
+
+
+def pre_outputs(parameters: Parameters, k: int, both: Tensor) -> Tensor:
+    """Return W_k H + b_k beside W_k Ḣ."""
+    result = times(parameters[f"coefs.{k}"], both)
+    result[:, 0] += parameters[f"intercepts.{k}"][:, None]
+    return result
+
+
+def times(W: Tensor, both: Tensor) -> Tensor:
+    """Return W applied to the values and to the derivatives."""
+    return (W @ both.flatten(1)).view(-1, *both.shape[1:])

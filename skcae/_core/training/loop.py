@@ -1,0 +1,336 @@
+"""The mini-batch loop, one epoch at a time, and the rules that end it."""
+
+import math
+from collections.abc import Callable, Sequence
+from itertools import chain, repeat
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from skcae._core.data.arrays import Array, to_array
+from skcae._core.data.streams import TrainingRows
+from skcae._core.data.threads import fitting_threads
+from skcae._core.layers.dense import Parameters
+from skcae._core.training.ranks import ALONE, Ranks
+from skcae._core.training.solvers import Solver
+
+Schedule = Callable[[int], float]
+
+# Steps between two looks at whether the objective is still finite. Each look waits for
+# the device.
+CHECK_EVERY = 100
+
+# More than this is a large part of the change of the objective for the last epochs.
+PART_OF_CHANGE = 0.1
+
+# The batch of a rank that has gone through its rows while others have some left.
+NO_ROWS = np.empty(0, dtype=np.intp)
+
+
+def constant_rate(learning_rate: float) -> Schedule:
+    """Keep the rate."""
+    return lambda step: learning_rate
+
+
+def linear_rate(learning_rate: float, n_steps: int) -> Schedule:
+    """Raise the rate linearly over the first tenth of the steps, then lower it to 0.
+
+    Without the rise Adam's first steps, each as long as the rate whatever the gradient,
+    throw wide layers far off.
+    """
+    n_rising = max(1, n_steps // 10)
+
+    def rate(step: int) -> float:
+        rising = (step + 1) / n_rising
+        falling = (n_steps - step) / (n_steps - n_rising + 1)
+        return learning_rate * min(rising, falling)
+
+    return rate
+
+
+def falling_rate(rate: Schedule, step: int, n_steps: float) -> Schedule:
+    """Let a rate fall to zero within n_steps from the given step."""
+    return lambda at: rate(at) * max(0.0, 1.0 - (at - step) / n_steps)
+
+
+def has_stalled(curve: Sequence[float], n_epochs: float, tol: float) -> bool:
+    """Tell whether the last n_epochs lowered the objective by next to nothing.
+
+    That is by no more than tol times the objective of the first epoch, which stands
+    for the scale of the data. Too short a curve has not stalled.
+    """
+    if len(curve) <= n_epochs:
+        return False
+    n_recent = int(n_epochs)
+    before, recent = curve[:-n_recent], curve[-n_recent:]
+    return min(before) - min(recent) <= tol * abs(curve[0])
+
+
+def all_finite(tensor: Tensor) -> bool:
+    """Tell whether no entry is infinite or NaN, without a copy."""
+    smallest, largest = tensor.aminmax()
+    return bool(smallest.isfinite() & largest.isfinite())
+
+
+def copy_of(parameters: Parameters) -> Parameters:
+    """Copy every tensor."""
+    return {name: parameter.clone() for name, parameter in parameters.items()}
+
+
+class Learner(Protocol):
+    """A model with its data and its solver: what a training trains."""
+
+    parameters: Parameters
+    solver: Solver
+    n_multiplications: int
+
+    @property
+    def rows(self) -> TrainingRows:
+        """The training data."""
+
+    def take_step(
+        self, index: Array | Tensor | slice, rate: float, value: Tensor
+    ) -> None:
+        """Change the parameters by one batch, and put its objective into `value`.
+
+        The objective is summed over the batch's rows.
+        """
+
+    def held_out(self) -> float | None:
+        """Measure the model on held-out data, if there is any; less is better."""
+
+
+class Training:
+    """A training in progress: a model, what changes it, and the record so far.
+
+    Parameters
+    ----------
+    learner : Learner
+        What is trained; its parameters are changed in place.
+    batch_size : int
+        Rows to a step.
+    rate : callable
+        The learning rate of each step, counted from 0.
+    n_iter_no_change : int or inf
+        Number of epochs over which the objective must fall.
+    tol : float
+        By how much, as a part of the first epoch's objective.
+    n_exempt : int
+        Number of epochs to run in any case.
+    anneals : bool
+        Whether the rate falls to zero, over n_iter_no_change epochs, before a training
+        that has stalled ends.
+    shuffle : bool
+        Whether each epoch goes through the rows in a fresh order.
+    generator : torch.Generator
+        Where the order comes from.
+    keeps_epochs : bool
+        Whether to keep a copy of the parameters, of the best epoch or, in case of an
+        interrupt in the next, of the last.
+    ranks : Ranks, optional
+        Those who train together.
+    shards : list of int, optional
+        How many rows each of them has.
+
+    Attributes
+    ----------
+    loss_curve : list of float
+        For each epoch the mean objective over its steps.
+    validation_curve : list of float
+        For each epoch what was measured on held-out data at its end.
+    kept : dict of tensors
+        The parameters of the epoch that was best on the held-out data, or without any
+        those of the last complete epoch. Empty before the first.
+    kept_epoch : int
+        The number of that epoch, counted from 1.
+    not_finite : str
+        What of the last objectives and the parameters is not finite, in words; empty if
+        all of it is.
+    was_cut_short : bool
+        Whether it ended while the objective was still falling.
+    completed_generator : tensor
+        The state of the generator after the last complete epoch.
+    """
+
+    def __init__(
+        self,
+        learner: Learner,
+        *,
+        batch_size: int,
+        rate: Schedule,
+        n_iter_no_change: float,
+        tol: float,
+        n_exempt: int,
+        anneals: bool,
+        shuffle: bool,
+        generator: torch.Generator,
+        keeps_epochs: bool = True,
+        ranks: Ranks = ALONE,
+        shards: Sequence[int] | None = None,
+    ) -> None:
+        self.learner = learner
+        self.batch_size = batch_size
+        self.rate = rate
+        self.n_iter_no_change = n_iter_no_change
+        self.tol = tol
+        self.n_exempt = n_exempt
+        self.anneals = anneals
+        self.shuffle = shuffle
+        self.generator = generator
+        self.keeps_epochs = keeps_epochs
+        self.ranks = ranks
+        self.shards = shards or [len(learner.rows)]
+        self.step = 0
+        self.stalled_at: int | None = None
+        self.loss_curve: list[float] = []
+        self.validation_curve: list[float] = []
+        self.kept: Parameters = {}
+        self.kept_epoch = 0
+        self.not_finite = ""
+        self.was_cut_short = False
+        self.completed_generator = generator.get_state()
+
+    @property
+    def parameters(self) -> Parameters:
+        """What is being trained."""
+        return self.learner.parameters
+
+    def run_epoch(self) -> None:
+        """Pass once over the training data and add to the record."""
+        with fitting_threads(self.learner.n_multiplications):
+            value = self._pass()
+        order = self.generator.get_state()
+        held_out = self.learner.held_out()
+        best = min(self.validation_curve, default=math.inf)
+        self.not_finite = self._what_is_not_finite(value, held_out)
+        # The record first and then the copy, one call that no interrupt divides: what
+        # is kept is then always what the record says.
+        if held_out is not None:
+            self.validation_curve.append(held_out)
+        self.loss_curve.append(value)
+        self.completed_generator = order
+        # Of epochs with the same error the last: its rate is the lowest.
+        is_best = held_out is None or held_out <= best
+        if self.keeps_epochs and not self.not_finite and is_best:
+            self._keep()
+
+    def _what_is_not_finite(self, value: float, held_out: float | None) -> str:
+        if not math.isfinite(value):
+            return f"the training objective is {value:g}"
+        for name, tensor in self.parameters.items():
+            if not all_finite(tensor):
+                return f"not all numbers of {name} are finite any more"
+        if held_out is not None and not math.isfinite(held_out):
+            return (
+                f"the held-out objective is {held_out:g}, while that of training is "
+                f"{value:g}"
+            )
+        return ""
+
+    def _keep(self) -> None:
+        self.kept_epoch = len(self.loss_curve)
+        if not self.kept:
+            self.kept = copy_of(self.parameters)
+        else:
+            torch._foreach_copy_(
+                list(self.kept.values()), list(self.parameters.values())
+            )
+
+    def _pass(self) -> float:
+        n_steps = math.ceil(max(self.shards) / self.batch_size)
+        values = next(iter(self.parameters.values())).new_zeros(n_steps)
+        order = self.learner.rows.batches(
+            self.batch_size, shuffle=self.shuffle, generator=self.generator
+        )
+        padded = chain(order, repeat(NO_ROWS))
+        for value, index in zip(values, padded, strict=False):
+            self.learner.take_step(index, self.rate(self.step), value)
+            self.step += 1
+            if self.step % CHECK_EVERY == 0 and not bool(value.isfinite()):
+                return math.nan
+        next(order, None)  # lets a source of batches see that it gave all its rows
+        # One transfer for the epoch, not one for each step.
+        return math.fsum(values.tolist()) / sum(self.shards)
+
+    @property
+    def _watched_curve(self) -> list[float]:
+        return self.validation_curve or self.loss_curve
+
+    @property
+    def last(self) -> tuple[float, float | None]:
+        """The last objective, and what held-out data gave if there is any."""
+        held_out = self.validation_curve[-1] if self.validation_curve else None
+        return self.loss_curve[-1], held_out
+
+    def should_end(self) -> bool:
+        """Judge whether the objective has stalled and the rate has run out.
+
+        To be called after each epoch: at a stall the rate begins its last fall.
+        """
+        n_done = len(self.loss_curve)
+        if self.stalled_at is None:
+            stalled = has_stalled(self._watched_curve, self.n_iter_no_change, self.tol)
+            if n_done < self.n_exempt or not stalled:
+                return False
+            self.stalled_at = n_done
+            self._let_rate_fall(n_done)
+        return not self.anneals or n_done >= self.stalled_at + self.n_iter_no_change
+
+    def is_unsettled(self) -> bool:
+        """Judge, at the end of the last epoch, whether the objective still falls.
+
+        A rate that falls to zero by plan lowers the objective to its end: that is no
+        more than a sign of too few epochs where the last of them made a large part of
+        the whole change.
+        """
+        if self.should_end() or self.stalled_at is not None:
+            return False
+        # Who looks back over all epochs that there may be has asked for max_iter.
+        if math.isinf(self.n_iter_no_change):
+            return False
+        curve, n = self._watched_curve, int(self.n_iter_no_change)
+        if not self.anneals or len(curve) <= n:
+            return True
+        before, end = min(curve[:-n]), min(curve)
+        return before - end > PART_OF_CHANGE * (curve[0] - end)
+
+    def _let_rate_fall(self, stalled_at: int) -> None:
+        """Begin the rate's last fall at the end of this epoch."""
+        n_steps = self.step // len(self.loss_curve)
+        self.rate = falling_rate(
+            self.rate, stalled_at * n_steps, self.n_iter_no_change * n_steps
+        )
+
+    # ---- to be stopped and taken up again ---------------------------------------
+
+    def progress(self) -> dict[str, Any]:
+        """Return a copy of the record, with which `go_on_from` takes a training up.
+
+        The parameters, the solver's state and the generator's are not in it.
+        """
+        return {
+            "n_rows": len(self.learner.rows),
+            "step": self.step,
+            "stalled_at": self.stalled_at,
+            "loss_curve": list(self.loss_curve),
+            "validation_curve": list(self.validation_curve),
+            "kept": {name: to_array(kept.clone()) for name, kept in self.kept.items()},
+            "kept_epoch": self.kept_epoch,
+        }
+
+    def go_on_from(self, progress: dict[str, Any]) -> None:
+        """Take up a training that has come so far, before its first epoch here."""
+        self.step = progress["step"]
+        self.loss_curve = list(progress["loss_curve"])
+        self.validation_curve = list(progress["validation_curve"])
+        self.kept_epoch = progress["kept_epoch"]
+        self.kept = {
+            name: torch.from_numpy(progress["kept"][name]).to(parameter, copy=True)
+            for name, parameter in self.parameters.items()
+            if name in progress["kept"]
+        }
+        self.stalled_at = progress["stalled_at"]
+        if self.stalled_at is not None:
+            self._let_rate_fall(self.stalled_at)

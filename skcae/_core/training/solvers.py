@@ -1,0 +1,148 @@
+"""Gradient solvers, with state that can be kept."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+
+import torch
+from torch import Tensor
+from torch.optim.adam import adam
+
+from skcae._core.layers.dense import Parameters
+from skcae._core.layers.gradient import Gradient
+
+# For each name of the solver's `slots` one tensor per parameter, "mean.components",
+# "mean.intercept_hidden", …, and for Adam "step", the steps that each has taken.
+SolverState = dict[str, Tensor]
+
+# All parameters have the rate of the step.
+ALIKE: Mapping[str, float] = {}
+
+
+class Solver:
+    """Changes the parameters in place, one gradient at a time.
+
+    Parameters
+    ----------
+    parameters : dict of tensors
+        What to change.
+    state : dict of tensors, optional
+        The state of an earlier solver of the same kind, to go on from. It is copied.
+    factors : mapping of str to float, optional
+        By what the rate of a parameter is multiplied; by 1 if it is not there.
+    """
+
+    slots: tuple[str, ...] = ()
+
+    def __init__(
+        self,
+        parameters: Parameters,
+        state: SolverState | None = None,
+        *,
+        factors: Mapping[str, float] = ALIKE,
+    ) -> None:
+        self.parameters = parameters
+        self.factors = {name: factors.get(name, 1.0) for name in parameters}
+        self.state = self._initial_state()
+        earlier = state or {}
+        for name in self.state.keys() & earlier.keys():
+            self.state[name].copy_(earlier[name])
+
+    def _initial_state(self) -> SolverState:
+        return {
+            f"{slot}.{name}": torch.zeros_like(parameter)
+            for slot in self.slots
+            for name, parameter in self.parameters.items()
+        }
+
+    def _slot(self, slot: str) -> Parameters:
+        return {name: self.state[f"{slot}.{name}"] for name in self.parameters}
+
+    def _rates(self, rate: float) -> dict[str, float]:
+        return {name: rate * factor for name, factor in self.factors.items()}
+
+    def update(self, gradient: Gradient, rate: float) -> None:
+        """Take one step of the given learning rate."""
+        raise NotImplementedError
+
+
+class Adam(Solver):
+    """Adam (Kingma and Ba, ICLR 2015) with its usual constants, by torch's update."""
+
+    slots = ("mean", "square")
+
+    def __init__(
+        self,
+        parameters: Parameters,
+        state: SolverState | None = None,
+        *,
+        factors: Mapping[str, float] = ALIKE,
+    ) -> None:
+        super().__init__(parameters, state, factors=factors)
+        self._gradient = {n: torch.zeros_like(p) for n, p in parameters.items()}
+        self._updates = {
+            factor: self._update_of([n for n, f in self.factors.items() if f == factor])
+            for factor in set(self.factors.values())
+        }
+
+    def _update_of(self, names: list[str]) -> Callable[..., None]:
+        """Return torch's update of these parameters, which have one rate."""
+        steps = dict(zip(self.parameters, self.state["step"].unbind(), strict=True))
+
+        def of(tensors: Parameters) -> list[Tensor]:
+            return [tensors[name] for name in names]
+
+        return partial(
+            adam,
+            of(self.parameters),
+            of(self._gradient),
+            of(self._slot("mean")),
+            of(self._slot("square")),
+            [],
+            of(steps),
+            fused=True,
+            amsgrad=False,
+            beta1=0.9,
+            beta2=0.999,
+            weight_decay=0.0,
+            eps=1e-8,
+            maximize=False,
+        )
+
+    def _initial_state(self) -> SolverState:
+        some = next(iter(self.parameters.values()))
+        steps = some.new_zeros(len(self.parameters), dtype=torch.float32)
+        return {"step": steps, **super()._initial_state()}
+
+    def update(self, gradient: Gradient, rate: float) -> None:
+        """Take one step of the given learning rate."""
+        for name, matrix in self._gradient.items():
+            gradient.add_to(matrix, name, self.parameters)
+        for factor, update in self._updates.items():
+            update(lr=rate * factor)
+
+
+class Sgd(Solver):
+    """Stochastic gradient descent, with heavy-ball momentum if it is not 0."""
+
+    def __init__(
+        self,
+        parameters: Parameters,
+        state: SolverState | None = None,
+        momentum: float = 0.0,
+        *,
+        factors: Mapping[str, float] = ALIKE,
+    ) -> None:
+        self.slots = ("velocity",) if momentum else ()
+        super().__init__(parameters, state, factors=factors)
+        self.momentum = momentum
+
+    def update(self, gradient: Gradient, rate: float) -> None:
+        """Take one step of the given learning rate."""
+        rates = self._rates(rate)
+        if not self.momentum:
+            gradient.descend(self.parameters, rates)
+            return
+        for name, velocity in self._slot("velocity").items():
+            gradient.add_to(velocity, name, self.parameters, decay=self.momentum)
+        for name, velocity in self._slot("velocity").items():
+            self.parameters[name].sub_(velocity, alpha=rates[name])

@@ -1,0 +1,1 @@
+"""What any fitted encoder looks like from outside: its layers, its tangents."""

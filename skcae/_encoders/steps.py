@@ -1,0 +1,157 @@
+"""What counts as an encoder, and the layers that one is made of."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+from sklearn.frozen import FrozenEstimator
+from sklearn.neural_network import BernoulliRBM
+from sklearn.pipeline import Pipeline
+from sklearn.utils.validation import check_array, check_is_fitted
+
+from skcae._core.data.containers import opened
+from skcae._estimators.base import BaseAutoencoder
+from skcae._estimators.stacked import StackedCAE
+from skcae._fit.data import check_stack
+
+ENCODERS = (BaseAutoencoder, StackedCAE, BernoulliRBM)
+
+
+@dataclass(frozen=True)
+class EncodingLayer:
+    """One layer h = φ(Wx + b) of a fitted encoder.
+
+    Parameters
+    ----------
+    weights : ndarray of shape (n_components, n_features)
+        W.
+    intercept : ndarray of shape (n_components,)
+        b.
+    activation : str
+        The name of φ.
+    """
+
+    weights: np.ndarray
+    intercept: np.ndarray
+    activation: str
+
+
+@dataclass(frozen=True)
+class DecodingLayer:
+    """One layer s(Vᵀh + c) that undoes an encoding layer.
+
+    Parameters
+    ----------
+    weights : ndarray of shape (n_components, n_features)
+        V.
+    intercept : ndarray of shape (n_features,)
+        c.
+    loss : str
+        The name of the loss whose output s is.
+    """
+
+    weights: np.ndarray
+    intercept: np.ndarray
+    loss: str
+
+
+def split_steps(encoder: Any) -> tuple[list[Any], list[Any]]:
+    """Split an encoder into its fixed preprocessing and its trailing encoders.
+
+    Raises
+    ------
+    TypeError
+        If its last step is no encoder, or an encoder is followed by something else.
+    """
+    steps = list(_steps(encoder))
+    kinds = [isinstance(step, ENCODERS) for step in steps]
+    if not any(kinds):
+        names = ", ".join(map(_name, steps)) or "nothing"
+        raise TypeError(
+            f"encoder has no step that is an encoder: it is made of {names}. Pass an "
+            "autoencoder of skcae, a BernoulliRBM, or a Pipeline that ends with some."
+        )
+    first = kinds.index(True)
+    if not all(kinds[first:]):
+        position = first + kinds[first:].index(False)
+        raise TypeError(
+            f"{_name(steps[position])} follows an encoder in the pipeline, but has no "
+            "layer to be differentiated. Only what comes before the encoders may be of "
+            "another kind. Pass the pipeline without what follows them: "
+            f"pipeline[:{position - len(steps)}]."
+        )
+    return steps[:first], steps[first:]
+
+
+def _name(step: Any) -> str:
+    """Name an estimator, or a class that was passed in place of one."""
+    return (
+        f"the class {step.__name__}" if isinstance(step, type) else type(step).__name__
+    )
+
+
+def _steps(encoder: Any) -> Iterator[Any]:
+    """Go through the steps of pipelines, nested or frozen ones too."""
+    if isinstance(encoder, FrozenEstimator):
+        yield from _steps(encoder.estimator)
+    elif isinstance(encoder, Pipeline):
+        for _, step in encoder.steps:
+            if step is not None and step != "passthrough":
+                yield from _steps(step)
+    else:
+        yield encoder
+
+
+def encoding_layers(encoders: Sequence[Any]) -> list[EncodingLayer]:
+    """Return the layers of fitted encoders, from the input up."""
+    return [layer for encoder in encoders for layer in _layers(encoder)]
+
+
+def _layers(encoder: Any) -> list[EncodingLayer]:
+    check_is_fitted(encoder)
+    if isinstance(encoder, StackedCAE):
+        return encoding_layers(encoder.estimators_)
+    activation = getattr(encoder, "_fitted_activation", "sigmoid")
+    components, intercept = encoder.components_, encoder.intercept_hidden_
+    return [EncodingLayer(components, intercept, activation)]
+
+
+def code_size(encoder: Any) -> float:
+    """Return the size of an encoder's code, which before its fit its parameters tell.
+
+    It is infinite if they are of no use; its fit is going to refuse them.
+    """
+    if hasattr(encoder, "n_features_in_"):
+        return len(_layers(encoder)[-1].intercept)
+    if isinstance(encoder, StackedCAE):
+        return check_stack(encoder.hidden_layer_sizes)[-1][0]
+    n = encoder.n_components
+    return int(n) if isinstance(n, Integral) and int(n) > 0 else math.inf
+
+
+def decoding_layers(encoders: Sequence[Any]) -> list[DecodingLayer]:
+    """Return the layers that decode what fitted encoders encode, from the code down."""
+    return [layer for encoder in reversed(encoders) for layer in _decoders(encoder)]
+
+
+def _decoders(encoder: Any) -> list[DecodingLayer]:
+    if isinstance(encoder, StackedCAE):
+        return decoding_layers(encoder.estimators_)
+    # Tied weights, and those of an RBM, are the encoder's.
+    weights = getattr(encoder, "decoder_components_", encoder.components_)
+    # An RBM's visible units are sigmoid.
+    loss = getattr(encoder, "_fitted_loss", "cross_entropy")
+    return [DecodingLayer(weights, encoder.intercept_visible_, loss)]
+
+
+def features_of(steps: Sequence[Any], X: Any) -> Any:
+    """Apply the fixed preprocessing, if any, and return an array or a CSR matrix."""
+    if not steps:
+        return X
+    for step in steps:
+        X = step.transform(X)
+    X, dtype = opened(X)
+    return check_array(X, accept_sparse="csr", dtype=dtype)

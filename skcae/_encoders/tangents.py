@@ -1,0 +1,91 @@
+"""The tangents of the manifold that an encoder has learnt, at rows of data."""
+
+import math
+from typing import Any
+
+import numpy as np
+from sklearn.base import clone
+from torch import Tensor
+
+from skcae._core.data.arrays import Array, Rows, resolve_device_or_cpu, to_tensor
+from skcae._core.data.passes import map_rows
+from skcae._core.layers.chain import Layers
+from skcae._core.layers.spectrum import right_singular_vectors
+from skcae._encoders.steps import EncodingLayer, code_size, split_steps
+from skcae._encoders.tensors import layers_of
+from skcae._fit.data import check_at_most
+
+
+def tangents_at(
+    layers: Layers,
+    rows: Rows,
+    n_tangents: int,
+    dtype: np.dtype[Any],
+    *,
+    in_row_space: bool = False,
+) -> Array:
+    """Return the leading right singular vectors of J at each row.
+
+    Parameters
+    ----------
+    layers : Layers
+        The encoder, in float64.
+    rows : Rows
+        What its first layer takes, in float64.
+    n_tangents : int
+        How many.
+    dtype : dtype
+        Of the result.
+    in_row_space : bool
+        Whether there are zeros in place of those beyond the rank of J.
+
+    Returns
+    -------
+    tangents : ndarray of shape (n, n_tangents, d)
+
+    Raises
+    ------
+    ValueError
+        If there are not so many.
+    """
+    check_at_most("n_tangents", n_tangents, layers.n_singular_values)
+
+    def vectors(X: Tensor, out: Tensor) -> None:
+        slopes = layers.slopes_at(X)
+        found = right_singular_vectors(
+            layers, slopes, n_tangents, in_row_space=in_row_space
+        )
+        out.copy_(found)
+
+    return map_rows(
+        rows,
+        vectors,
+        shape=(n_tangents, layers.n_features),
+        width=layers.jacobian_size,
+        n_multiplications=layers.jacobian_size,
+        dtype=dtype,
+    )
+
+
+def tangents_of(encoder: list[EncodingLayer], rows: Rows, n_tangents: int) -> Tensor:
+    """Return the tangents of rows, where and in the precision that their batches are.
+
+    They are computed in float64, on the same device if it has it. Directions to which
+    the code does not respond at all are no tangents, and are zero.
+    """
+    double = np.dtype(np.float64)
+    device = resolve_device_or_cpu(rows.device, double)
+    exact = Rows(rows.matrix, dtype=double, device=device, subset=rows.subset)
+    layers = layers_of(encoder, double, device)
+    found = tangents_at(layers, exact, n_tangents, rows.dtype, in_row_space=True)
+    return to_tensor(found, rows.dtype, rows.device)
+
+
+def check_n_tangents(n_tangents: int, encoder: Any, X: Any) -> None:
+    """Refuse more tangents than an encoder can have, before it is fitted on X.
+
+    As far as that is known: preprocessing may change the number of features.
+    """
+    steps, encoders = split_steps(clone(encoder))
+    n_features = math.inf if steps else X.shape[1]
+    check_at_most("n_tangents", n_tangents, min(code_size(encoders[-1]), n_features))

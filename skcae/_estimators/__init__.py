@@ -1,0 +1,1 @@
+"""The public estimators, one to a file."""

@@ -1,0 +1,116 @@
+"""The contractive autoencoder."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from skcae._core.steps.reconstruction import Corruption
+from skcae._estimators.base import BaseAutoencoder
+from skcae._estimators.documentation import documented
+from skcae._fit.parameters import STRENGTH, ContractiveParameters
+from skcae.corruptions import gaussian
+from skcae.penalties import PENALTIES, Penalty, SampledHessianPenalty
+
+
+@documented
+@dataclass(repr=False, eq=False, kw_only=True)
+class ContractiveAutoencoder(ContractiveParameters, BaseAutoencoder):
+    r"""Autoencoder whose code resists small changes of the input.
+
+    The encoder :math:`f(x) = \varphi(Wx + b)` and the decoder
+    :math:`g(h) = s(V^\top h + c)` minimise the mean over samples of
+
+    .. math::
+
+        L(x, g(f(x))) + \lambda \lVert J_f(x) \rVert_F^2
+                      + \gamma \lVert H_f(x) \rVert_F^2,
+
+    where the reconstruction loss L is summed over features and
+    :math:`\lVert J_f(x) \rVert_F^2 = \sum_{ij} (\partial h_j / \partial x_i)^2` is the
+    squared Frobenius norm of the encoder's Jacobian [1]_. For one layer with an
+    elementwise activation it is
+    :math:`\sum_j \varphi'(a_j)^2 \lVert W_j \rVert^2`, computed exactly without ever
+    building the Jacobian. Neither term is divided by the number of features or of
+    hidden units, so that values of λ carry over from the paper.
+
+    Parameters
+    ----------
+    %(n_components)s
+
+    jacobian_penalty : float, default=0.1
+        Strength λ of the contraction. 0 is the basic autoencoder. It weighs against a
+        loss that is summed over features: useful values lie between 0.003 and 3 for
+        the cross-entropy of images, and are smaller for squared errors that are
+        smaller.
+
+    hessian_penalty : float, default=0.0
+        Strength γ of the penalty on the encoder's second derivatives,
+        :math:`\lVert H_f(x) \rVert_F^2 = \sum_j \varphi''(a_j)^2 \lVert W_j \rVert^4`.
+        Refused for activations without curvature.
+
+    %(Hessian samples)s
+
+    %(layer)s
+
+    %(solver)s
+
+    %(stopping)s
+
+    %(warm start)s
+
+    %(data parallel)s
+
+    %(running)s
+
+    Attributes
+    ----------
+    %(attributes)s
+
+    See Also
+    --------
+    sklearn.neural_network.BernoulliRBM : Another one-layer feature learner.
+    sklearn.decomposition.PCA : What a linear autoencoder learns.
+
+    References
+    ----------
+    .. [1] S. Rifai, P. Vincent, X. Muller, X. Glorot and Y. Bengio, "Contractive
+       Auto-Encoders: Explicit Invariance During Feature Extraction", ICML 2011.
+
+    .. [2] S. Rifai, G. Mesnil, P. Vincent, X. Muller, Y. Bengio, Y. Dauphin and
+       X. Glorot, "Higher Order Contractive Auto-Encoder", ECML PKDD 2011.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from skcae import ContractiveAutoencoder
+    >>> X = load_digits().data / 16
+    >>> cae = ContractiveAutoencoder(
+    ...     n_components=32, loss="cross_entropy", max_iter=20, tol=0.1, random_state=0
+    ... )
+    >>> cae.fit(X)
+    ContractiveAutoencoder(loss='cross_entropy', max_iter=20, n_components=32,
+                           random_state=0, tol=0.1)
+    >>> cae.transform(X).shape
+    (1797, 32)
+    """
+
+    jacobian_penalty: float = 0.1
+    hessian_penalty: float = 0.0
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **BaseAutoencoder._parameter_constraints,
+        **ContractiveParameters._parameter_constraints,
+        "jacobian_penalty": [STRENGTH],
+        "hessian_penalty": [STRENGTH],
+    }
+
+    def _penalties(self) -> dict[str, Penalty]:
+        if self.hessian_noise is None:
+            return PENALTIES
+        sampled = SampledHessianPenalty(self.hessian_noise, int(self.n_hessian_samples))
+        return {**PENALTIES, "hessian_penalty": sampled}
+
+    def _corruption(self) -> Corruption | None:
+        noise = self.hessian_noise
+        if noise is None or not self.hessian_penalty:
+            return None
+        return lambda X, generator, out: gaussian(X, noise, generator, out)

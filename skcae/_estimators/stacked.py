@@ -1,0 +1,263 @@
+"""Contractive autoencoders trained one on top of the other."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from sklearn.base import BaseEstimator, _fit_context
+from sklearn.utils.validation import check_is_fitted
+
+from skcae._core.data.arrays import row_slices
+from skcae._core.training.ranks import together
+from skcae._estimators.base import EncoderMixin
+from skcae._estimators.documentation import documented
+from skcae._fit.data import check_codes, check_X
+from skcae._fit.parameters import STRENGTH, ContractiveParameters
+from skcae._fit.stack import StackFitMixin, decode, encode
+
+
+@documented
+@dataclass(repr=False, eq=False, kw_only=True)
+class StackedCAE(
+    EncoderMixin,
+    StackFitMixin,
+    BaseEstimator,
+):
+    r"""Contractive autoencoders stacked: each encodes the codes of the one below.
+
+    The layers are trained one after the other, from the input up, each as a
+    `ContractiveAutoencoder` on the codes that those below it give to the training data
+    [1]_. With one layer it is that estimator.
+
+    Parameters
+    ----------
+    hidden_layer_sizes : sequence of int, default=(1000, 1000)
+        The number of hidden units of each layer, from the input up.
+
+    jacobian_penalty : float or sequence of float, default=0.1
+        Strength λ of the contraction of each layer with respect to its own input, see
+        `ContractiveAutoencoder`; one number for all layers, or one for each.
+
+    hessian_penalty : float or sequence of float, default=0.0
+        Strength γ of the penalty on the second derivatives, likewise.
+
+    %(Hessian samples)s
+
+    %(layer)s
+
+    %(solver)s
+
+    %(stopping)s
+
+    %(warm start)s
+
+    %(data parallel)s
+
+    %(running)s
+
+    Attributes
+    ----------
+    estimators_ : list of ContractiveAutoencoder
+        The fitted layers, from the input up, with their loss curves.
+
+    n_iter_ : int
+        Number of epochs run, over all layers.
+
+    n_features_in_ : int
+        Number of features seen during fit.
+
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        Names of the features, if X had any.
+
+    See Also
+    --------
+    ContractiveAutoencoder : One layer.
+    sklearn.pipeline.Pipeline : Stacks autoencoders of other kinds.
+
+    Notes
+    -----
+    The first layer draws from `random_state` what a single estimator would draw, and
+    the others go on from there.
+
+    `max_iter` and `tol` are for each layer by itself. With `warm_start` every layer
+    goes on; sizes added at the end of `hidden_layer_sizes` make new layers on top.
+
+    In memory are the codes that a layer is trained on, not those below them. For
+    memory-mapped data they are in a temporary file instead, and for an iterable they
+    are computed anew in each epoch.
+
+    References
+    ----------
+    .. [1] S. Rifai, P. Vincent, X. Muller, X. Glorot and Y. Bengio, "Contractive
+       Auto-Encoders: Explicit Invariance During Feature Extraction", ICML 2011.
+
+    .. [2] S. Rifai, G. Mesnil, P. Vincent, X. Muller, Y. Bengio, Y. Dauphin and
+       X. Glorot, "Higher Order Contractive Auto-Encoder", ECML PKDD 2011.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from skcae import StackedCAE
+    >>> X = load_digits().data / 16
+    >>> stack = StackedCAE((32, 16), max_iter=20, tol=0.1, random_state=0).fit(X)
+    >>> stack.transform(X).shape
+    (1797, 16)
+    >>> [layer.components_.shape for layer in stack.estimators_]
+    [(32, 64), (16, 32)]
+    """
+
+    hidden_layer_sizes: Sequence[int] = field(default=(1000, 1000), kw_only=False)
+    jacobian_penalty: float | Sequence[float] = 0.1
+    hessian_penalty: float | Sequence[float] = 0.0
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **ContractiveParameters._parameter_constraints,
+        "hidden_layer_sizes": ["array-like"],
+        "jacobian_penalty": [STRENGTH, "array-like"],
+        "hessian_penalty": [STRENGTH, "array-like"],
+    }
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(
+        self,
+        X: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        *,
+        X_val: Any = None,
+        sample_weight_val: Any = None,
+    ) -> Self:
+        """Fit the layers, one after the other.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features), or iterable
+            Training data, as `ContractiveAutoencoder.fit` takes it.
+
+        y : Ignored
+            Not used, present for consistency with scikit-learn. It is handed to
+            callbacks.
+
+        sample_weight : array-like of shape (n_samples,), default=None
+            Non-negative weights, for all layers.
+
+        X_val : {array-like, sparse matrix} of shape (n_val, n_features), default=None
+            Held-out data for the `early_stopping` of each layer, in place of
+            `validation_fraction`.
+
+        sample_weight_val : array-like of shape (n_val,), default=None
+            Weights of the held-out data.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If a parameter or the data is not usable, or the training diverges. The
+            estimator is then what it was before.
+        KeyboardInterrupt
+            If the fit is interrupted. The estimator is then the stack of the layers
+            trained so far, the last of them as `ContractiveAutoencoder` leaves it, and
+            with `warm_start` the earlier ones above them; before the first epoch it is
+            what it was before.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If `max_iter` ends the training of a layer whose objective was still
+            falling.
+        DeadModelWarning
+            If a layer has learnt nothing, as far as a few hundred rows tell.
+        """
+        goes_on = self.warm_start and hasattr(self, "estimators_")
+        with together(self.data_parallel) as ranks:
+            layers = self._layers(goes_on)
+            how = X, y, sample_weight, X_val, sample_weight_val, ranks
+            return self._fit(layers, *how, goes_on=goes_on)
+
+    def transform(self, X: Any) -> np.ndarray:
+        """Encode X by all layers.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Data to encode.
+
+        Returns
+        -------
+        H : ndarray of shape (n_samples, hidden_layer_sizes[-1])
+            The codes of the last layer, float32 for float32 data and float64 otherwise.
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator is not fitted.
+        ValueError
+            If X is not usable or has another number of features.
+        """
+        check_is_fitted(self)
+        H: np.ndarray = encode(self.estimators_, check_X(self, X))
+        return H
+
+    def inverse_transform(self, X: Any) -> np.ndarray:
+        """Decode codes by all layers.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, hidden_layer_sizes[-1])
+            Codes, as `transform` gives them.
+
+        Returns
+        -------
+        X_original : ndarray of shape (n_samples, n_features)
+            The reconstruction.
+
+        Raises
+        ------
+        ValueError
+            If X has another number of columns than the last layer has units.
+        """
+        check_is_fitted(self)
+        X_original: np.ndarray = decode(self.estimators_, check_codes(self, X))
+        return X_original
+
+    def score_samples(self, X: Any) -> np.ndarray:
+        """Compute minus the reconstruction loss of each sample.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Data to encode and decode by all layers.
+
+        Returns
+        -------
+        score : ndarray of shape (n_samples,)
+            Minus the first layer's loss, summed over features, without penalties.
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator is not fitted.
+        ValueError
+            If X is not usable or has another number of features.
+        """
+        check_is_fitted(self)
+        X = check_X(self, X)
+        first, *others = self.estimators_
+        if not others:
+            scores: np.ndarray = first.score_samples(X)
+            return scores
+        width = max(max(layer.components_.shape) for layer in self.estimators_)
+        parts = []
+        for part in row_slices(X.shape[0], width):
+            codes = decode(others, encode(self.estimators_, X[part]))
+            parts.append(first._score_codes(X[part], codes))
+        return np.concatenate(parts)
+
+    @property
+    def _n_features_out(self) -> int:
+        return int(self.estimators_[-1]._n_features_out)

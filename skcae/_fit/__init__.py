@@ -1,0 +1,1 @@
+"""The side of a fit that scikit-learn sees: parameters, data and fitted state."""

@@ -1,0 +1,410 @@
+"""Checks of what users pass, with errors that say what to do."""
+
+import copy
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import wraps
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+from sklearn.utils.validation import (
+    _check_sample_weight,
+    check_array,
+    validate_data,
+)
+
+from skcae._core.data.arrays import Array, finite_range, is_on_disk, working_dtype
+from skcae._core.data.containers import check_is_read, opened
+from skcae._core.training.ranks import ALONE, Ranks
+from skcae.activations import ACTIVATIONS
+from skcae.losses import LOSSES
+
+# How far data may leave a loss's bounds before it is refused: MinMaxScaler itself
+# overshoots by a unit in the last place.
+ROUNDING = {np.float16: 2e-3, np.float32: 1e-6}
+ROUNDING_OTHERWISE = 1e-9
+
+# What scikit-learn's validation learns of the data's columns.
+COLUMN_ATTRIBUTES = ("n_features_in_", "feature_names_in_")
+
+
+@dataclass(frozen=True)
+class CheckedData:
+    """Validated data for one call of `fit` or `partial_fit`.
+
+    Parameters
+    ----------
+    X : ndarray or CSR matrix of shape (n_samples, n_features)
+        The data.
+    sample_weight : ndarray of shape (n_samples,) or None
+        Its weights.
+    columns : dict
+        The fitted attributes that describe the columns.
+    goes_on : bool
+        Whether training goes on from the fitted model.
+    n_earlier : int
+        The epochs in that model's record which came before this training.
+    clip_to : (float, float) or None
+        The bounds of the loss, if X leaves them by rounding, or may do so.
+    margin : float or None
+        By how much, if that is to be seen when X is read.
+    """
+
+    X: Any
+    sample_weight: Array | None
+    columns: dict[str, Any]
+    goes_on: bool
+    n_earlier: int = 0
+    clip_to: tuple[float, float] | None = None
+    margin: float | None = None
+
+
+def naming_imputer(check: Callable[..., Any]) -> Callable[..., Any]:
+    """Say what to do about missing values in the words of our own users."""
+
+    @wraps(check)
+    def checked(estimator: Any, X: Any, **how: Any) -> Any:
+        try:
+            return check(estimator, X, **how)
+        except ValueError as error:
+            if not str(error).startswith("Input X contains NaN"):
+                raise
+            raise ValueError(
+                "Input X contains NaN, and a missing value cannot be encoded. Put a "
+                f"SimpleImputer before the {type(estimator).__name__} in a pipeline, "
+                "as in make_pipeline(SimpleImputer(add_indicator=True), ...), or leave "
+                "out such rows."
+            ) from error
+
+    return checked
+
+
+@naming_imputer
+def check_X(estimator: Any, X: Any, *, reset: bool = False) -> Any:
+    """Validate a data matrix; numbers of any type stay what they are.
+
+    They are cast a batch at a time, so that a memory-mapped matrix of integers, say, is
+    never copied as a whole.
+    """
+    check_is_read(X)
+    X, dtype = opened(X)
+    check_is_flat(X)
+    X = validate_data(
+        estimator,
+        X,
+        accept_sparse="csr",
+        dtype=dtype,
+        # What lies on a disk is looked at when it is read.
+        ensure_all_finite=not (dtype == "numeric" and is_on_disk(X)),
+        reset=reset,
+    )
+    if sparse.issparse(X) and not X.has_canonical_format:
+        X = X.copy()
+        X.sum_duplicates()
+    return X
+
+
+def check_names(estimator: Any, X: Any, *, reset: bool = False) -> Any:
+    """Validate the columns of a matrix or frame, whatever is in them."""
+    check_is_read(X)
+    return validate_data(estimator, X, reset=reset, skip_check_array=True)
+
+
+def check_is_flat(X: Any) -> None:
+    """Refuse rows that are images or sequences.
+
+    Raises
+    ------
+    ValueError
+        If X has more than two dimensions.
+    """
+    n_dimensions = getattr(X, "ndim", 2)
+    if n_dimensions > 2:
+        raise ValueError(
+            f"X has dim {n_dimensions}, while dim <= 2 is required: each row is the "
+            "features of one sample. Make a row of each image or sequence, as by "
+            "X.reshape(len(X), -1)."
+        )
+
+
+def check_codes(estimator: Any, X: Any) -> Array:
+    """Validate codes to be decoded: as many columns as the estimator gives."""
+    X, dtype = opened(X)
+    H: Array = check_array(X, dtype=dtype)
+    if H.shape[1] != estimator._n_features_out:
+        raise ValueError(
+            f"X has {H.shape[1]} columns, but the codes of this "
+            f"{type(estimator).__name__} have {estimator._n_features_out}."
+        )
+    return H
+
+
+@contextmanager
+def naming(arguments: str) -> Iterator[None]:
+    """Say in what a check raises which arguments were checked."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        kind = ValueError if isinstance(error, ValueError) else TypeError
+        raise kind(f"{arguments} cannot be used: {error}") from error
+
+
+def check_weights(
+    sample_weight: Any, X: Any, *, name: str = "sample_weight", all_zero: bool = False
+) -> Array | None:
+    """Validate sample weights: one finite number per row, none negative."""
+    if sample_weight is None:
+        return None
+    if not isinstance(sample_weight, Real):
+        sample_weight, _ = opened(sample_weight, name)
+    weights: Array = _check_sample_weight(
+        sample_weight, X, dtype=np.float64, allow_all_zero_weights=all_zero
+    )
+    if weights.min() < 0:
+        raise ValueError(
+            f"{name} must not be negative, but its smallest value is "
+            f"{weights.min():g}. Use 0 to leave a row out."
+        )
+    return weights
+
+
+def check_range(name: str, values: Array, dtype: np.dtype[Any]) -> None:
+    """Refuse targets or weights that are infinite in the precision of the data."""
+    largest = float(np.abs(values).max(initial=0))
+    if largest > finite_range(dtype)[1]:
+        raise ValueError(
+            f"{name} reaches {largest:g}, which is infinite in {dtype.name}, the "
+            "precision of X. Scale it, as the y of a regressor by a "
+            "TransformedTargetRegressor, or pass X as float64."
+        )
+
+
+def check_data(
+    estimator: Any,
+    X: Any,
+    sample_weight: Any,
+    *,
+    loss: str,
+    goes_on: bool,
+    all_zero: bool = False,
+) -> CheckedData:
+    """Validate training data without changing the estimator.
+
+    A copy of the estimator learns the columns, so that a fit that fails later leaves
+    the estimator as it was.
+    """
+    scratch = copy.copy(estimator)
+    X = check_X(scratch, X, reset=not goes_on)
+    weights = check_weights(sample_weight, X, all_zero=all_zero)
+    if all_zero and weights is not None:  # they are used as they are
+        check_range("sample_weight", weights, working_dtype(X.dtype))
+    n_earlier = len(getattr(estimator, "loss_curve_", ())) if goes_on else 0
+    data = CheckedData(X, weights, columns_of(scratch), goes_on, n_earlier)
+    if is_on_disk(X):
+        return replace(data, clip_to=LOSSES[loss].bounds, margin=rounding_of(X))
+    return replace(data, clip_to=check_bounds(X, loss))
+
+
+def check_same_rows(n_rows: int, n_now: int) -> None:
+    """Refuse to take a training up on other rows, as far as their number tells."""
+    if n_now != n_rows:
+        raise ValueError(
+            f"The checkpoint is of a training on {n_rows} rows, but X and "
+            f"sample_weight now leave {n_now}. Pass the same data, or fit anew."
+        )
+
+
+def columns_of(estimator: Any) -> dict[str, Any]:
+    """Return the fitted attributes that describe the columns."""
+    known = vars(estimator)
+    return {name: known[name] for name in COLUMN_ATTRIBUTES if name in known}
+
+
+def check_held_out_data(
+    estimator: Any, data: CheckedData, X_val: Any, sample_weight_val: Any
+) -> CheckedData:
+    """Validate held-out data against the columns of the training data."""
+    scratch = copy.copy(estimator)
+    scratch.__dict__.update(data.columns)
+    with naming("X_val or sample_weight_val"):
+        X_val = check_X(scratch, X_val)
+        weights = check_weights(sample_weight_val, X_val, name="sample_weight_val")
+    return replace(data, X=X_val, sample_weight=weights)
+
+
+def check_held_out_arguments(
+    early_stopping: bool, X_val: Any, sample_weight_val: Any
+) -> None:
+    """Refuse held-out data that would not be used."""
+    if X_val is not None and not early_stopping:
+        raise ValueError(
+            "X_val is used for early stopping only, but early_stopping=False. Set "
+            "early_stopping=True, or leave X_val out."
+        )
+    if sample_weight_val is not None and X_val is None:
+        raise ValueError("sample_weight_val was given without X_val.")
+
+
+def check_can_be_split(n_rows: int) -> None:
+    """Refuse to hold out rows where there is only one."""
+    if n_rows < 2:
+        raise ValueError(
+            "early_stopping=True holds out a part of the rows, but X has only "
+            f"{n_rows} sample of positive weight. Pass X_val, or set "
+            "early_stopping=False."
+        )
+
+
+def normalized(
+    weights: Array | None, rows: Array | slice, ranks: Ranks = ALONE
+) -> Array | None:
+    """Rescale weights so that their mean over these rows, of all ranks, is 1.
+
+    Either all ranks have weights or none has.
+    """
+    if weights is None:
+        return None
+    # The largest first, so that the sum of huge weights does not overflow.
+    scaled: Array = weights / max(ranks.gather(float(weights[rows].max())))
+    totals = ranks.gather((float(scaled[rows].sum()), len(scaled[rows])))
+    scaled /= sum(total for total, _ in totals) / sum(n for _, n in totals)
+    return scaled
+
+
+def check_bounds(X: Any, loss: str) -> tuple[float, float] | None:
+    """Refuse data that leaves the bounds of the loss by more than rounding.
+
+    Returns the bounds if the data leaves them by less, so that it must be clipped.
+    """
+    bounds = LOSSES[loss].bounds
+    if bounds is None:
+        return None
+    low, high = bounds
+    if sparse.issparse(X):
+        smallest, largest = X.data.min(initial=0), X.data.max(initial=0)
+    else:
+        smallest, largest = X.min(), X.max()
+    excess = max(low - float(smallest), float(largest) - high)
+    if excess > rounding_of(X):
+        raise ValueError(
+            f"loss={loss!r} needs X in [{low:g}, {high:g}], but X ranges from "
+            f"{float(smallest)!r} to {float(largest)!r}. Put a MinMaxScaler before the "
+            "autoencoder, or use loss='squared_error'."
+        )
+    return bounds if excess > 0 else None
+
+
+def rounding_of(X: Any) -> float:
+    """Return how far data may leave the bounds of a loss."""
+    return ROUNDING.get(X.dtype.type, ROUNDING_OTHERWISE)
+
+
+def check_hessian_penalty(strength: float, activation: str, curved: bool) -> None:
+    """Refuse a Hessian penalty on an activation without curvature."""
+    if strength > 0 and not curved:
+        raise ValueError(
+            f"hessian_penalty={strength:g} would have no effect: the second derivative "
+            f"of activation={activation!r} is zero almost everywhere. Set "
+            "hessian_penalty=0, or take a curved activation."
+        )
+
+
+def check_corruption_level(corruption: str, level: float) -> None:
+    """Refuse to mask more than everything."""
+    if corruption == "masking" and level > 1:
+        raise ValueError(
+            f"corruption_level={level:g} is the fraction of the features that "
+            "corruption='masking' sets to 0, and must lie in [0, 1]."
+        )
+
+
+def check_stack(
+    sizes: Sequence[int], **strengths: Any
+) -> list[tuple[int, dict[str, Any]]]:
+    """Return the size of each layer of a stack, and its strengths by name."""
+    layers = list(sizes) if np.iterable(sizes) else []
+    are_counts = all(isinstance(n, Integral) and n > 0 for n in layers)
+    if not layers or not are_counts:
+        raise ValueError(
+            "hidden_layer_sizes must be a sequence of positive integers, one for each "
+            f"layer from the input up, such as (1000, 1000), but it is {sizes!r}."
+        )
+    spread = {
+        name: spread_over_layers(name, value, len(layers))
+        for name, value in strengths.items()
+    }
+    return [
+        (int(size), {name: values[k] for name, values in spread.items()})
+        for k, size in enumerate(layers)
+    ]
+
+
+def spread_over_layers(name: str, value: Any, n_layers: int) -> list[float]:
+    """Return one number for each layer."""
+    values = list(value) if np.iterable(value) else [value] * n_layers
+    are_strengths = all(
+        isinstance(v, Real) and 0 <= float(v) < math.inf for v in values
+    )
+    if len(values) != n_layers or not are_strengths:
+        raise ValueError(
+            f"{name} must be one non-negative number, or one for each of the "
+            f"{n_layers} layers, but it is {value!r}."
+        )
+    return [float(v) for v in values]
+
+
+def check_same_stack(fitted: list[int], sizes: list[int]) -> None:
+    """Refuse to go on from layers of other sizes."""
+    if sizes[: len(fitted)] != fitted:
+        raise ValueError(
+            f"The fitted model has hidden_layer_sizes={tuple(fitted)}, but the "
+            f"parameter is now {tuple(sizes)}: training cannot go on from it. Set it "
+            "back, or fit anew with warm_start=False."
+        )
+
+
+def check_codes_can_be_reconstructed(n_layers: int, activation: str, loss: str) -> None:
+    """Refuse a loss that the codes of a layer may be out of bounds for."""
+    bounds, codes = LOSSES[loss].bounds, ACTIVATIONS[activation].bounds
+    if n_layers == 1 or bounds is None:
+        return
+    if codes is None or codes[0] < bounds[0] or codes[1] > bounds[1]:
+        raise ValueError(
+            f"loss={loss!r} needs codes in [{bounds[0]:g}, {bounds[1]:g}] from the "
+            f"second layer on, which activation={activation!r} does not give. Take "
+            "activation='sigmoid', or loss='squared_error'."
+        )
+
+
+def check_columns(encoder: Any, X: Any) -> None:
+    """Refuse rows with other columns than a fitted encoder knows."""
+    with naming("The frozen encoder"):
+        check_names(copy.copy(encoder), X)
+
+
+def check_n_features(X: Any, n_features: int) -> None:
+    """Refuse data that the encoder's first layer cannot take."""
+    if X.shape[1] != n_features:
+        raise ValueError(
+            f"The encoder was fitted on {n_features} features, but it is given "
+            f"{X.shape[1]}."
+        )
+
+
+def check_at_most(name: str, value: int, largest: float) -> None:
+    """Refuse to give more singular values or vectors than there are.
+
+    Raises
+    ------
+    ValueError
+        If the value is larger.
+    """
+    if value > largest:
+        raise ValueError(
+            f"{name}={value} is more than the Jacobian has: "
+            f"min(n_components, n_features) = {largest}."
+        )

@@ -1,0 +1,77 @@
+"""A network's outputs: their units in fine-tuning, and where they start."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from torch import Tensor
+
+from skcae._core.data.arrays import Array, to_array
+from skcae._core.layers.dense import Parameters
+from skcae.losses import Loss
+
+# Targets whose deviation is this part of the largest of them are all the same.
+EQUAL = 1e-7
+
+
+@dataclass(frozen=True)
+class TargetUnits:
+    """What is 0 and what is 1 in fine-tuning.
+
+    Parameters
+    ----------
+    zero : ndarray of shape (n_outputs,) or float
+        The target that is 0.
+    one : float
+        The difference from it that is 1.
+    """
+
+    zero: Array | float = 0.0
+    one: float = 1.0
+
+    def of(self, targets: Array) -> Array:
+        """Return targets in these units."""
+        if np.any(self.zero) or self.one != 1:
+            return (targets - self.zero) / self.one
+        return targets
+
+    def layers(
+        self, parameters: Parameters, n_layers: int
+    ) -> tuple[list[Array], list[Array]]:
+        """Return the weights and biases of a network whose outputs are targets."""
+        coefs, intercepts = (
+            [to_array(parameters[f"{part}.{k}"]) for k in range(n_layers)]
+            for part in ("coefs", "intercepts")
+        )
+        if np.any(self.zero) or self.one != 1:
+            dtype = coefs[-1].dtype
+            coefs[-1] = coefs[-1] * dtype.type(self.one)
+            moved = intercepts[-1] * self.one + self.zero
+            intercepts[-1] = moved.astype(dtype)
+        return coefs, intercepts
+
+
+def standard_units(targets: Array, weights: Array | None) -> TargetUnits:
+    """Return the weighted mean of each target, and one deviation for all of them.
+
+    The squared error has then the same minimum as before: it is divided by a number.
+    """
+    # The largest first, so that no square overflows or vanishes.
+    largest = float(np.abs(targets).max()) or 1.0
+    scaled = targets / largest
+    mean = np.average(scaled, axis=0, weights=weights)
+    square = np.average((scaled - mean) ** 2, axis=0, weights=weights).mean()
+    # What is left of equal targets is rounding.
+    deviation = float(np.sqrt(square)) if square > EQUAL**2 else 1 / largest
+    return TargetUnits(mean * largest, deviation * largest)
+
+
+def best_constant(loss: Loss, targets: Tensor, weights: Tensor | None) -> Tensor:
+    """Return the outputs of the lowest weighted mean loss among those without inputs.
+
+    In float64 on the processor: a log prior, a logit, or a mean.
+    """
+    targets = targets.cpu().double()
+    if weights is None:
+        return loss.link(targets.mean(0))
+    weights = weights.cpu().double()
+    return loss.link(weights @ targets / weights.sum())

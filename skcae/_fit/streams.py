@@ -1,0 +1,144 @@
+"""Training data: an array, or batches that are validated as they are read."""
+
+from collections.abc import Iterator, Mapping
+from copy import copy
+from typing import Any
+
+import numpy as np
+from sklearn.utils.validation import _num_samples
+
+from skcae._core.data.moments import Moments, moments_of_matrix
+from skcae._core.data.streams import batches_of, is_stream
+from skcae._fit.data import (
+    CheckedData,
+    check_bounds,
+    check_data,
+    check_X,
+    columns_of,
+    naming,
+)
+from skcae.losses import LOSSES
+
+
+class Stream:
+    """Batches of rows that are validated each time that they are read.
+
+    Parameters
+    ----------
+    source : object
+        What `is_stream` takes for one.
+    estimator : estimator
+        A copy of the one that is fitted. It learns the columns from the first batch,
+        unless it knows them.
+    loss : str
+        Its loss.
+    knows_columns : bool
+        Whether the data must have the columns of an earlier fit.
+
+    Attributes
+    ----------
+    shape : (int, int)
+        Of all the data, from a first pass over it.
+    moments : Moments
+        Of its columns, from the same pass.
+    dtype : dtype
+        That of the first batch.
+    """
+
+    def __init__(
+        self, source: Any, estimator: Any, loss: str, *, knows_columns: bool
+    ) -> None:
+        self.source = source
+        self.estimator = estimator
+        self.loss = loss
+        self.knows_columns = knows_columns
+        self.dtype: np.dtype[Any] = np.dtype(np.float64)
+        self.moments: Moments
+        self.shape = self._look_through()
+
+    def _look_through(self) -> tuple[int, int]:
+        """Read all batches once."""
+        if isinstance(self.source, Iterator):
+            raise ValueError(
+                "X is an iterator, which gives its batches only once, but a fit reads "
+                "them once for each epoch. Pass an object whose __iter__ begins anew "
+                "each time, or give each batch to partial_fit."
+            )
+        n_rows = 0
+        for rows in self:
+            if n_rows == 0:
+                self.dtype = rows.dtype
+            moments = moments_of_matrix(rows)
+            self.moments = self.moments + moments if n_rows else moments
+            n_rows += rows.shape[0]
+        if n_rows == 0:
+            raise ValueError("X gave no batch with rows in it. At least 1 is needed.")
+        return n_rows, int(self.estimator.n_features_in_)
+
+    def __iter__(self) -> Iterator[Any]:
+        first = 0
+        for batch in batches_of(self.source):
+            rows = rows_of(batch)
+            n = _num_samples(rows)
+            if n == 0:
+                continue
+            with naming(
+                f"Rows {first} to {first + n - 1} of X, which came as one batch,"
+            ):
+                rows = check_X(self.estimator, rows, reset=not self.knows_columns)
+                check_bounds(rows, self.loss)
+            self.knows_columns = True
+            first += n
+            yield rows
+
+
+def rows_of(batch: Any) -> Any:
+    """Return the rows of a batch that may have more with them, as loaders give."""
+    if isinstance(batch, Mapping):
+        raise TypeError(
+            f"X gave a batch that is a {type(batch).__name__} with the keys "
+            f"{list(batch)}, of which it is not clear which has the rows. Give the "
+            "matrix alone, as by an object whose __iter__ returns (batch[key] for "
+            "batch in loader), or a pair of rows and labels."
+        )
+    if not (isinstance(batch, (tuple, list)) and batch and np.ndim(batch[0]) >= 2):
+        return batch
+    if len(batch) > 2 and all(np.ndim(part) == 2 for part in batch):
+        raise ValueError(
+            f"X gave a batch of {len(batch)} matrices, of which it is not clear which "
+            "has the rows. Give one matrix, or a pair of rows and labels."
+        )
+    return batch[0]
+
+
+def check_training_data(
+    estimator: Any, X: Any, sample_weight: Any, *, loss: str, goes_on: bool
+) -> CheckedData:
+    """Validate the data of a fit without changing the estimator."""
+    if not is_stream(X):
+        return check_data(estimator, X, sample_weight, loss=loss, goes_on=goes_on)
+    if sample_weight is not None:
+        raise ValueError(
+            "sample_weight goes with an array, but X gives its rows in batches. Pass "
+            "an array, such as a numpy.memmap, or repeat rows in the batches."
+        )
+    scratch = copy(estimator)
+    stream = Stream(X, scratch, loss, knows_columns=goes_on)
+    return CheckedData(
+        stream,
+        None,
+        columns_of(scratch),
+        goes_on,
+        n_earlier=len(getattr(estimator, "loss_curve_", ())) if goes_on else 0,
+        clip_to=LOSSES[loss].bounds,
+    )
+
+
+def check_can_hold_out(X: Any) -> None:
+    """Refuse to hold out rows of data that comes in batches."""
+    if isinstance(X, Stream):
+        raise ValueError(
+            "early_stopping=True holds out a part of the rows, but X gives them in "
+            "batches, of which none can be set aside. Pass X_val, an array of rows "
+            "that are not in X."
+        )
