@@ -1,9 +1,10 @@
 """Contractive autoencoders as scikit-learn transformers on a torch core."""
 
 from skcae._estimators.autoencoder import Autoencoder
+from skcae._estimators.classifier import FineTunedClassifier
 from skcae._estimators.contractive import ContractiveAutoencoder
 from skcae._estimators.denoising import DenoisingAutoencoder
-from skcae._estimators.finetuned import FineTunedClassifier, FineTunedRegressor
+from skcae._estimators.regressor import FineTunedRegressor
 from skcae._estimators.stacked import StackedCAE
 
 __all__ = [

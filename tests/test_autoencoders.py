@@ -30,7 +30,7 @@ from skcae._core.steps.reconstruction import ReconstructionLearner
 from skcae._core.training import loop as training
 from skcae._core.training.loop import Training
 from skcae._core.training.solvers import Adam, Sgd
-from skcae._estimators.base import BaseAutoencoder
+from skcae._fit.autoencoder import AutoencoderFit
 from skcae.activations import ACTIVATIONS
 from tests import oracles
 from tests.conftest import MODELS, class_name, maker_of
@@ -333,13 +333,13 @@ def test_early_stopping_holds_out_a_fraction(small, digits, monkeypatch):
     X = digits[0][:50]
     seen = []
     model = small(early_stopping=True, validation_fraction=0.3)
-    make = type(model)._learner
+    make = AutoencoderFit._learner
 
-    def spy(self, data, rows, generator, ranks, validation):
+    def spy(self, rows, validation):
         seen.append((rows.subset, validation.subset))
-        return make(self, data, rows, generator, ranks, validation)
+        return make(self, rows, validation)
 
-    monkeypatch.setattr(type(model), "_learner", spy)
+    monkeypatch.setattr(AutoencoderFit, "_learner", spy)
     model.fit(X)
     train, held_out = seen[0]
     assert len(held_out) == 15
@@ -638,13 +638,13 @@ def test_going_on_as_another_model_is_refused(parameters, small, unit_data):
 
 def test_a_warm_start_holds_out_the_same_rows(small, digits, monkeypatch):
     subsets = []
-    make = BaseAutoencoder._learner
+    make = AutoencoderFit._learner
 
-    def spy(self, data, rows, generator, ranks, validation):
+    def spy(self, rows, validation):
         subsets.append(validation.subset)
-        return make(self, data, rows, generator, ranks, validation)
+        return make(self, rows, validation)
 
-    monkeypatch.setattr(BaseAutoencoder, "_learner", spy)
+    monkeypatch.setattr(AutoencoderFit, "_learner", spy)
     model = small(warm_start=True, early_stopping=True)
     for _ in range(3):
         model.fit(digits[0][:100])
@@ -730,13 +730,13 @@ def test_memory_mapped_data_gives_the_same_model_uncopied(
     np.save(path, X)
     mapped = np.load(path, mmap_mode="r")
     matrices = []
-    make = BaseAutoencoder._learner
+    make = AutoencoderFit._learner
 
-    def spy(self, data, rows, *how):
+    def spy(self, rows, validation):
         matrices.append(rows.matrix)
-        return make(self, data, rows, *how)
+        return make(self, rows, validation)
 
-    monkeypatch.setattr(BaseAutoencoder, "_learner", spy)
+    monkeypatch.setattr(AutoencoderFit, "_learner", spy)
     for method, parameters in [
         ("fit", {}),
         ("fit", {"early_stopping": True}),

@@ -53,8 +53,9 @@ from skcae import (
     StackedCAE,
 )
 from skcae._core.training.solvers import Adam
-from skcae._fit.epochs import draw_seed
-from skcae._fit.finetuning import BaseFineTuned
+from skcae._fit.data import draw_seed
+from skcae._fit.epochs import split_rows
+from skcae._fit.finetuning import FineTuningFit
 from skcae.activations import ACTIVATIONS
 from tests.test_callbacks import Propagated, Recorder
 
@@ -564,14 +565,14 @@ def test_memory_mapped_data_gives_the_same_model_uncopied(
     np.save(path, X)
     mapped = np.load(path, mmap_mode="r")
     matrices = []
-    make = BaseFineTuned._learner
+    make = FineTuningFit._learner
 
     def spy(self, *how):
         learner = make(self, *how)
         matrices.append(learner.rows.matrix)
         return learner
 
-    monkeypatch.setattr(BaseFineTuned, "_learner", spy)
+    monkeypatch.setattr(FineTuningFit, "_learner", spy)
     for how in ({}, {"early_stopping": True}):
         from_disk, from_memory = (
             classifier(**how).fit(data, y) for data in (mapped, X)
@@ -1075,14 +1076,14 @@ def test_early_stopping_keeps_the_best_network(kind, make, X, digits):
 @both
 def test_early_stopping_holds_out_a_fraction(weighted, make, X, weights, monkeypatch):
     seen = []
-    inner = BaseFineTuned._learner
+    inner = FineTuningFit._learner
 
     def spy(self, *how):
         learner = inner(self, *how)
         seen.append((learner.rows.subset, learner.validation[0].subset))
         return learner
 
-    monkeypatch.setattr(BaseFineTuned, "_learner", spy)
+    monkeypatch.setattr(FineTuningFit, "_learner", spy)
     target = np.repeat([0, 1, 2, 3], [16, 12, 8, 4])
     model = make(validation_fraction=0.25, **NOISY)
     model.fit(X, target, sample_weight=weights if weighted else None)
@@ -1121,7 +1122,7 @@ def test_the_error_of_several_outputs_is_their_mean(weighted, n_outputs, X, weig
     drawn.fit(X, Y, sample_weight=weights if weighted else None)
     rows = np.arange(40)
     generator = torch.Generator().manual_seed(draw_seed(drawn.random_state))
-    _, test = drawn._split(rows, generator)
+    _, test = split_rows(rows, 0.25, generator)
     w = weights[test] if weighted else None
     for error, model in (
         (mean_squared_error(Y[:10], given.predict(X[:10])), given),

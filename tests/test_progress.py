@@ -23,7 +23,7 @@ from skcae import (
     FineTunedRegressor,
     StackedCAE,
 )
-from skcae._fit.epochs import EpochFitMixin
+from skcae._fit.epochs import Fit
 from skcae.checkpoints import Checkpoint, resume
 from skcae.persistence import load, save
 from skcae.progress import EpochBar, EpochMonitor
@@ -163,7 +163,7 @@ def test_nothing_is_copied_or_changed_for_a_bar(
     def copied(*args):
         raise AssertionError("The weights are copied.")
 
-    monkeypatch.setattr(EpochFitMixin, "_present_attributes", copied)
+    monkeypatch.setattr(Fit, "attributes_now", copied)
     stack = StackedCAE((6, 5), **HOW).set_callbacks(EpochBar()).fit(unit_data)
     assert "epoch 4/4" in screen.getvalue()
     np.testing.assert_array_equal(

@@ -28,6 +28,7 @@ from skcae import ContractiveAutoencoder, StackedCAE
 from skcae._core.data import arrays
 from skcae._core.training.solvers import Adam
 from skcae._estimators.base import BaseAutoencoder
+from skcae._fit.autoencoder import AutoencoderFit
 from skcae.activations import ACTIVATIONS
 from tests import oracles
 from tests.test_estimator_checks import FURTHER_CHECKS
@@ -972,13 +973,13 @@ def test_memory_mapped_data_gives_the_same_model_uncopied(
     np.save(tmp_path / "X.npy", unit_data)
     mapped = np.load(tmp_path / "X.npy", mmap_mode="r")
     matrices = []
-    make = BaseAutoencoder._learner
+    make = AutoencoderFit._learner
 
-    def spy(self, data, rows, *how):
+    def spy(self, rows, validation):
         matrices.append(rows.matrix)
-        return make(self, data, rows, *how)
+        return make(self, rows, validation)
 
-    monkeypatch.setattr(BaseAutoencoder, "_learner", spy)
+    monkeypatch.setattr(AutoencoderFit, "_learner", spy)
     stack = small_stack().fit(mapped)
     assert np.shares_memory(matrices[0], mapped)
     assert_same_stack(stack, small_stack().fit(unit_data))

@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_array, check_is_fitted
 from skcae._core.data.containers import opened
 from skcae._estimators.base import BaseAutoencoder
 from skcae._estimators.stacked import StackedCAE
-from skcae._fit.data import check_stack
+from skcae._fit.stack import check_stack
 
 ENCODERS = (BaseAutoencoder, StackedCAE, BernoulliRBM)
 

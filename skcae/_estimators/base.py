@@ -1,17 +1,19 @@
-"""The scikit-learn shell that every autoencoder shares."""
+"""What every autoencoder of one layer shares."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from numbers import Integral
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
+import torch
 from sklearn.base import (
-    BaseEstimator,
-    ClassNamePrefixFeaturesOutMixin,
-    TransformerMixin,
+    _fit_context,
 )
-from sklearn.utils._param_validation import Interval, InvalidParameterError
+from sklearn.utils._param_validation import (
+    Interval,
+    InvalidParameterError,
+)
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
@@ -22,21 +24,112 @@ from skcae._core.data.arrays import (
     to_tensor,
     working_dtype,
 )
-from skcae._core.data.containers import check_is_read
 from skcae._core.data.passes import map_rows
 from skcae._core.layers.dense import Parameters, pre_activations, pre_outputs
-from skcae._fit.autoencoder import AutoencoderFitMixin
-from skcae._fit.data import check_codes, check_weights, check_X
-from skcae._fit.parameters import LayerParameters
+from skcae._core.steps.objective import Objective
+from skcae._core.steps.reconstruction import Corruption
+from skcae._estimators.encoder import BaseEncoder
+from skcae._fit.autoencoder import AutoencoderFit
+from skcae._fit.data import FitData, check_codes, check_X
 from skcae.activations import ACTIVATIONS
 from skcae.losses import LOSSES
+from skcae.penalties import PENALTIES, Penalty
 
 
-class EncoderMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
-    """What scikit-learn asks of anything that encodes rows and scores their codes."""
+@dataclass(repr=False, eq=False, kw_only=True)
+class BaseAutoencoder(BaseEncoder):
+    """A one-layer autoencoder as a scikit-learn transformer.
 
-    def fit_transform(self, X: Any, y: Any = None, **fit_params: Any) -> np.ndarray:
-        """Fit to X, and encode it.
+    A subclass adds the parameters that make it the model that it is. Those that
+    `skcae.penalties` names are its penalties.
+    """
+
+    n_components: int = field(default=256, kw_only=False)
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **BaseEncoder._parameter_constraints,
+        "n_components": [Interval(Integral, 1, None, closed="left")],
+    }
+
+    # Fitted attributes, documented where the public class is.
+    components_: ClassVar[np.ndarray]
+    intercept_hidden_: ClassVar[np.ndarray]
+    intercept_visible_: ClassVar[np.ndarray]
+    loss_curve_: ClassVar[np.ndarray]
+    # The model is what it was fitted as, whatever its parameters have become since.
+    _fitted_activation: ClassVar[str]
+    _fitted_loss: ClassVar[str]
+    # What warm_start and partial_fit go on from, besides the weights: the solver's name
+    # and state, and the generator's. In the midst of a fit, as callbacks see the model,
+    # also the "progress" from which that fit can be taken up.
+    _training_state: ClassVar[dict[str, Any] | None] = None
+
+    # ---- fitting ----------------------------------------------------------------
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(
+        self,
+        X: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        *,
+        X_val: Any = None,
+        sample_weight_val: Any = None,
+    ) -> Self:
+        """Fit the autoencoder.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features), or iterable
+            Training data. Sparse data is densified one batch at a time, and a
+            memory-mapped array is not copied. An iterable gives batches of rows, from
+            the start each time that it is iterated over.
+
+        y : Ignored
+            Not used, present for consistency with scikit-learn. It is handed to
+            callbacks: a `ScoringMonitor` scores only when it is given.
+
+        sample_weight : array-like of shape (n_samples,), default=None
+            Non-negative weights, rescaled to mean 1. In full batches a weight of 2
+            is the row twice and a weight of 0 is no row.
+
+        X_val : {array-like, sparse matrix} of shape (n_val, n_features), default=None
+            Held-out data for `early_stopping`, in place of `validation_fraction`.
+
+        sample_weight_val : array-like of shape (n_val,), default=None
+            Weights of the held-out data.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If a parameter or the data is not usable, or the training diverges. The
+            estimator is then what it was before.
+        KeyboardInterrupt
+            If the fit is interrupted. The estimator is then the model of the last
+            complete epoch, or with `early_stopping` of the best.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If `max_iter` ends a fit whose objective was still falling.
+        DeadModelWarning
+            If the model has learnt nothing, as far as a few hundred rows tell.
+        """
+        AutoencoderFit(
+            self, FitData(X, y, sample_weight, X_val, sample_weight_val)
+        ).run()
+        return self
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
+        """Pass once over X at a constant rate, going on from the present state.
+
+        `early_stopping`, `max_iter`, callbacks and `verbose` play no part in it.
 
         Parameters
         ----------
@@ -46,89 +139,72 @@ class EncoderMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         y : Ignored
             Not used, present for consistency with scikit-learn.
 
-        **fit_params : dict
-            Further arguments of `fit`.
-
-        Returns
-        -------
-        H : ndarray of shape (n_samples, n_components)
-            The codes, as `transform` gives them.
-
-        Raises
-        ------
-        TypeError
-            If X gives its rows in batches, which `transform` does not take.
-        ValueError
-            If `fit` raises it.
-        """
-        check_is_read(X)
-        H: np.ndarray = super().fit_transform(X, y, **fit_params)
-        return H
-
-    def score_samples(self, X: Any) -> np.ndarray:
-        """Compute minus the reconstruction loss of each sample."""
-        raise NotImplementedError
-
-    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
-        """Compute minus the mean reconstruction loss.
-
-        The penalties are left out, so that models of different penalties can be
-        compared. By this score alone the best penalty tends to 0: choose it by what
-        the features are for.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Data to reconstruct.
-
-        y : Ignored
-            Not used, present for consistency with scikit-learn.
-
         sample_weight : array-like of shape (n_samples,), default=None
-            Non-negative weights of the mean.
+            Non-negative weights, used as they are given. If all are 0, nothing happens.
 
         Returns
         -------
-        score : float
-            The weighted mean of `score_samples`.
+        self : object
+            The fitted estimator.
 
         Raises
         ------
-        NotFittedError
-            If the estimator is not fitted.
         ValueError
-            If X is not usable or has another number of features.
+            If a parameter or the data is not usable, or the training diverges. The
+            estimator is then what it was before.
         """
-        scores = self.score_samples(X)
-        weights = check_weights(sample_weight, scores)
-        return float(np.average(scores, weights=weights))
+        # scikit-learn validates the parameters only before the first call.
+        self._validate_params()
+        AutoencoderFit(self, FitData(X, y, sample_weight)).run_pass()
+        return self
 
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
-        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
-        return tags
+    @_fit_context(prefer_skip_nested_validation=True)
+    def _resume(
+        self, X: Any, y: Any, sample_weight: Any, X_val: Any, weights_val: Any
+    ) -> Self:
+        """Take up the fit that this model was seen in the midst of, if it was."""
+        given = FitData(X, y, sample_weight, X_val, weights_val)
+        if self._progress is not None:
+            AutoencoderFit(self, given, progress=self._progress).run()
+        return self
 
+    @property
+    def _progress(self) -> dict[str, Any] | None:
+        """The progress of a fit that has not come to its end."""
+        return (self._training_state or {}).get("progress")
 
-@dataclass(repr=False, eq=False, kw_only=True)
-class BaseAutoencoder(
-    EncoderMixin,
-    AutoencoderFitMixin,
-    LayerParameters,
-    BaseEstimator,
-):
-    """A one-layer autoencoder as a scikit-learn transformer.
+    # ---- what is to be lowered, and what is to be encoded -----------------------
 
-    How it fits is in `AutoencoderFitMixin`. A subclass adds the parameters that make
-    it the model that it is.
-    """
+    def _objective(self) -> Objective:
+        activation = ACTIVATIONS[self.activation]
+        penalties, strengths = self._penalties(), self._strengths()
+        check_hessian_penalty(
+            strengths.get("hessian_penalty", 0.0), self.activation, activation.curved
+        )
+        return Objective(
+            activation,
+            LOSSES[self.loss],
+            tuple((strengths[name], penalties[name]) for name in strengths),
+        )
 
-    n_components: int = field(default=256, kw_only=False)
+    def _strengths(self) -> dict[str, float]:
+        """Return the strengths of the penalties that have one."""
+        penalties = self._penalties()
+        return {
+            name: strength
+            for name, strength in self.get_params(deep=False).items()
+            if name in penalties and strength > 0
+        }
 
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        **LayerParameters._parameter_constraints,
-        "n_components": [Interval(Integral, 1, None, closed="left")],
-    }
+    def _penalties(self) -> dict[str, Penalty]:
+        """Return the penalties by the parameter that gives their strength."""
+        return PENALTIES
+
+    def _corruption(self) -> Corruption | None:
+        """Return what makes corrupted copies of the rows, if anything needs them."""
+        return None
+
+    # ---- the fitted encoder -----------------------------------------------------
 
     def _validate_params(self) -> None:
         sizes = self.n_components
@@ -220,6 +296,15 @@ class BaseAutoencoder(
 
     # ---- passes over rows -------------------------------------------------------
 
+    def _parameters(self, dtype: np.dtype[Any], device: torch.device) -> Parameters:
+        """Give the fitted weights as tensors, to be read only."""
+        names = ["components", "intercept_hidden", "intercept_visible"]
+        if hasattr(self, "decoder_components_"):
+            names.append("decoder_components")
+        return {
+            name: to_tensor(getattr(self, f"{name}_"), dtype, device) for name in names
+        }
+
     def _map_rows(
         self,
         X: Any,
@@ -263,3 +348,13 @@ class BaseAutoencoder(
         ((_, rows),) = Rows(X, dtype=codes.dtype, device=device).chunks(1)
         Z = pre_outputs(parameters, to_tensor(codes, codes.dtype, device))
         return to_array(-LOSSES[self._fitted_loss].value(rows, Z))
+
+
+def check_hessian_penalty(strength: float, activation: str, curved: bool) -> None:
+    """Refuse a Hessian penalty on an activation without curvature."""
+    if strength > 0 and not curved:
+        raise ValueError(
+            f"hessian_penalty={strength:g} would have no effect: the second derivative "
+            f"of activation={activation!r} is zero almost everywhere. Set "
+            "hessian_penalty=0, or take a curved activation."
+        )

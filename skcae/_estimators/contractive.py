@@ -1,14 +1,32 @@
 """The contractive autoencoder."""
 
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import Any, ClassVar
+
+from sklearn.utils._param_validation import Interval
 
 from skcae._core.steps.reconstruction import Corruption
 from skcae._estimators.base import BaseAutoencoder
 from skcae._estimators.documentation import documented
-from skcae._fit.parameters import STRENGTH, ContractiveParameters
+from skcae._estimators.encoder import BaseEncoder
+from skcae._fit.parameters import STRENGTH
 from skcae.corruptions import gaussian
 from skcae.penalties import PENALTIES, Penalty, SampledHessianPenalty
+
+
+@dataclass(repr=False, eq=False, kw_only=True)
+class ContractiveParameters(BaseEncoder):
+    """The parameters of contractive layers that are one for all layers of a stack."""
+
+    hessian_noise: float | None = None
+    n_hessian_samples: int = 4
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **BaseEncoder._parameter_constraints,
+        "hessian_noise": [Interval(Real, 0, None, closed="neither"), None],
+        "n_hessian_samples": [Interval(Integral, 1, None, closed="left")],
+    }
 
 
 @documented

@@ -8,7 +8,6 @@ from sklearn.utils._param_validation import StrOptions
 from skcae._core.steps.reconstruction import Corruption
 from skcae._estimators.base import BaseAutoencoder
 from skcae._estimators.documentation import documented
-from skcae._fit.data import check_corruption_level
 from skcae._fit.parameters import STRENGTH
 from skcae.corruptions import CORRUPTIONS
 
@@ -104,3 +103,12 @@ class DenoisingAutoencoder(BaseAutoencoder):
         check_corruption_level(self.corruption, level)
         corrupt = CORRUPTIONS[self.corruption]
         return lambda X, generator, out: corrupt(X, level, generator, out)
+
+
+def check_corruption_level(corruption: str, level: float) -> None:
+    """Refuse to mask more than everything."""
+    if corruption == "masking" and level > 1:
+        raise ValueError(
+            f"corruption_level={level:g} is the fraction of the features that "
+            "corruption='masking' sets to 0, and must lie in [0, 1]."
+        )

@@ -1,440 +1,188 @@
-"""Networks that start at an encoder's weights and are fine-tuned."""
+"""What networks share that start at an encoder's weights and are fine-tuned."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Self
 
-import numpy as np
 import torch
-from scipy.special import expit, log_expit, log_softmax, softmax
-from sklearn.base import ClassifierMixin, RegressorMixin
-from sklearn.utils._param_validation import StrOptions
+from sklearn.base import BaseEstimator, MetaEstimatorMixin, _fit_context
+from sklearn.utils import get_tags
+from sklearn.utils._param_validation import HasMethods
+from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
+from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from skcae._core.data.arrays import Array
-from skcae._estimators.documentation import documented
-from skcae._fit.finetuning import BaseFineTuned
-from skcae._fit.labels import (
-    check_indicators,
-    check_labels,
-    check_labels_differ,
-    check_values,
-    indicators,
-    known_labels,
-    n_columns,
-    split_by_class,
-    weights_by_class,
-)
-from skcae._fit.outputs import TargetUnits, standard_units
-from skcae.losses import LOG_SOFTMAX, LOSSES, Loss
+from skcae._core.data.arrays import Array, resolve_device_or_cpu, working_dtype
+from skcae._encoders.steps import features_of, split_steps
+from skcae._encoders.tensors import outputs_of
+from skcae._fit.data import check_n_features, check_X
+from skcae._fit.epochs import split_rows
+from skcae._fit.finetuning import FineTuningFit
+from skcae._fit.outputs import TargetUnits
+from skcae._fit.parameters import FineTuningParameters
+from skcae._fit.plans import FineTuningData
+from skcae.losses import Loss
 
 
-@documented
 @dataclass(repr=False, eq=False, kw_only=True)
-class FineTunedClassifier(ClassifierMixin, BaseFineTuned):
-    r"""Classifier that starts at an encoder's weights and is fine-tuned on labels.
+class BaseFineTuned(MetaEstimatorMixin, FineTuningParameters, BaseEstimator):
+    """A network whose hidden layers start at an encoder's weights.
 
-    A multi-layer perceptron whose hidden layers are those of the encoder, with a fresh
-    linear output layer, all of it trained to minimise the weighted mean of the
-    negative log-likelihood: a softmax over the classes, or for two classes a sigmoid.
-    Where y is an indicator matrix, of rows that have any number of labels, it is a
-    sigmoid for each label, and the sum of their log-likelihoods.
-    It is how the contractive autoencoder's features are judged in [1]_. With a
-    `tangent_penalty` it is the manifold tangent classifier [2]_.
-
-    Parameters
-    ----------
-    encoder : estimator
-        Where the hidden layers come from: an autoencoder of skcae, a `StackedCAE`,
-        scikit-learn's `BernoulliRBM`, or a `Pipeline` that ends with some of them. It
-        is cloned and fitted, unless it is in scikit-learn's `FrozenEstimator`. The
-        pipeline's steps before the first encoder, such as scalers, are fixed
-        preprocessing.
-
-    %(tangents)s
-
-    class_weight : dict, list of dicts, "balanced" or None, default=None
-        Weights of the classes in fine-tuning, by which those of the samples are
-        multiplied. "balanced" makes them inversely proportional to the classes'
-        frequencies, weighted by the samples' weights. Where y is an indicator matrix,
-        a list has a dict of the weights of 0 and 1 for each column, and those of all
-        columns are multiplied.
-
-    %(solver of classification)s
-
-    %(stopping of fine-tuning)s
-
-    %(running of fine-tuning)s
-
-    Attributes
-    ----------
-    encoder_ : estimator
-        The encoder before fine-tuning.
-
-    coefs_ : list of ndarray of shape (n_inputs, n_outputs)
-        The weights of each layer, from the input up, the output layer last.
-
-    intercepts_ : list of ndarray of shape (n_outputs,)
-        The biases of each layer.
-
-    classes_ : ndarray of shape (n_classes,)
-        The labels. Where y is an indicator matrix, the numbers of its columns.
-
-    multilabel_ : bool
-        Whether y was an indicator matrix.
-
-    loss_curve_ : ndarray of shape (`n_iter_`,)
-        The mean objective of each epoch of fine-tuning, as its steps saw it.
-
-    validation_error_curve_ : ndarray of shape (`n_iter_`,)
-        The share of the held-out data that is misclassified after each epoch, where
-        y is an indicator matrix in any of its labels; of rows held out from X it is
-        weighted as they are. Only with `early_stopping=True`.
-
-    n_iter_ : int
-        Number of epochs of fine-tuning.
-
-    n_features_in_ : int
-        Number of features seen during fit.
-
-    feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Names of the features, if X had any.
-
-    See Also
-    --------
-    FineTunedRegressor : The same for values.
-    skcae.inspection.tangent_vectors : The tangents.
-    sklearn.neural_network.MLPClassifier : Starts at random weights.
-
-    Notes
-    -----
-    With a `tangent_penalty` of λ, what is minimised is the weighted mean over rows of
-
-    .. math:: L(x) + \lambda \sum_{u \in B_x}
-        \Bigl\lVert \frac{\partial o}{\partial x} u \Bigr\rVert^2,
-
-    where o are the probabilities of the classes: for two classes the sigmoid that is
-    the probability of `classes_[1]`, as in [2]_, for more the softmax, and for an
-    indicator matrix the sigmoids of its labels. The tangents
-    B_x are the `n_tangents` leading right singular vectors of the Jacobian of
-    `encoder_` at x, the directions to which its code responds most and which the
-    label is not to respond to. Those beyond its rank do not count. They are computed
-    once, before fine-tuning, for the rows that it trains on, and x is what the first
-    encoder takes: after the preprocessing. The derivatives along them and the gradient
-    are exact. The products of a step have 1 + `n_tangents` times as many columns.
-
-    References
-    ----------
-    .. [1] S. Rifai, P. Vincent, X. Muller, X. Glorot and Y. Bengio, "Contractive
-       Auto-Encoders: Explicit Invariance During Feature Extraction", ICML 2011.
-    .. [2] S. Rifai, Y. Dauphin, P. Vincent, Y. Bengio and X. Muller, "The Manifold
-       Tangent Classifier", NIPS 2011.
-
-    Examples
-    --------
-    >>> from sklearn.datasets import load_digits
-    >>> from sklearn.model_selection import train_test_split
-    >>> from skcae import ContractiveAutoencoder, FineTunedClassifier
-    >>> X, y = load_digits(return_X_y=True)
-    >>> X_train, X_test, y_train, y_test = train_test_split(X / 16, y, random_state=0)
-    >>> encoder = ContractiveAutoencoder(64, max_iter=20, tol=0.1, random_state=0)
-    >>> classifier = FineTunedClassifier(
-    ...     encoder, max_iter=40, tol=0.1, random_state=0
-    ... )
-    >>> classifier.fit(X_train, y_train).score(X_test, y_test) > 0.9
-    True
-
-    With few labels, and an encoder of all rows:
-
-    >>> few = FineTunedClassifier(
-    ...     encoder, tangent_penalty=0.3, n_tangents=8, tol=0.1, random_state=0
-    ... )
-    >>> few.fit(X_train[:100], y_train[:100], X_unlabeled=X_train[100:])
-    FineTunedClassifier(...)
-    >>> few.score(X_test, y_test) > 0.8
-    True
+    A subclass says what the outputs mean.
     """
 
-    class_weight: Any = None
-    learning_rate: float = 0.03
-    max_iter: int = 100
+    encoder: Any = field(kw_only=False)
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        **BaseFineTuned._parameter_constraints,
-        "class_weight": [dict, list, StrOptions({"balanced"}), None],
+        **FineTuningParameters._parameter_constraints,
+        "encoder": [HasMethods(["fit", "transform"])],
     }
 
-    # That of models from before there was one.
-    multilabel_: ClassVar[bool] = False
+    # Fitted attributes, documented where the public classes are.
+    encoder_: ClassVar[Any]
+    coefs_: ClassVar[list[Array]]
+    intercepts_: ClassVar[list[Array]]
+    _fitted_activations: ClassVar[list[str]]
 
-    def decision_function(self, X: Any) -> np.ndarray:
-        """Compute the network's outputs before the softmax or sigmoid.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Data.
-
-        Returns
-        -------
-        scores : ndarray of shape (n_samples, n_classes), or (n_samples,) for two
-            The outputs; with two classes that of `classes_[1]`. Where y is an
-            indicator matrix, always a column for each label.
-        """
-        Z = self._outputs(X)
-        return Z[:, 0] if Z.shape[1] == 1 else Z
-
-    def predict_proba(self, X: Any) -> np.ndarray:
-        """Compute the probability of each class, or of each label.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Data.
-
-        Returns
-        -------
-        probabilities : ndarray of shape (n_samples, n_classes)
-            In the order of `classes_`. Where y is an indicator matrix, each label's own
-            probability: a row's do not sum to 1.
-        """
-        return self._of_outputs(X, expit, softmax)
-
-    def predict_log_proba(self, X: Any) -> np.ndarray:
-        """Compute the logarithm of the probability of each class, or of each label.
-
-        It is finite where a probability is too small for its type.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Data.
-
-        Returns
-        -------
-        log_probabilities : ndarray of shape (n_samples, n_classes)
-            In the order of `classes_`.
-        """
-        return self._of_outputs(X, log_expit, log_softmax)
-
-    def predict(self, X: Any) -> np.ndarray:
-        """Predict the label of each sample.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Data.
-
-        Returns
-        -------
-        y : ndarray of shape (n_samples,) or (n_samples, n_classes)
-            The most probable labels; where y is an indicator matrix, 1 for each label
-            that is more probable than not.
-        """
-        Z = self.decision_function(X)
-        if self.multilabel_:
-            return (Z > 0).astype(int)
-        chosen = Z.argmax(1) if Z.ndim == 2 else (Z > 0).astype(int)
-        labels: np.ndarray = self.classes_[chosen]
-        return labels
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.classifier_tags.multi_label = True
-        return tags
-
-    # ---- what the outputs mean --------------------------------------------------
-
-    def _of_outputs(
-        self, X: Any, sigmoid: Callable[..., Any], softmax: Callable[..., Any]
-    ) -> np.ndarray:
-        """Make probabilities, or their logarithms, of the outputs."""
-        Z = self.decision_function(X)
-        if Z.ndim == 1:
-            return np.column_stack([sigmoid(-Z), sigmoid(Z)])
-        made: np.ndarray = sigmoid(Z) if self.multilabel_ else softmax(Z, axis=1)
-        return made
-
-    def _loss(self, scratch: Any) -> Loss:
-        is_softmax = len(scratch.classes_) > 2 and not scratch.multilabel_
-        return LOG_SOFTMAX if is_softmax else LOSSES["cross_entropy"]
-
-    def _error(self, loss: Loss, targets: Tensor, outputs: Tensor) -> Tensor:
-        if loss is LOG_SOFTMAX:
-            wrong = outputs.argmax(1) != targets.argmax(1)
-        else:
-            wrong = ((outputs > 0) != (targets > 0.5)).any(1)
-        return wrong.to(outputs.dtype)
+    # ---- what a subclass says ---------------------------------------------------
 
     def _targets(self, scratch: Any, y: Any) -> tuple[Array, Array]:
-        scratch.multilabel_ = n_columns(y) > 1
-        if scratch.multilabel_:
-            y = check_indicators(scratch, y)
-            check_labels_differ(y)
-            scratch.classes_ = np.arange(y.shape[1])
-            return y, y.astype(np.float32)
-        y, scratch.classes_ = check_labels(scratch, y)
-        return y, indicators(y, scratch.classes_)
-
-    def _learnt(self, scratch: Any) -> dict[str, Any]:
-        return {"classes_": scratch.classes_, "multilabel_": scratch.multilabel_}
+        """Validate y, and return it with the targets; `scratch` learns the classes."""
+        raise NotImplementedError
 
     def _held_out_targets(self, scratch: Any, y: Any) -> tuple[Array, Array]:
-        if scratch.multilabel_:
-            y = check_indicators(scratch, y)
-            return y, y.astype(np.float32)
-        y = known_labels(scratch, y, scratch.classes_)
-        return y, indicators(y, scratch.classes_)
+        """Validate held-out y, and return it with the targets."""
+        raise NotImplementedError
+
+    def _loss(self, scratch: Any) -> Loss:
+        """Return the loss of the outputs, which `_targets` has prepared."""
+        raise NotImplementedError
+
+    def _error(self, loss: Loss, targets: Tensor, outputs: Tensor) -> Tensor:
+        """Return what early stopping measures of each row; less is better."""
+        raise NotImplementedError
+
+    def _learnt(self, scratch: Any) -> dict[str, Any]:
+        """Return the fitted attributes that `_targets` has learnt."""
+        return {}
+
+    def _units(self, targets: Array, weights: Array | None) -> TargetUnits:
+        """Return the units to fine-tune in, from the weighted rows' targets."""
+        return TargetUnits()
 
     def _fine_tuning_weights(
         self, y: Array, sample_weight: Array | None
     ) -> Array | None:
-        if self.class_weight is None:
-            return sample_weight
-        weights = np.ones(len(y)) if sample_weight is None else sample_weight
-        return weights_by_class(self.class_weight, y, weights)
+        """Return the weights of the rows in fine-tuning."""
+        return sample_weight
 
     def _hold_out(
         self, rows: Array, y: Array, generator: torch.Generator
     ) -> tuple[Array, Array]:
-        if y.ndim == 2:
-            return self._split(rows, generator)
-        return split_by_class(
-            rows, y, self.validation_fraction, generator.initial_seed()
-        )
+        """Draw the rows to train on and those to hold out."""
+        return split_rows(rows, self.validation_fraction, generator)
 
+    # ---- fitting ----------------------------------------------------------------
 
-@documented
-@dataclass(repr=False, eq=False, kw_only=True)
-class FineTunedRegressor(RegressorMixin, BaseFineTuned):
-    r"""Regressor that starts at an encoder's weights and is fine-tuned on values.
-
-    A multi-layer perceptron whose hidden layers are those of the encoder, with a fresh
-    linear output layer, all of it trained to minimise the weighted mean of the squared
-    error. It begins at the mean, and its steps are in units of the targets' deviation,
-    whatever their scale.
-
-    Parameters
-    ----------
-    encoder : estimator
-        Where the hidden layers come from: an autoencoder of skcae, a `StackedCAE`,
-        scikit-learn's `BernoulliRBM`, or a `Pipeline` that ends with some of them. It
-        is cloned and fitted, unless it is in scikit-learn's `FrozenEstimator`. The
-        pipeline's steps before the first encoder, such as scalers, are fixed
-        preprocessing.
-
-    %(tangents)s
-
-    %(solver of regression)s
-
-    %(stopping of fine-tuning)s
-
-    %(running of fine-tuning)s
-
-    Attributes
-    ----------
-    encoder_ : estimator
-        The encoder before fine-tuning.
-
-    coefs_ : list of ndarray of shape (n_inputs, n_outputs)
-        The weights of each layer, from the input up, the output layer last.
-
-    intercepts_ : list of ndarray of shape (n_outputs,)
-        The biases of each layer.
-
-    loss_curve_ : ndarray of shape (`n_iter_`,)
-        The mean objective of each epoch of fine-tuning, as its steps saw it.
-
-    validation_error_curve_ : ndarray of shape (`n_iter_`,)
-        The mean squared error of the held-out data after each epoch, of several outputs
-        their mean too; of rows held out from X it is weighted as they are. Only with
-        `early_stopping=True`.
-
-    n_iter_ : int
-        Number of epochs of fine-tuning.
-
-    n_features_in_ : int
-        Number of features seen during fit.
-
-    feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Names of the features, if X had any.
-
-    See Also
-    --------
-    FineTunedClassifier : The same for labels.
-
-    Notes
-    -----
-    With a `tangent_penalty` of λ, what is minimised is the weighted mean over rows of
-
-    .. math:: \lVert o - y \rVert^2 + \lambda \sum_{u \in B_x}
-        \Bigl\lVert \frac{\partial o}{\partial x} u \Bigr\rVert^2,
-
-    the penalty of the manifold tangent classifier [1]_ on the network's outputs o. See
-    `FineTunedClassifier` for the tangents B_x.
-
-    References
-    ----------
-    .. [1] S. Rifai, Y. Dauphin, P. Vincent, Y. Bengio and X. Muller, "The Manifold
-       Tangent Classifier", NIPS 2011.
-
-    Examples
-    --------
-    >>> from sklearn.datasets import load_diabetes
-    >>> from sklearn.pipeline import make_pipeline
-    >>> from sklearn.preprocessing import StandardScaler
-    >>> from skcae import ContractiveAutoencoder, FineTunedRegressor
-    >>> X, y = load_diabetes(return_X_y=True)
-    >>> encoder = make_pipeline(
-    ...     StandardScaler(),
-    ...     ContractiveAutoencoder(32, max_iter=40, tol=0.1, random_state=0),
-    ... )
-    >>> regressor = FineTunedRegressor(encoder, max_iter=30, tol=0.1, random_state=0)
-    >>> regressor.fit(X, y).score(X, y) > 0.4
-    True
-    """
-
-    learning_rate: float = 0.01
-    encoder_rate_factor: float | str = 1.0
-    max_iter: int = 100
-
-    def predict(self, X: Any) -> np.ndarray:
-        """Predict the value of each sample.
+    # The encoder is to be validated when it is fitted.
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        X_unlabeled: Any = None,
+        X_val: Any = None,
+        y_val: Any = None,
+    ) -> Self:
+        """Fit the encoder, and fine-tune the network.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Data.
+            Labelled data.
+
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            For a classifier the labels, one for each row, of any kind, or of rows with
+            any number of labels an indicator matrix, dense or sparse: 1 where a row has
+            the label of a column, else 0. For a regressor the values.
+
+        sample_weight : array-like of shape (n_samples,), default=None
+            Non-negative weights, rescaled to mean 1. They count in fine-tuning, and in
+            pre-training for those steps of the encoder whose `fit` takes them.
+
+        X_unlabeled : {array-like, sparse matrix} of shape (n_unlabeled, n_features), \
+                default=None
+            Further data of the same kind as X, for pre-training only, each row with
+            weight 1. Through the `fit` of a search or `cross_validate` it is cut into
+            folds if it has as many rows as X, as all that scikit-learn is given of that
+            length: give those a `FrozenEstimator` of an encoder that was fitted on
+            these rows.
+
+        X_val : {array-like, sparse matrix} of shape (n_val, n_features), default=None
+            Held-out data for `early_stopping`, in place of `validation_fraction`.
+
+        y_val : array-like like y, default=None
+            The same of the held-out data.
 
         Returns
         -------
-        y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
-            The network's outputs.
+        self : object
+            The fitted estimator.
+
+        Raises
+        ------
+        TypeError
+            If the encoder is none, or is followed by something else.
+        ValueError
+            If a parameter or the data is not usable, or the training diverges. The
+            estimator is then what it was before.
+        KeyboardInterrupt
+            If the fit is interrupted. The estimator is then the network of the last
+            complete epoch of fine-tuning, or with `early_stopping` of the best; before
+            the first it is what it was before.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If `max_iter` ends fine-tuning while its objective was still falling.
         """
-        Z = self._outputs(X)
-        return Z[:, 0] if Z.shape[1] == 1 else Z
+        given = FineTuningData(
+            X, y, sample_weight, X_val, X_unlabeled=X_unlabeled, y_val=y_val
+        )
+        FineTuningFit(self, given).run()
+        return self
+
+    # ---- the fitted model -------------------------------------------------------
+
+    def _outputs(self, X: Any) -> Array:
+        """Return the network's linear outputs, (n, n_outputs)."""
+        check_is_fitted(self)
+        steps, _ = split_steps(self.encoder_)
+        X = features_of(steps, X) if steps else check_X(self, X)
+        check_n_features(X, self.coefs_[0].shape[0])
+        device = resolve_device_or_cpu(self.device, working_dtype(X.dtype))
+        return outputs_of(
+            self._fitted_activations, self.coefs_, self.intercepts_, X, device
+        )
+
+    def get_metadata_routing(self) -> MetadataRouter:
+        """Say which metadata goes where.
+
+        Returns
+        -------
+        routing : MetadataRouter
+            The requests of this estimator, and those of the encoder's `fit`.
+        """
+        mapping = MethodMapping().add(caller="fit", callee="fit")
+        router = MetadataRouter(owner=self).add_self_request(self)
+        return router.add(encoder=self.encoder, method_mapping=mapping)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.target_tags.multi_output = True
+        # What is no estimator is refused by `fit`, not here.
+        if hasattr(self.encoder, "fit") and not isinstance(self.encoder, type):
+            encoder_tags = get_tags(self.encoder).input_tags
+            tags.input_tags.sparse = encoder_tags.sparse
+            tags.input_tags.allow_nan = encoder_tags.allow_nan
         return tags
-
-    # ---- what the outputs mean --------------------------------------------------
-
-    _scaled_too: ClassVar[str] = ", and y by a TransformedTargetRegressor"
-
-    def _loss(self, scratch: Any) -> Loss:
-        return LOSSES["squared_error"]
-
-    def _error(self, loss: Loss, targets: Tensor, outputs: Tensor) -> Tensor:
-        return loss.elementwise(targets, outputs).mean(1)
-
-    def _units(self, targets: Array, weights: Array | None) -> TargetUnits:
-        return standard_units(targets, weights)
-
-    def _targets(self, scratch: Any, y: Any) -> tuple[Array, Array]:
-        y = check_values(scratch, y)
-        return y, y.reshape(len(y), -1)
-
-    def _held_out_targets(self, scratch: Any, y: Any) -> tuple[Array, Array]:
-        return self._targets(scratch, y)

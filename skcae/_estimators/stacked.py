@@ -1,29 +1,33 @@
 """Contractive autoencoders trained one on top of the other."""
 
+import copy
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from sklearn.base import BaseEstimator, _fit_context
+from sklearn.base import _fit_context
 from sklearn.utils.validation import check_is_fitted
 
 from skcae._core.data.arrays import row_slices
 from skcae._core.training.ranks import together
-from skcae._estimators.base import EncoderMixin
+from skcae._estimators.contractive import ContractiveAutoencoder, ContractiveParameters
 from skcae._estimators.documentation import documented
-from skcae._fit.data import check_codes, check_X
-from skcae._fit.parameters import STRENGTH, ContractiveParameters
-from skcae._fit.stack import StackFitMixin, decode, encode
+from skcae._fit.data import FitData, check_codes, check_X
+from skcae._fit.parameters import STRENGTH
+from skcae._fit.stack import (
+    StackFit,
+    check_codes_can_be_reconstructed,
+    check_stack,
+    continued,
+    decode,
+    encode,
+)
 
 
 @documented
 @dataclass(repr=False, eq=False, kw_only=True)
-class StackedCAE(
-    EncoderMixin,
-    StackFitMixin,
-    BaseEstimator,
-):
+class StackedCAE(ContractiveParameters):
     r"""Contractive autoencoders stacked: each encodes the codes of the one below.
 
     The layers are trained one after the other, from the input up, each as a
@@ -118,6 +122,10 @@ class StackedCAE(
         "hessian_penalty": [STRENGTH, "array-like"],
     }
 
+    # In the midst of a fit, as callbacks see the stack: how many layers are done, and
+    # those that are to come and go on.
+    _training_state: ClassVar[dict[str, Any] | None] = None
+
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(
         self,
@@ -173,11 +181,50 @@ class StackedCAE(
         DeadModelWarning
             If a layer has learnt nothing, as far as a few hundred rows tell.
         """
-        goes_on = self.warm_start and hasattr(self, "estimators_")
+        continues = self.warm_start and hasattr(self, "estimators_")
+        given = FitData(X, y, sample_weight, X_val, sample_weight_val)
         with together(self.data_parallel) as ranks:
-            layers = self._layers(goes_on)
-            how = X, y, sample_weight, X_val, sample_weight_val, ranks
-            return self._fit(layers, *how, goes_on=goes_on)
+            layers = self._layers()
+            if continues:
+                layers = continued(self.estimators_, layers)
+            StackFit(self, layers, given, ranks, continues=continues).run()
+        return self
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def _resume(
+        self, X: Any, y: Any, sample_weight: Any, X_val: Any, weights_val: Any
+    ) -> Self:
+        """Take up the fit that this stack was seen in the midst of, if it was."""
+        if self._training_state is None:
+            return self
+        given = FitData(X, y, sample_weight, X_val, weights_val)
+        n_done, above = self._training_state["n_done"], self._training_state["above"]
+        begun = self.estimators_
+        with together(self.data_parallel) as ranks:
+            layers = continued([*begun, *above], self._layers())
+            layers[: len(begun)] = copy.deepcopy(begun)
+            fit = StackFit(self, layers, given, ranks, continues=True, n_done=n_done)
+            fit.run()
+        return self
+
+    def _layers(self) -> list[ContractiveAutoencoder]:
+        """Make the layers to be fitted, and refuse what cannot be before any is."""
+        per_layer = check_stack(
+            self.hidden_layer_sizes,
+            jacobian_penalty=self.jacobian_penalty,
+            hessian_penalty=self.hessian_penalty,
+        )
+        check_codes_can_be_reconstructed(len(per_layer), self.activation, self.loss)
+        shared: dict[str, Any] = {
+            f.name: getattr(self, f.name) for f in fields(ContractiveParameters)
+        }
+        layers = [
+            ContractiveAutoencoder(size, **strengths, **shared)
+            for size, strengths in per_layer
+        ]
+        for layer in layers:
+            layer._objective()
+        return layers
 
     def transform(self, X: Any) -> np.ndarray:
         """Encode X by all layers.

@@ -25,7 +25,7 @@ def check_agreement(
     ValueError
         If a parameter, or what the data is like, differs.
     """
-    everyones = ranks.gather(described(estimator, data, X_val))
+    everyones = ranks.gather(settings(estimator, data, X_val))
     for name, first in everyones[0].items():
         for rank, theirs in enumerate(everyones):
             if theirs[name] != first:
@@ -36,7 +36,7 @@ def check_agreement(
                 )
 
 
-def described(estimator: Any, data: CheckedData, X_val: Any) -> dict[str, str]:
+def settings(estimator: Any, data: CheckedData, X_val: Any) -> dict[str, str]:
     """Describe, in words that can be compared, what is to be trained on what."""
     parameters = {
         name: value
@@ -49,7 +49,7 @@ def described(estimator: Any, data: CheckedData, X_val: Any) -> dict[str, str]:
         "the number of features": data.X.shape[1],
         "the names of the features": names if names is None else list(names),
         "the precision": working_dtype(data.X.dtype).name,
-        "whether there is a fitted model to go on from": data.goes_on,
+        "whether there is a fitted model to go on from": data.continues,
         "whether there is X_val": X_val is not None,
         "whether X comes in batches": isinstance(data.X, Stream),
         "the step to go on from": (getattr(estimator, "_progress", None) or {}).get(

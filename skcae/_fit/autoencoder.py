@@ -1,13 +1,14 @@
-"""`fit` and `partial_fit` of an autoencoder: from parameters and data to a training."""
+"""One fit of an autoencoder, from parameters and data to a fitted model."""
 
+import copy
 from dataclasses import replace
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import torch
-from sklearn.base import _fit_context
 
 from skcae._core.data.arrays import (
+    Array,
     Rows,
     make_generator,
     resolve_device,
@@ -18,363 +19,288 @@ from skcae._core.data.arrays import (
 from skcae._core.data.moments import moments_of_rows, scaling_of, total_moments
 from skcae._core.data.streams import StreamedRows, TrainingRows
 from skcae._core.layers.dense import Parameters, initial_parameters
-from skcae._core.steps.objective import Objective
-from skcae._core.steps.reconstruction import Corruption, ReconstructionLearner
+from skcae._core.steps.reconstruction import ReconstructionLearner
 from skcae._core.training.loop import Training, constant_rate, copy_of
-from skcae._core.training.ranks import Ranks, together
+from skcae._core.training.ranks import ALONE, together
 from skcae._fit.agreement import check_agreement, weighted_alike
 from skcae._fit.data import (
     CheckedData,
+    FitData,
     check_data,
     check_held_out_arguments,
     check_held_out_data,
-    check_hessian_penalty,
     check_same_rows,
+    draw_seed,
+    has_weight,
     normalized,
+    rows_with_weight,
 )
 from skcae._fit.diagnosis import warn_if_dead
-from skcae._fit.epochs import described_call, draw_seed, has_weight, present_rows
-from skcae._fit.progress import epoch_progress
-from skcae._fit.snapshot import FittedStateMixin
+from skcae._fit.epochs import Fit, split_rows, watched
+from skcae._fit.snapshot import (
+    adopt,
+    check_continues,
+    fitted_attributes,
+    solver_state,
+    training_state,
+)
 from skcae._fit.streams import Stream, check_can_hold_out, check_training_data
-from skcae.activations import ACTIVATIONS
-from skcae.losses import LOSSES
-from skcae.penalties import PENALTIES, Penalty
+
+EVERY_ROW = slice(None)
 
 
-class AutoencoderFitMixin(FittedStateMixin):
-    """`fit` and `partial_fit` for an autoencoder.
+class AutoencoderFit(Fit):
+    """One fit of an autoencoder.
 
-    It reads the parameters that `BaseAutoencoder` declares. A subclass's parameters
-    that `skcae.penalties` names are its penalties.
+    Parameters
+    ----------
+    estimator : BaseAutoencoder
+        Its parameters say what is to be fitted and how, `_objective` what is to be
+        lowered, and `_corruption` what is to be encoded.
+    given : FitData
+        What `fit` was called with.
+    progress : dict, optional
+        That of a training that was cut off, to be taken up.
+
+    Attributes
+    ----------
+    data : CheckedData
+        The data to train on, and what is known of its columns.
+    generator : torch.Generator
+        The only source of randomness. Each rank has an order of the rows, and noise, of
+        its own.
+    dtype, device
+        What is computed in, and where.
     """
 
-    # Parameters that it reads besides those of a training in epochs.
-    n_components: int
-    tied_weights: bool
-    warm_start: bool
-    data_parallel: bool
+    data: CheckedData
+    generator: torch.Generator
+    dtype: np.dtype[Any]
+    device: torch.device
 
-    @_fit_context(prefer_skip_nested_validation=True)
-    def fit(
+    def __init__(
         self,
-        X: Any,
-        y: Any = None,
-        sample_weight: Any = None,
-        *,
-        X_val: Any = None,
-        sample_weight_val: Any = None,
-    ) -> Self:
-        """Fit the autoencoder.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features), or iterable
-            Training data. Sparse data is densified one batch at a time, and a
-            memory-mapped array is not copied. An iterable gives batches of rows, from
-            the start each time that it is iterated over.
-
-        y : Ignored
-            Not used, present for consistency with scikit-learn. It is handed to
-            callbacks: a `ScoringMonitor` scores only when it is given.
-
-        sample_weight : array-like of shape (n_samples,), default=None
-            Non-negative weights, rescaled to mean 1. In full batches a weight of 2
-            is the row twice and a weight of 0 is no row.
-
-        X_val : {array-like, sparse matrix} of shape (n_val, n_features), default=None
-            Held-out data for `early_stopping`, in place of `validation_fraction`.
-
-        sample_weight_val : array-like of shape (n_val,), default=None
-            Weights of the held-out data.
-
-        Returns
-        -------
-        self : object
-            The fitted estimator.
-
-        Raises
-        ------
-        ValueError
-            If a parameter or the data is not usable, or the training diverges. The
-            estimator is then what it was before.
-        KeyboardInterrupt
-            If the fit is interrupted. The estimator is then the model of the last
-            complete epoch, or with `early_stopping` of the best.
-
-        Warns
-        -----
-        ConvergenceWarning
-            If `max_iter` ends a fit whose objective was still falling.
-        DeadModelWarning
-            If the model has learnt nothing, as far as a few hundred rows tell.
-        """
-        return self._fit(X, y, sample_weight, X_val, sample_weight_val)
-
-    @_fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
-        """Pass once over X at a constant rate, going on from the present state.
-
-        `early_stopping`, `max_iter`, callbacks and `verbose` play no part in it.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Training data.
-
-        y : Ignored
-            Not used, present for consistency with scikit-learn.
-
-        sample_weight : array-like of shape (n_samples,), default=None
-            Non-negative weights, used as they are given. If all are 0, nothing happens.
-
-        Returns
-        -------
-        self : object
-            The fitted estimator.
-
-        Raises
-        ------
-        ValueError
-            If a parameter or the data is not usable, or the training diverges. The
-            estimator is then what it was before.
-        """
-        return self._partial_fit(X, sample_weight)
-
-    def _fit(
-        self,
-        X: Any,
-        y: Any,
-        sample_weight: Any,
-        X_val: Any,
-        sample_weight_val: Any,
+        estimator: Any,
+        given: FitData,
         *,
         progress: dict[str, Any] | None = None,
-    ) -> Self:
-        """Fit; given the progress of a training that was cut off, take it up."""
-        goes_on = bool(progress) or (self.warm_start and hasattr(self, "components_"))
-        call = described_call(self, X, y, sample_weight)
-        with together(self.data_parallel) as ranks:
-            data = check_training_data(
-                self, X, sample_weight, loss=self.loss, goes_on=goes_on
-            )
-            if progress:
-                data = replace(data, n_earlier=progress["n_earlier"])
-            training = self._start_fit(data, X_val, sample_weight_val, ranks)
-            if progress:
-                check_same_rows(progress["n_rows"], len(training.learner.rows))
-                training.go_on_from(progress)
-            self._run_fit(training, data, call)
-        return self
-
-    def _run_fit(
-        self, training: Training, data: CheckedData, call: dict[str, Any]
     ) -> None:
-        """Train, and let callbacks and progress know of it."""
-        with epoch_progress(self, training.ranks.rank) as log:
-            context = self._init_callback_context(max_subtasks=self.max_iter)
-            context.call_on_fit_task_begin(**call)
-            self._train(training, data, call, context, log)
-            context.call_on_fit_task_end(**call, reconstruction_attributes={})
-        if training.ranks.rank == 0:
-            warn_if_dead(self, training)
+        super().__init__(estimator)
+        self.given = given
+        self.progress = progress
 
-    @_fit_context(prefer_skip_nested_validation=True)
-    def _resume(
-        self, X: Any, y: Any, sample_weight: Any, X_val: Any, weights_val: Any
-    ) -> Self:
-        """Take up the fit that this model was seen in the midst of, if it was."""
-        if self._progress is None:
-            return self
-        how = X, y, sample_weight, X_val, weights_val
-        return self._fit(*how, progress=self._progress)
+    # ---- from the data to the model ---------------------------------------------
 
-    def _partial_fit(self, X: Any, sample_weight: Any) -> Self:
-        # scikit-learn validates the parameters only before the first call.
-        self._validate_params()
-        goes_on = hasattr(self, "components_")
-        with together(self.data_parallel) as ranks:
-            data = check_data(
-                self, X, sample_weight, loss=self.loss, goes_on=goes_on, all_zero=True
+    def run(self) -> None:
+        """Fit, or take up the fit that was cut off."""
+        estimator, given, progress = self.estimator, self.given, self.progress
+        is_warm = estimator.warm_start and hasattr(estimator, "components_")
+        with together(estimator.data_parallel) as self.ranks:
+            self.data = check_training_data(
+                estimator,
+                given.X,
+                given.sample_weight,
+                loss=estimator.loss,
+                continues=bool(progress) or is_warm,
             )
-            check_agreement(ranks, self, data)
-            if not any(ranks.gather(has_weight(data.sample_weight))):
-                return self
-            training = self._start_pass(data, ranks)
-            training.run_epoch()
-            self._check_finite(training)
-            ranks.close()
-            self._finish(training, data, training.parameters)
-        return self
+            if progress:
+                self.data = replace(self.data, n_earlier=progress["n_earlier"])
+            self._set_up()
+            if progress:
+                check_same_rows(progress["n_rows"], len(self.training.learner.rows))
+                self.training.go_on_from(progress)
+            rank = self.ranks.rank
+            with watched(estimator, given, estimator.max_iter, rank) as watch:
+                self.train(watch)
+            if rank == 0:
+                warn_if_dead(estimator, self.training)
 
-    # ---- what the parameters name -----------------------------------------------
-
-    def _objective(self) -> Objective:
-        activation = ACTIVATIONS[self.activation]
-        penalties, strengths = self._penalties(), self._strengths()
-        check_hessian_penalty(
-            strengths.get("hessian_penalty", 0.0), self.activation, activation.curved
-        )
-        return Objective(
-            activation,
-            LOSSES[self.loss],
-            tuple((strengths[name], penalties[name]) for name in strengths),
-        )
-
-    def _strengths(self) -> dict[str, float]:
-        """Return the strengths of the penalties that have one."""
-        penalties = self._penalties()
-        return {
-            name: strength
-            for name, strength in self.get_params(deep=False).items()
-            if name in penalties and strength > 0
-        }
-
-    def _penalties(self) -> dict[str, Penalty]:
-        """Return the penalties by the parameter that gives their strength."""
-        return PENALTIES
-
-    def _corruption(self) -> Corruption | None:
-        """Return what makes corrupted copies of the rows, if anything needs them."""
-        return None
-
-    def _generator(self, ranks: Ranks, *, goes_on: bool) -> torch.Generator:
-        """Make the fit's only source of randomness, or take it up where it stopped.
-
-        Each rank has an order of the rows, and noise, of its own.
-        """
-        if goes_on and self._training_state:
-            return resume_generator(self._training_state["generator"])
-        return make_generator(draw_seed(self.random_state) + ranks.rank)
-
-    # ---- training ---------------------------------------------------------------
-
-    def _start_fit(
-        self, data: CheckedData, X_val: Any, sample_weight_val: Any, ranks: Ranks
-    ) -> Training:
-        """Set up a fit: what it trains on, and what it holds out to stop early."""
-        check_held_out_arguments(self.early_stopping, X_val, sample_weight_val)
-        check_agreement(ranks, self, data, X_val)
-        data = weighted_alike(ranks, data)
-        generator = self._generator(ranks, goes_on=data.goes_on)
-        train, validation = present_rows(data.sample_weight), None
-        if X_val is not None:
-            held_out = check_held_out_data(self, data, X_val, sample_weight_val)
-            held_out = weighted_alike(ranks, held_out)
-            # Held-out data may leave the loss's bounds, as a scaler's test rows do.
-            validation = self._rows(
-                held_out,
-                normalized(held_out.sample_weight, slice(None), ranks),
-                dtype=working_dtype(data.X.dtype),
-                name="X_val",
+    def run_pass(self) -> None:
+        """Pass over the data once, at a constant rate and with the weights as given."""
+        estimator, given = self.estimator, self.given
+        with together(estimator.data_parallel) as self.ranks:
+            self.data = check_data(
+                estimator,
+                given.X,
+                given.sample_weight,
+                loss=estimator.loss,
+                continues=hasattr(estimator, "components_"),
+                all_zero=True,
             )
-        elif self.early_stopping:
+            if self.ranks is not ALONE:
+                check_agreement(self.ranks, estimator, self.data)
+            weights = self.data.sample_weight
+            if not any(self.ranks.gather(has_weight(weights))):
+                return
+            self._settle()
+            rows = self._training_rows(weights)
+            self._train_on(rows, constant=True)
+            self.training.run_epoch()
+            self.check_finite()
+            self.ranks.close()
+            self.become(self.training.parameters)
+
+    def _set_up(self) -> None:
+        """Settle what is trained on and what is held out, and what trains."""
+        estimator, given, ranks = self.estimator, self.given, self.ranks
+        check_held_out_arguments(
+            estimator.early_stopping, given.X_val, given.sample_weight_val
+        )
+        if ranks is not ALONE:
+            check_agreement(ranks, estimator, self.data, given.X_val)
+            self.data = weighted_alike(ranks, self.data)
+        data = self.data
+        self._settle()
+        train: slice | Array = rows_with_weight(data.sample_weight)
+        validation = None
+        if given.X_val is not None:
+            validation = self._held_out_rows()
+        elif estimator.early_stopping:
             check_can_hold_out(data.X)
-            train, test = self._split(np.arange(data.X.shape[0])[train], generator)
+            rows = np.arange(data.X.shape[0])[train]
+            fraction = estimator.validation_fraction
+            train, test = split_rows(rows, fraction, self.generator)
             weights = normalized(data.sample_weight, test, ranks)
-            validation = self._training_rows(data, weights, test)
+            validation = self._training_rows(weights, test)
         weights = normalized(data.sample_weight, train, ranks)
-        rows: TrainingRows
         if isinstance(data.X, Stream):
-            rows = self._streamed_rows(data)
+            self._train_on(self._streamed_rows(), validation)
         else:
-            rows = self._training_rows(data, weights, train)
-        learner = self._learner(data, rows, generator, ranks, validation)
-        shards = ranks.open(learner.parameters, len(rows))
-        rate = self._schedule(max(shards))
-        return self._training(learner, rate, generator, ranks=ranks, shards=shards)
+            self._train_on(self._training_rows(weights, train), validation)
 
-    def _start_pass(self, data: CheckedData, ranks: Ranks) -> Training:
-        """Set up a single pass over the data at a constant rate."""
-        generator = self._generator(ranks, goes_on=data.goes_on)
-        rows = self._training_rows(data, data.sample_weight)
-        learner = self._learner(data, rows, generator, ranks)
-        return self._training(
-            learner,
-            constant_rate(self.learning_rate),
-            generator,
-            keeps_epochs=False,
-            ranks=ranks,
-            shards=ranks.open(learner.parameters, len(rows)),
-        )
+    def _settle(self) -> None:
+        """Settle where randomness comes from, and what is computed in and where."""
+        data, estimator = self.data, self.estimator
+        self.dtype = working_dtype(data.X.dtype)
+        self.device = resolve_device(estimator.device, self.dtype)
+        if data.continues and estimator._training_state:
+            self.generator = resume_generator(estimator._training_state["generator"])
+        else:
+            seed = draw_seed(estimator.random_state) + self.ranks.rank
+            self.generator = make_generator(seed)
+
+    # ---- rows -------------------------------------------------------------------
 
     def _training_rows(
-        self,
-        data: CheckedData,
-        weights: np.ndarray | None,
-        subset: slice | np.ndarray = slice(None),
+        self, weights: Array | None, subset: slice | Array = EVERY_ROW
     ) -> Rows:
-        return self._rows(
-            data,
+        data = self.data
+        return Rows(
+            data.X,
             weights,
-            dtype=working_dtype(data.X.dtype),
+            dtype=self.dtype,
+            device=self.device,
             bounds=data.clip_to,
             margin=data.margin,
             subset=subset,
         )
 
-    def _rows(
-        self,
-        data: CheckedData,
-        weights: np.ndarray | None,
-        *,
-        dtype: np.dtype[Any],
-        **how: Any,
-    ) -> Rows:
-        device = resolve_device(self.device, dtype)
-        return Rows(data.X, weights, dtype=dtype, device=device, **how)
+    def _held_out_rows(self) -> Rows:
+        """Return the user's held-out rows.
 
-    def _streamed_rows(self, data: CheckedData) -> StreamedRows:
-        dtype = working_dtype(data.X.dtype)
-        device = resolve_device(self.device, dtype)
+        They may leave the loss's bounds, as a scaler's test rows do.
+        """
+        given, ranks = self.given, self.ranks
+        data = check_held_out_data(
+            self.estimator, self.data, given.X_val, given.sample_weight_val
+        )
+        if ranks is not ALONE:
+            data = weighted_alike(ranks, data)
+        weights = normalized(data.sample_weight, EVERY_ROW, ranks)
+        return Rows(data.X, weights, dtype=self.dtype, device=self.device, name="X_val")
+
+    def _streamed_rows(self) -> StreamedRows:
+        X = self.data.X
         return StreamedRows(
-            data.X, data.X.shape, dtype=dtype, device=device, bounds=data.clip_to
+            X, X.shape, dtype=self.dtype, device=self.device, bounds=self.data.clip_to
+        )
+
+    # ---- what trains ------------------------------------------------------------
+
+    def _train_on(
+        self,
+        rows: TrainingRows,
+        validation: Rows | None = None,
+        *,
+        constant: bool = False,
+    ) -> None:
+        """Set up the training: many epochs, or a single one at a constant rate."""
+        learner = self._learner(rows, validation)
+        shards = self.ranks.open(learner.parameters, len(rows))
+        rate = self.estimator.learning_rate
+        self.training = Training(
+            learner,
+            batch_size=self.batch_size(max(shards)),
+            rate=constant_rate(rate) if constant else self.schedule(max(shards)),
+            stopping=self.stopping(),
+            shuffle=self.estimator.shuffle,
+            generator=self.generator,
+            keeps_epochs=not constant,
+            ranks=self.ranks,
+            shards=shards,
         )
 
     def _learner(
-        self,
-        data: CheckedData,
-        rows: TrainingRows,
-        generator: torch.Generator,
-        ranks: Ranks,
-        validation: Rows | None = None,
+        self, rows: TrainingRows, validation: Rows | None
     ) -> ReconstructionLearner:
         """Set up what learns from these rows."""
-        objective, corrupt = self._objective(), self._corruption()
-        parameters = self._start(data, rows, generator, ranks)
-        state = self._solver_state() if data.goes_on else None
-        solver = self._solver(parameters, state)
-        ranks.broadcast([*parameters.values(), *solver.state.values()])
+        estimator = self.estimator
+        objective, corrupt = estimator._objective(), estimator._corruption()
+        parameters = self._first_parameters(rows)
+        state = solver_state(estimator) if self.data.continues else None
+        solver = self.solver(parameters, state)
+        self.ranks.broadcast([*parameters.values(), *solver.state.values()])
         return ReconstructionLearner(
             objective,
             parameters,
             solver,
             rows,
-            batch_size=self._batch_size(len(rows)),
+            batch_size=self.batch_size(len(rows)),
             validation=validation,
             corrupt=corrupt,
-            generator=generator,
-            ranks=ranks,
+            generator=self.generator,
+            ranks=self.ranks,
         )
 
-    def _start(
-        self,
-        data: CheckedData,
-        rows: TrainingRows,
-        generator: torch.Generator,
-        ranks: Ranks,
-    ) -> Parameters:
+    def _first_parameters(self, rows: TrainingRows) -> Parameters:
         """Draw fresh weights, or copy the fitted ones."""
-        if data.goes_on:
-            self._check_goes_on()
-            return copy_of(self._parameters(rows.dtype, rows.device))
-        own = moments_of_rows(rows) if isinstance(rows, Rows) else data.X.moments
+        estimator, X = self.estimator, self.data.X
+        if self.data.continues:
+            check_continues(estimator)
+            return copy_of(estimator._parameters(rows.dtype, rows.device))
+        own = moments_of_rows(rows) if isinstance(rows, Rows) else X.moments
         return initial_parameters(
-            data.X.shape[1],
-            int(self.n_components),
-            tied_weights=self.tied_weights,
-            generator=generator,
+            X.shape[1],
+            int(estimator.n_components),
+            tied_weights=estimator.tied_weights,
+            generator=self.generator,
             dtype=torch_dtype(rows.dtype),
             device=rows.device,
-            scaling=scaling_of(total_moments(ranks.gather(own))),
+            scaling=scaling_of(total_moments(self.ranks.gather(own))),
         )
+
+    # ---- the fitted model -------------------------------------------------------
+
+    def attributes(self, parameters: Parameters) -> dict[str, Any]:
+        """Describe the model that has these parameters, as NumPy arrays."""
+        n_earlier = self.data.n_earlier if self.data.continues else 0
+        found = fitted_attributes(self.estimator, parameters, self.training, n_earlier)
+        return {**found, **self.data.columns}
+
+    def attributes_now(self) -> dict[str, Any]:
+        """Describe the model as it is between two epochs, and how to take it up."""
+        state = training_state(self.estimator, self.training, in_step=True)
+        progress = {**self.training.progress(), "n_earlier": self.data.n_earlier}
+        return {
+            **super().attributes_now(),
+            "_training_state": {**copy.deepcopy(state), "progress": progress},
+        }
+
+    def become(self, parameters: Parameters, *, in_step: bool = True) -> None:
+        """Make the estimator the model that has these parameters.
+
+        `in_step` says whether the solver's state belongs to them.
+        """
+        state = training_state(self.estimator, self.training, in_step=in_step)
+        model = {**self.attributes(parameters), "_training_state": state}
+        adopt(self.estimator, model)

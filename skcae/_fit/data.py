@@ -1,16 +1,16 @@
 """Checks of what users pass, with errors that say what to do."""
 
 import copy
-import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import wraps
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any
 
 import numpy as np
 from scipy import sparse
+from sklearn.utils import check_random_state
 from sklearn.utils.validation import (
     _check_sample_weight,
     check_array,
@@ -20,7 +20,6 @@ from sklearn.utils.validation import (
 from skcae._core.data.arrays import Array, finite_range, is_on_disk, working_dtype
 from skcae._core.data.containers import check_is_read, opened
 from skcae._core.training.ranks import ALONE, Ranks
-from skcae.activations import ACTIVATIONS
 from skcae.losses import LOSSES
 
 # How far data may leave a loss's bounds before it is refused: MinMaxScaler itself
@@ -30,6 +29,17 @@ ROUNDING_OTHERWISE = 1e-9
 
 # What scikit-learn's validation learns of the data's columns.
 COLUMN_ATTRIBUTES = ("n_features_in_", "feature_names_in_")
+
+
+@dataclass(frozen=True)
+class FitData:
+    """What a call of `fit` passes, as the user has it."""
+
+    X: Any
+    y: Any = None
+    sample_weight: Any = None
+    X_val: Any = None
+    sample_weight_val: Any = None
 
 
 @dataclass(frozen=True)
@@ -44,7 +54,7 @@ class CheckedData:
         Its weights.
     columns : dict
         The fitted attributes that describe the columns.
-    goes_on : bool
+    continues : bool
         Whether training goes on from the fitted model.
     n_earlier : int
         The epochs in that model's record which came before this training.
@@ -57,7 +67,7 @@ class CheckedData:
     X: Any
     sample_weight: Array | None
     columns: dict[str, Any]
-    goes_on: bool
+    continues: bool
     n_earlier: int = 0
     clip_to: tuple[float, float] | None = None
     margin: float | None = None
@@ -189,7 +199,7 @@ def check_data(
     sample_weight: Any,
     *,
     loss: str,
-    goes_on: bool,
+    continues: bool,
     all_zero: bool = False,
 ) -> CheckedData:
     """Validate training data without changing the estimator.
@@ -198,12 +208,12 @@ def check_data(
     the estimator as it was.
     """
     scratch = copy.copy(estimator)
-    X = check_X(scratch, X, reset=not goes_on)
+    X = check_X(scratch, X, reset=not continues)
     weights = check_weights(sample_weight, X, all_zero=all_zero)
     if all_zero and weights is not None:  # they are used as they are
         check_range("sample_weight", weights, working_dtype(X.dtype))
-    n_earlier = len(getattr(estimator, "loss_curve_", ())) if goes_on else 0
-    data = CheckedData(X, weights, columns_of(scratch), goes_on, n_earlier)
+    n_earlier = len(getattr(estimator, "loss_curve_", ())) if continues else 0
+    data = CheckedData(X, weights, columns_of(scratch), continues, n_earlier)
     if is_on_disk(X):
         return replace(data, clip_to=LOSSES[loss].bounds, margin=rounding_of(X))
     return replace(data, clip_to=check_bounds(X, loss))
@@ -259,6 +269,25 @@ def check_can_be_split(n_rows: int) -> None:
         )
 
 
+def rows_with_weight(weights: Array | None) -> slice | Array:
+    """Return the rows of positive weight: one of weight 0 is no row."""
+    if weights is None or weights.all():
+        return slice(None)
+    return np.flatnonzero(weights)
+
+
+def has_weight(weights: Array | None) -> bool:
+    """Tell whether there is any row to learn from."""
+    return weights is None or bool(weights.any())
+
+
+def draw_seed(random_state: Any) -> int:
+    """Draw the seed of a fit; None gives a fresh one and touches no global state."""
+    if random_state is None:
+        return int(np.random.SeedSequence().generate_state(1)[0])
+    return int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
+
+
 def normalized(
     weights: Array | None, rows: Array | slice, ranks: Ranks = ALONE
 ) -> Array | None:
@@ -301,83 +330,6 @@ def check_bounds(X: Any, loss: str) -> tuple[float, float] | None:
 def rounding_of(X: Any) -> float:
     """Return how far data may leave the bounds of a loss."""
     return ROUNDING.get(X.dtype.type, ROUNDING_OTHERWISE)
-
-
-def check_hessian_penalty(strength: float, activation: str, curved: bool) -> None:
-    """Refuse a Hessian penalty on an activation without curvature."""
-    if strength > 0 and not curved:
-        raise ValueError(
-            f"hessian_penalty={strength:g} would have no effect: the second derivative "
-            f"of activation={activation!r} is zero almost everywhere. Set "
-            "hessian_penalty=0, or take a curved activation."
-        )
-
-
-def check_corruption_level(corruption: str, level: float) -> None:
-    """Refuse to mask more than everything."""
-    if corruption == "masking" and level > 1:
-        raise ValueError(
-            f"corruption_level={level:g} is the fraction of the features that "
-            "corruption='masking' sets to 0, and must lie in [0, 1]."
-        )
-
-
-def check_stack(
-    sizes: Sequence[int], **strengths: Any
-) -> list[tuple[int, dict[str, Any]]]:
-    """Return the size of each layer of a stack, and its strengths by name."""
-    layers = list(sizes) if np.iterable(sizes) else []
-    are_counts = all(isinstance(n, Integral) and n > 0 for n in layers)
-    if not layers or not are_counts:
-        raise ValueError(
-            "hidden_layer_sizes must be a sequence of positive integers, one for each "
-            f"layer from the input up, such as (1000, 1000), but it is {sizes!r}."
-        )
-    spread = {
-        name: spread_over_layers(name, value, len(layers))
-        for name, value in strengths.items()
-    }
-    return [
-        (int(size), {name: values[k] for name, values in spread.items()})
-        for k, size in enumerate(layers)
-    ]
-
-
-def spread_over_layers(name: str, value: Any, n_layers: int) -> list[float]:
-    """Return one number for each layer."""
-    values = list(value) if np.iterable(value) else [value] * n_layers
-    are_strengths = all(
-        isinstance(v, Real) and 0 <= float(v) < math.inf for v in values
-    )
-    if len(values) != n_layers or not are_strengths:
-        raise ValueError(
-            f"{name} must be one non-negative number, or one for each of the "
-            f"{n_layers} layers, but it is {value!r}."
-        )
-    return [float(v) for v in values]
-
-
-def check_same_stack(fitted: list[int], sizes: list[int]) -> None:
-    """Refuse to go on from layers of other sizes."""
-    if sizes[: len(fitted)] != fitted:
-        raise ValueError(
-            f"The fitted model has hidden_layer_sizes={tuple(fitted)}, but the "
-            f"parameter is now {tuple(sizes)}: training cannot go on from it. Set it "
-            "back, or fit anew with warm_start=False."
-        )
-
-
-def check_codes_can_be_reconstructed(n_layers: int, activation: str, loss: str) -> None:
-    """Refuse a loss that the codes of a layer may be out of bounds for."""
-    bounds, codes = LOSSES[loss].bounds, ACTIVATIONS[activation].bounds
-    if n_layers == 1 or bounds is None:
-        return
-    if codes is None or codes[0] < bounds[0] or codes[1] > bounds[1]:
-        raise ValueError(
-            f"loss={loss!r} needs codes in [{bounds[0]:g}, {bounds[1]:g}] from the "
-            f"second layer on, which activation={activation!r} does not give. Take "
-            "activation='sigmoid', or loss='squared_error'."
-        )
 
 
 def check_columns(encoder: Any, X: Any) -> None:

@@ -1,4 +1,4 @@
-"""Training in epochs: what solver, rates, stopping rules and callbacks do to any model.
+"""One fit in epochs: what solver, rates, stopping rules and callbacks do to any model.
 
 Autoencoders and fine-tuned networks share it.
 """
@@ -6,21 +6,21 @@ Autoencoders and fine-tuned networks share it.
 import math
 import sys
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
-from sklearn.callback import CallbackSupportMixin
 from sklearn.callback._callback_context import CallbackContext
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import check_random_state
 
 from skcae._core.data.arrays import Array, make_generator, random_order
 from skcae._core.layers.dense import Parameters
 from skcae._core.training.loop import (
-    Learner,
     Schedule,
+    StoppingRule,
     Training,
     constant_rate,
     copy_of,
@@ -28,8 +28,8 @@ from skcae._core.training.loop import (
 )
 from skcae._core.training.ranks import ALONE, Ranks
 from skcae._core.training.solvers import ALIKE, Adam, Sgd, Solver, SolverState
-from skcae._fit.data import check_can_be_split
-from skcae._fit.parameters import TrainingParameters
+from skcae._fit.data import FitData, check_can_be_split
+from skcae._fit.progress import Log, epoch_progress
 from skcae.progress import in_words
 
 # batch_size="auto" trains on all rows at once if they are fewer than this, ...
@@ -41,186 +41,224 @@ AUTO_BATCH_SIZE = 100
 LIBRARIES = ("skcae", "sklearn", "joblib")
 
 
-class EpochFitMixin(TrainingParameters, CallbackSupportMixin):
-    """How the parameters of a training in epochs are followed.
+@dataclass(frozen=True)
+class Watch:
+    """Who looks on at a task of a fit: the callbacks, and the log.
 
-    A subclass says what a model is: `_fitted_attributes` describes one that has these
-    parameters, and `_finish` becomes it.
+    Parameters
+    ----------
+    call : dict
+        The call of `fit`, as callbacks are told of it.
+    context : CallbackContext
+        The task, as scikit-learn has it.
+    log : callable
+        Takes a format string and its values.
     """
 
-    # What else is to be scaled where a training diverges.
-    _scaled_too: ClassVar[str] = ""
+    call: dict[str, Any]
+    context: CallbackContext
+    log: Log
+
+    def subtask(self, name: str, n_tasks: int = 0) -> "Watch":
+        """Return the watch over a part of the task, which has parts of its own."""
+        return replace(
+            self, context=self.context.subcontext(name, max_subtasks=n_tasks)
+        )
+
+    def begin(self) -> None:
+        """Tell callbacks that the task begins."""
+        self.context.call_on_fit_task_begin(**self.call)
+
+    def end(self, model: Callable[[], dict[str, Any]] | None = None) -> bool:
+        """Tell callbacks that it has ended, and return whether one wants no more.
+
+        `model` gives the attributes that the estimator is to be seen with, if it does
+        not have them itself.
+        """
+        told = {**self.call, "reconstruction_attributes": model or {}}
+        return bool(self.context.call_on_fit_task_end(**told))
+
+
+@contextmanager
+def watched(
+    estimator: Any, given: FitData, n_tasks: int, rank: int = 0
+) -> Iterator[Watch]:
+    """Let callbacks, and who reads the progress, look on at a fit of so many tasks."""
+    call = {"estimator": estimator, "X": given.X, "y": given.y}
+    if given.sample_weight is not None:
+        call["metadata"] = {"sample_weight": given.sample_weight}
+    with epoch_progress(estimator, rank) as log:
+        context = estimator._init_callback_context(max_subtasks=n_tasks)
+        watch = Watch(call, context, log)
+        watch.begin()
+        yield watch
+        watch.end()
+
+
+class Fit:
+    """One fit of an estimator, by the parameters of a training in epochs.
+
+    A subclass sets the training up, and says what the model is: `attributes` describes
+    the one that has these parameters, and `become` makes the estimator it.
+
+    Attributes
+    ----------
+    estimator : estimator
+        Whose fit it is. It changes at the end of the fit only.
+    ranks : Ranks
+        Those who train together.
+    training : Training
+        What the fit runs.
+    """
+
+    ranks: Ranks = ALONE
+    training: Training
+
+    def __init__(self, estimator: Any) -> None:
+        self.estimator = estimator
 
     # ---- what a model is --------------------------------------------------------
 
-    def _fitted_attributes(
-        self, training: Training, data: Any, parameters: Parameters
-    ) -> dict[str, Any]:
+    def attributes(self, parameters: Parameters) -> dict[str, Any]:
         """Describe the model that has these parameters, as NumPy arrays."""
         raise NotImplementedError
 
-    def _present_attributes(self, training: Training, data: Any) -> dict[str, Any]:
+    def attributes_now(self) -> dict[str, Any]:
         """Describe the model as it is between two epochs, for callbacks to keep."""
-        return self._fitted_attributes(training, data, copy_of(training.parameters))
+        return self.attributes(copy_of(self.training.parameters))
 
-    def _finish(
-        self,
-        training: Training,
-        data: Any,
-        parameters: Parameters,
-        *,
-        in_step: bool = True,
-    ) -> None:
-        """Become the model that has these parameters.
+    def become(self, parameters: Parameters, *, in_step: bool = True) -> None:
+        """Make the estimator the model that has these parameters.
 
         `in_step` says whether the solver's state belongs to them.
         """
         raise NotImplementedError
 
-    # ---- what the parameters name -----------------------------------------------
+    # ---- what the estimator's parameters name -----------------------------------
 
-    def _solver(
+    def solver(
         self,
         parameters: Parameters,
-        state: SolverState | None,
+        state: SolverState | None = None,
         factors: Mapping[str, float] = ALIKE,
     ) -> Solver:
-        if self.solver == "adam":
+        """Return what makes steps of gradients."""
+        if self.estimator.solver == "adam":
             return Adam(parameters, state, factors=factors)
-        return Sgd(parameters, state, momentum=self.momentum, factors=factors)
+        momentum = self.estimator.momentum
+        return Sgd(parameters, state, momentum=momentum, factors=factors)
 
-    def _batch_size(self, n_rows: int) -> int:
-        if self.batch_size != "auto":
-            return int(self.batch_size)
+    def batch_size(self, n_rows: int) -> int:
+        """Return how many of the rows a step takes."""
+        if self.estimator.batch_size != "auto":
+            return int(self.estimator.batch_size)
         return n_rows if n_rows < FULL_BATCH_ROWS else AUTO_BATCH_SIZE
 
-    def _schedule(self, n_rows: int) -> Schedule:
-        if self.learning_rate_schedule == "constant":
-            return constant_rate(self.learning_rate)
-        n_steps = self.max_iter * math.ceil(n_rows / self._batch_size(n_rows))
-        return linear_rate(self.learning_rate, n_steps)
+    def schedule(self, n_rows: int) -> Schedule:
+        """Return the learning rate of each step."""
+        rate, n_epochs = self.estimator.learning_rate, self.estimator.max_iter
+        if self.estimator.learning_rate_schedule == "constant":
+            return constant_rate(rate)
+        return linear_rate(rate, n_epochs * math.ceil(n_rows / self.batch_size(n_rows)))
 
-    def _training(
-        self,
-        learner: Learner,
-        rate: Schedule,
-        generator: torch.Generator,
-        *,
-        keeps_epochs: bool = True,
-        ranks: Ranks = ALONE,
-        shards: Sequence[int] | None = None,
-    ) -> Training:
-        falling = self.learning_rate_schedule == "linear"
-        return Training(
-            learner,
-            batch_size=self._batch_size(max(shards or [len(learner.rows)])),
-            rate=rate,
-            n_iter_no_change=self.n_iter_no_change,
-            tol=self.tol,
+    def stopping(self) -> StoppingRule:
+        """Return when the training ends."""
+        estimator = self.estimator
+        falling = estimator.learning_rate_schedule == "linear"
+        return StoppingRule(
+            estimator.tol,
+            estimator.n_iter_no_change,
             # At a high rate the noise of the steps looks like a plateau.
-            n_exempt=self.max_iter // 2 if falling else 0,
-            anneals=falling,
-            shuffle=self.shuffle,
-            generator=generator,
-            keeps_epochs=keeps_epochs,
-            ranks=ranks,
-            shards=shards,
+            min_epochs=estimator.max_iter // 2 if falling else 0,
+            cools_down=falling,
         )
-
-    def _split(self, rows: Array, generator: torch.Generator) -> tuple[Array, Array]:
-        """Draw the rows to train on and those to hold out; each has one at least.
-
-        The fit's seed alone decides, so that a warm start on the same data holds out
-        the same rows again and never trains on them.
-        """
-        check_can_be_split(len(rows))
-        order = random_order(len(rows), make_generator(generator.initial_seed()))
-        count = min(math.ceil(self.validation_fraction * len(rows)), len(rows) - 1)
-        return np.sort(rows[order[count:]]), np.sort(rows[order[:count]])
 
     # ---- running ----------------------------------------------------------------
 
-    def _train(
-        self,
-        training: Training,
-        data: Any,
-        call: dict[str, Any],
-        context: CallbackContext,
-        log: Callable[..., None],
-    ) -> None:
-        """Train with callbacks on each epoch, and keep what was learnt."""
+    def train(self, watch: Watch) -> None:
+        """Train with callbacks on each epoch, and become what was learnt."""
+        training = self.training
         try:
-            self._run_epochs(training, data, call, context, log)
-            training.ranks.close()
+            self._run_epochs(watch)
+            self.ranks.close()
         except KeyboardInterrupt:
             # Raised again: a search must not take a truncated fit for a whole one.
             if training.kept:
-                self._finish(training, data, training.kept, in_step=False)
+                self.become(training.kept, in_step=False)
             raise
         if training.validation_curve:
             is_last = training.kept_epoch == len(training.loss_curve)
-            self._finish(training, data, training.kept, in_step=is_last)
+            self.become(training.kept, in_step=is_last)
         else:
-            self._finish(training, data, training.parameters)
+            self.become(training.parameters)
 
-    def _run_epochs(
-        self,
-        training: Training,
-        data: Any,
-        call: dict[str, Any],
-        context: CallbackContext,
-        log: Callable[..., None],
-    ) -> None:
+    def _run_epochs(self, watch: Watch) -> None:
         """Train until the objective stalls, a callback says stop, or max_iter."""
+        training, max_iter = self.training, self.estimator.max_iter
         # One that is taken up after a crash has tasks behind it, or is at its end.
         for _ in training.loss_curve:
-            context.subcontext(task_name="epoch")
-        for number in range(len(training.loss_curve) + 1, self.max_iter + 1):
+            watch.subtask("epoch")
+        for number in range(len(training.loss_curve) + 1, max_iter + 1):
             if training.should_end():
                 return
-            epoch = context.subcontext(task_name="epoch")
-            epoch.call_on_fit_task_begin(**call)
+            epoch = watch.subtask("epoch")
+            epoch.begin()
             training.run_epoch()
-            self._check_finite(training)
-            epoch.objective, epoch.held_out = training.last
+            self.check_finite()
+            epoch.context.objective, epoch.context.held_out = training.last
             measured = in_words(*training.last, digits=6)
-            log("epoch %d/%d: %s", number, self.max_iter, measured)
-            stop = epoch.call_on_fit_task_end(
-                **call,
-                reconstruction_attributes=lambda: self._present_attributes(
-                    training, data
-                ),
-            )
-            if training.ranks.any(bool(stop)):
+            watch.log("epoch %d/%d: %s", number, max_iter, measured)
+            if self.ranks.any(epoch.end(self.attributes_now)):
                 training.was_cut_short = training.is_unsettled()
                 return
         training.was_cut_short = training.is_unsettled()
-        if training.was_cut_short and training.ranks.rank == 0:
+        if training.was_cut_short and self.ranks.rank == 0:
             warnings.warn(
-                self._unsettled(), ConvergenceWarning, stacklevel=level_of_caller()
+                unsettled(self.estimator),
+                ConvergenceWarning,
+                stacklevel=level_of_caller(),
             )
 
-    def _unsettled(self) -> str:
-        if self.max_iter <= self.n_iter_no_change:
-            return (
-                f"max_iter={self.max_iter} epochs are too few to tell whether the "
-                f"objective settles over n_iter_no_change={self.n_iter_no_change}."
-            )
-        return (
-            f"Training stopped at max_iter={self.max_iter}, but the objective did not "
-            f"settle: the last {self.n_iter_no_change} epochs lowered it by more than "
-            f"tol={self.tol:g} times that of the first. Increase max_iter, or raise "
-            "tol if the model is good enough."
-        )
-
-    def _check_finite(self, training: Training) -> None:
+    def check_finite(self) -> None:
+        """Refuse to go on with what has diverged."""
+        training = self.training
         if training.not_finite:
             raise ValueError(
                 f"Training diverged in epoch {len(training.loss_curve)} with "
-                f"learning_rate={self.learning_rate:g}: {training.not_finite}. Try a "
-                "smaller learning_rate, or scale the data, as by a StandardScaler or "
-                f"MinMaxScaler in a pipeline{self._scaled_too}."
+                f"learning_rate={self.estimator.learning_rate:g}: "
+                f"{training.not_finite}. Try a smaller learning_rate, or scale the "
+                "data, as by a StandardScaler or MinMaxScaler in a pipeline"
+                f"{self.estimator._scaled_too}."
             )
+
+
+def split_rows(
+    rows: Array, fraction: float, generator: torch.Generator
+) -> tuple[Array, Array]:
+    """Draw the rows to train on and those to hold out; each has one at least.
+
+    The fit's seed alone decides, so that a warm start on the same data holds out the
+    same rows again and never trains on them.
+    """
+    check_can_be_split(len(rows))
+    order = random_order(len(rows), make_generator(generator.initial_seed()))
+    count = min(math.ceil(fraction * len(rows)), len(rows) - 1)
+    return np.sort(rows[order[count:]]), np.sort(rows[order[:count]])
+
+
+def unsettled(estimator: Any) -> str:
+    """Say that the objective was still falling at the last epoch."""
+    max_iter, n = estimator.max_iter, estimator.n_iter_no_change
+    if max_iter <= n:
+        return (
+            f"max_iter={max_iter} epochs are too few to tell whether the objective "
+            f"settles over n_iter_no_change={n}."
+        )
+    return (
+        f"Training stopped at max_iter={max_iter}, but the objective did not settle: "
+        f"the last {n} epochs lowered it by more than tol={estimator.tol:g} times that "
+        "of the first. Increase max_iter, or raise tol if the model is good enough."
+    )
 
 
 def level_of_caller() -> int:
@@ -236,32 +274,3 @@ def _package(frame: Any) -> str:
     # Code that is given to exec may have no name.
     name: str = frame.f_globals.get("__name__", "")
     return name.partition(".")[0]
-
-
-def present_rows(weights: Array | None) -> slice | Array:
-    """Return the rows of positive weight: one of weight 0 is no row."""
-    if weights is None or weights.all():
-        return slice(None)
-    return np.flatnonzero(weights)
-
-
-def has_weight(weights: Array | None) -> bool:
-    """Tell whether there is any row to learn from."""
-    return weights is None or bool(weights.any())
-
-
-def draw_seed(random_state: Any) -> int:
-    """Draw the seed of a fit; None gives a fresh one and touches no global state."""
-    if random_state is None:
-        return int(np.random.SeedSequence().generate_state(1)[0])
-    return int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
-
-
-def described_call(
-    estimator: Any, X: Any, y: Any, sample_weight: Any
-) -> dict[str, Any]:
-    """Describe a call of `fit` as callbacks are told of it."""
-    call = {"estimator": estimator, "X": X, "y": y}
-    if sample_weight is not None:
-        call["metadata"] = {"sample_weight": sample_weight}
-    return call

@@ -1,24 +1,17 @@
-"""Fine-tuning: from an encoder's weights and labelled data to a trained network."""
+"""One fit of a network that starts at an encoder, from labels to the model."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
-from typing import Any, ClassVar, Self
+from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator, MetaEstimatorMixin, _fit_context, clone
-from sklearn.callback._callback_context import CallbackContext
-from sklearn.utils import get_tags
-from sklearn.utils._param_validation import HasMethods
-from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
-from sklearn.utils.validation import check_is_fitted
+from sklearn.base import clone
 from torch import Tensor
 
 from skcae._core.data.arrays import (
     Array,
     Rows,
     resolve_device,
-    resolve_device_or_cpu,
     to_array,
     to_tensor,
     working_dtype,
@@ -34,17 +27,14 @@ from skcae._encoders.steps import (
     split_steps,
 )
 from skcae._encoders.tangents import tangents_of
-from skcae._encoders.tensors import initial_network, network_of, outputs_of
-from skcae._fit.data import check_n_features, check_range, check_X, normalized
-from skcae._fit.epochs import described_call
+from skcae._encoders.tensors import initial_network, network_of
+from skcae._fit.data import check_n_features, check_range, normalized
+from skcae._fit.epochs import Fit, watched
 from skcae._fit.outcomes import warn_if_dead
 from skcae._fit.outputs import TargetUnits, best_constant
-from skcae._fit.parameters import FineTuningParameters
-from skcae._fit.plans import Plan, PlanMixin
+from skcae._fit.plans import FineTuningData, Plan, plan_of
 from skcae._fit.pretraining import fit_encoder, rows_of_pretraining
-from skcae._fit.progress import epoch_progress
 from skcae._fit.snapshot import adopt
-from skcae.losses import Loss
 
 # The penalty is spread over so many rows at least, and the encoder's rate does not fall
 # below that of so many. Fewer rows are one batch, where a weight is a repetition.
@@ -72,152 +62,91 @@ class PretrainedModel:
     units: TargetUnits
 
 
-@dataclass(repr=False, eq=False, kw_only=True)
-class BaseFineTuned(MetaEstimatorMixin, PlanMixin, BaseEstimator):
-    """A network whose hidden layers start at an encoder's weights.
+class FineTuningFit(Fit):
+    """One fit of a network whose hidden layers start at an encoder's weights.
 
-    A subclass says what the outputs mean.
+    Parameters
+    ----------
+    estimator : BaseFineTuned
+        Its parameters say what is to be fitted and how, and its hooks what the outputs
+        mean.
+    given : FineTuningData
+        What `fit` was called with.
+
+    Attributes
+    ----------
+    plan : Plan
+        What is settled before anything is fitted.
+    model : PretrainedModel
+        What is known before fine-tuning.
     """
 
-    encoder: Any = field(kw_only=False)
+    plan: Plan
+    model: PretrainedModel
 
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        **FineTuningParameters._parameter_constraints,
-        "encoder": [HasMethods(["fit", "transform"])],
-    }
+    def __init__(self, estimator: Any, given: FineTuningData) -> None:
+        super().__init__(estimator)
+        self.given = given
 
-    # Fitted attributes, documented where the public classes are.
-    encoder_: ClassVar[Any]
-    coefs_: ClassVar[list[Array]]
-    intercepts_: ClassVar[list[Array]]
-    _fitted_activations: ClassVar[list[str]]
+    # ---- from the data to the model ---------------------------------------------
 
-    # ---- what a subclass says ---------------------------------------------------
+    def run(self) -> None:
+        """Fit the encoder, and fine-tune the network."""
+        estimator, given = self.estimator, self.given
+        self.plan = plan_of(estimator, given)
+        rows = rows_of_pretraining(
+            given.X, given.y, self.plan.sample_weight, given.X_unlabeled
+        )
+        with watched(estimator, given, n_tasks=2) as watch:
+            encoder = clone(estimator.encoder)
+            fit_encoder(estimator, encoder, *rows, watch.context)
+            self._set_up(encoder)
+            task = watch.subtask("fine-tuning", estimator.max_iter)
+            task.begin()
+            self.train(task)
+            task.end()
+            self._look()
 
-    def _error(self, loss: Loss, targets: Tensor, outputs: Tensor) -> Tensor:
-        """Return what early stopping measures of each row; less is better."""
-        raise NotImplementedError
-
-    def _units(self, targets: Array, weights: Array | None) -> TargetUnits:
-        """Return the units to fine-tune in, from the weighted rows' targets."""
-        return TargetUnits()
-
-    # ---- fitting ----------------------------------------------------------------
-
-    # The encoder is to be validated when it is fitted.
-    @_fit_context(prefer_skip_nested_validation=False)
-    def fit(
-        self,
-        X: Any,
-        y: Any,
-        sample_weight: Any = None,
-        *,
-        X_unlabeled: Any = None,
-        X_val: Any = None,
-        y_val: Any = None,
-    ) -> Self:
-        """Fit the encoder, and fine-tune the network.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Labelled data.
-
-        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            For a classifier the labels, one for each row, of any kind, or of rows with
-            any number of labels an indicator matrix, dense or sparse: 1 where a row has
-            the label of a column, else 0. For a regressor the values.
-
-        sample_weight : array-like of shape (n_samples,), default=None
-            Non-negative weights, rescaled to mean 1. They count in fine-tuning, and in
-            pre-training for those steps of the encoder whose `fit` takes them.
-
-        X_unlabeled : {array-like, sparse matrix} of shape (n_unlabeled, n_features), \
-                default=None
-            Further data of the same kind as X, for pre-training only, each row with
-            weight 1. Through the `fit` of a search or `cross_validate` it is cut into
-            folds if it has as many rows as X, as all that scikit-learn is given of that
-            length: give those a `FrozenEstimator` of an encoder that was fitted on
-            these rows.
-
-        X_val : {array-like, sparse matrix} of shape (n_val, n_features), default=None
-            Held-out data for `early_stopping`, in place of `validation_fraction`.
-
-        y_val : array-like like y, default=None
-            The same of the held-out data.
-
-        Returns
-        -------
-        self : object
-            The fitted estimator.
-
-        Raises
-        ------
-        TypeError
-            If the encoder is none, or is followed by something else.
-        ValueError
-            If a parameter or the data is not usable, or the training diverges. The
-            estimator is then what it was before.
-        KeyboardInterrupt
-            If the fit is interrupted. The estimator is then the network of the last
-            complete epoch of fine-tuning, or with `early_stopping` of the best; before
-            the first it is what it was before.
-
-        Warns
-        -----
-        ConvergenceWarning
-            If `max_iter` ends fine-tuning while its objective was still falling.
-        """
-        plan = self._plan(X, y, sample_weight, X_unlabeled, X_val, y_val)
-        rows = rows_of_pretraining(X, y, plan.sample_weight, X_unlabeled)
-        call = described_call(self, X, y, sample_weight)
-        with epoch_progress(self) as log:
-            context = self._init_callback_context(max_subtasks=2)
-            context.call_on_fit_task_begin(**call)
-            encoder = clone(self.encoder)
-            fit_encoder(self, encoder, *rows, context)
-            self._fine_tune(plan, encoder, call, context, log)
-            context.call_on_fit_task_end(**call, reconstruction_attributes={})
-        return self
-
-    # ---- fine-tuning ------------------------------------------------------------
-
-    def _fine_tune(
-        self,
-        plan: Plan,
-        encoder: Any,
-        call: dict[str, Any],
-        context: CallbackContext,
-        log: Callable[..., None],
-    ) -> None:
-        """Train the network that starts at the fitted encoder, and become it."""
+    def _set_up(self, encoder: Any) -> None:
+        """Settle where the network starts, and what trains it."""
+        estimator, plan = self.estimator, self.plan
         steps, encoders = split_steps(encoder)
-        layers = encoding_layers(encoders)
-        units = self._units(*plan.labels)
-        model = PretrainedModel({**plan.attributes, "encoder_": encoder}, layers, units)
-        learner = self._learner(plan, steps, model)
-        rate = self._schedule(len(learner.rows))
-        training = self._training(learner, rate, plan.generator)
-        task = context.subcontext("fine-tuning", max_subtasks=self.max_iter)
-        task.call_on_fit_task_begin(**call)
-        self._train(training, model, call, task, log)
-        task.call_on_fit_task_end(**call, reconstruction_attributes={})
-        kept = training.kept if training.validation_curve else training.parameters
-        warn_if_dead(training, plan.loss, kept, self.learning_rate)
+        self.model = PretrainedModel(
+            {**plan.attributes, "encoder_": encoder},
+            encoding_layers(encoders),
+            estimator._units(*plan.labels),
+        )
+        learner = self._learner(steps)
+        n_rows = len(learner.rows)
+        self.training = Training(
+            learner,
+            batch_size=self.batch_size(n_rows),
+            rate=self.schedule(n_rows),
+            stopping=self.stopping(),
+            shuffle=estimator.shuffle,
+            generator=plan.generator,
+        )
 
-    def _learner(
-        self, plan: Plan, steps: list[Any], model: PretrainedModel
-    ) -> NetworkLearner:
+    def _look(self) -> None:
+        """Warn of a network that has learnt nothing."""
+        training = self.training
+        kept = training.kept if training.validation_curve else training.parameters
+        warn_if_dead(training, self.plan.loss, kept, self.estimator.learning_rate)
+
+    # ---- what trains ------------------------------------------------------------
+
+    def _learner(self, steps: list[Any]) -> NetworkLearner:
         """Set up what learns, from the rows as the first layer takes them."""
-        data, held_out, layers = plan.data, plan.held_out, model.layers
+        plan, layers, units = self.plan, self.model.layers, self.model.units
+        data, held_out = plan.data, plan.held_out
         X = features_of(steps, data.X)
         check_n_features(X, layers[0].weights.shape[1])
         dtype = working_dtype(X.dtype)
-        device = resolve_device(self.device, dtype)
+        device = resolve_device(self.estimator.device, dtype)
         check_range("y", data.targets, dtype)
 
         def in_units(targets: Array) -> Tensor:
-            return to_tensor(model.units.of(targets), dtype, device)
+            return to_tensor(units.of(targets), dtype, device)
 
         def selected(subset: Array | slice) -> tuple[Rows, Tensor]:
             weights = normalized(plan.weights, subset)
@@ -235,98 +164,57 @@ class BaseFineTuned(MetaEstimatorMixin, PlanMixin, BaseEstimator):
         parameters = initial_network(
             layers, to_array(constant), plan.generator, dtype, device
         )
+        factors = self._rate_factors(len(layers), len(rows))
         return NetworkLearner(
-            self._objective(plan.loss, layers, rows),
+            self._objective(rows),
             parameters,
-            self._solver(parameters, None, self._rate_factors(len(layers), len(rows))),
+            self.solver(parameters, factors=factors),
             rows,
             targets,
-            batch_size=self._batch_size(len(rows)),
+            batch_size=self.batch_size(len(rows)),
             validation=validation,
-            error=partial(self._error, plan.loss),
-            unit=model.units.one * model.units.one,
+            error=partial(self.estimator._error, plan.loss),
+            unit=units.one * units.one,
         )
 
     def _rate_factors(self, n_layers: int, n_rows: int) -> dict[str, float]:
         """Return by what the rate of each of the encoder's parameters is multiplied."""
-        factor = self.encoder_rate_factor
+        factor = self.estimator.encoder_rate_factor
         if isinstance(factor, str):
             factor = min(1.0, (max(n_rows, FEWEST_ROWS) / ROWS_OF_ONE_RATE) ** 1.5)
         parts = ("coefs", "intercepts")
         return {f"{part}.{k}": factor for part in parts for k in range(n_layers)}
 
-    def _objective(
-        self, loss: Loss, layers: list[EncodingLayer], rows: Rows
-    ) -> NetworkObjective:
+    def _objective(self, rows: Rows) -> NetworkObjective:
         """Settle what to lower, with the tangents of the rows if it takes any."""
+        estimator, layers, loss = self.estimator, self.model.layers, self.plan.loss
         network = network_of([layer.activation for layer in layers])
-        decay = self.alpha / max(len(rows), FEWEST_ROWS)
-        if self.tangent_penalty == 0:
+        decay = estimator.alpha / max(len(rows), FEWEST_ROWS)
+        strength = estimator.tangent_penalty
+        if strength == 0:
             return NetworkObjective(network, loss, decay=decay)
-        tangents = tangents_of(layers, rows, self.n_tangents)
-        return TangentObjective(
-            network, loss, self.tangent_penalty, tangents, decay=decay
-        )
+        tangents = tangents_of(layers, rows, estimator.n_tangents)
+        return TangentObjective(network, loss, strength, tangents, decay=decay)
 
     # ---- the fitted model -------------------------------------------------------
 
-    def _fitted_attributes(
-        self, training: Training, data: PretrainedModel, parameters: Parameters
-    ) -> dict[str, Any]:
+    def attributes(self, parameters: Parameters) -> dict[str, Any]:
         """Describe the model that has these parameters, as NumPy arrays."""
+        training, layers = self.training, self.model.layers
         validation = training.validation_curve
-        coefs, intercepts = data.units.layers(parameters, len(data.layers) + 1)
+        coefs, intercepts = self.model.units.layers(parameters, len(layers) + 1)
         return {
             "feature_names_in_": None,
-            **data.attributes,
+            **self.model.attributes,
             # scikit-learn's networks have their weights that way round.
             "coefs_": [W.T for W in coefs],
             "intercepts_": intercepts,
             "loss_curve_": np.array(training.loss_curve),
             "n_iter_": len(training.loss_curve),
             "validation_error_curve_": np.array(validation) if validation else None,
-            "_fitted_activations": [layer.activation for layer in data.layers],
+            "_fitted_activations": [layer.activation for layer in layers],
         }
 
-    def _finish(
-        self,
-        training: Training,
-        data: PretrainedModel,
-        parameters: Parameters,
-        *,
-        in_step: bool = True,
-    ) -> None:
-        """Become the fitted model: the only place where fitted attributes change."""
-        adopt(self, self._fitted_attributes(training, data, parameters))
-
-    def _outputs(self, X: Any) -> Array:
-        """Return the network's linear outputs, (n, n_outputs)."""
-        check_is_fitted(self)
-        steps, _ = split_steps(self.encoder_)
-        X = features_of(steps, X) if steps else check_X(self, X)
-        check_n_features(X, self.coefs_[0].shape[0])
-        device = resolve_device_or_cpu(self.device, working_dtype(X.dtype))
-        return outputs_of(
-            self._fitted_activations, self.coefs_, self.intercepts_, X, device
-        )
-
-    def get_metadata_routing(self) -> MetadataRouter:
-        """Say which metadata goes where.
-
-        Returns
-        -------
-        routing : MetadataRouter
-            The requests of this estimator, and those of the encoder's `fit`.
-        """
-        mapping = MethodMapping().add(caller="fit", callee="fit")
-        router = MetadataRouter(owner=self).add_self_request(self)
-        return router.add(encoder=self.encoder, method_mapping=mapping)
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        # What is no estimator is refused by `fit`, not here.
-        if hasattr(self.encoder, "fit") and not isinstance(self.encoder, type):
-            encoder_tags = get_tags(self.encoder).input_tags
-            tags.input_tags.sparse = encoder_tags.sparse
-            tags.input_tags.allow_nan = encoder_tags.allow_nan
-        return tags
+    def become(self, parameters: Parameters, *, in_step: bool = True) -> None:
+        """Make the estimator the model that has these parameters."""
+        adopt(self.estimator, self.attributes(parameters))

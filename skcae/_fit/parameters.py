@@ -10,18 +10,16 @@ from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import torch
+from sklearn.callback import CallbackSupportMixin
 from sklearn.utils._param_validation import Interval, Options, StrOptions
-
-from skcae.activations import ACTIVATIONS
-from skcae.losses import LOSSES
 
 # What the strength of a penalty may be.
 STRENGTH = Interval(Real, 0, None, closed="left")
 
 
 @dataclass(repr=False, eq=False, kw_only=True)
-class TrainingParameters:
-    """The parameters of a training in epochs."""
+class TrainingParameters(CallbackSupportMixin):
+    """The parameters of a training in epochs, which callbacks may look on at."""
 
     solver: str = "adam"
     learning_rate: float = 0.02
@@ -37,6 +35,9 @@ class TrainingParameters:
     device: Any = "cpu"
     random_state: Any = None
     verbose: int = 0
+
+    # What else is to be scaled where a training diverges.
+    _scaled_too: ClassVar[str] = ""
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "solver": [StrOptions({"adam", "sgd"})],
@@ -59,40 +60,6 @@ class TrainingParameters:
         "device": [str, torch.device],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
-    }
-
-
-@dataclass(repr=False, eq=False, kw_only=True)
-class LayerParameters(TrainingParameters):
-    """The parameters of autoencoding layers."""
-
-    activation: str = "sigmoid"
-    loss: str = "squared_error"
-    tied_weights: bool = True
-    warm_start: bool = False
-    data_parallel: bool = False
-
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        **TrainingParameters._parameter_constraints,
-        "activation": [StrOptions(set(ACTIVATIONS))],
-        "loss": [StrOptions(set(LOSSES))],
-        "tied_weights": ["boolean"],
-        "warm_start": ["boolean"],
-        "data_parallel": ["boolean"],
-    }
-
-
-@dataclass(repr=False, eq=False, kw_only=True)
-class ContractiveParameters(LayerParameters):
-    """The parameters of contractive layers that are one for all layers of a stack."""
-
-    hessian_noise: float | None = None
-    n_hessian_samples: int = 4
-
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        **LayerParameters._parameter_constraints,
-        "hessian_noise": [Interval(Real, 0, None, closed="neither"), None],
-        "n_hessian_samples": [Interval(Integral, 1, None, closed="left")],
     }
 
 

@@ -13,15 +13,17 @@ from skcae._core.data.arrays import Array, make_generator, resolve_device
 from skcae._encoders.steps import split_steps
 from skcae._encoders.tangents import check_n_tangents
 from skcae._fit.data import (
+    FitData,
     check_columns,
     check_names,
     check_weights,
     check_X,
     columns_of,
+    draw_seed,
     naming,
     normalized,
+    rows_with_weight,
 )
-from skcae._fit.epochs import EpochFitMixin, draw_seed, present_rows
 from skcae._fit.frames import check_same_kind
 from skcae._fit.labels import (
     check_held_out_labels,
@@ -29,7 +31,6 @@ from skcae._fit.labels import (
     check_n_outputs,
     check_none_missing,
 )
-from skcae._fit.parameters import FineTuningParameters
 from skcae.losses import Loss
 
 
@@ -94,112 +95,80 @@ class Plan:
         return targets, None if weights is None else weights[self.train]
 
 
-class PlanMixin(EpochFitMixin, FineTuningParameters):
-    """How data and parameters become the plan of a fine-tuning.
+@dataclass(frozen=True)
+class FineTuningData(FitData):
+    """What a call of `fit` passes, unlabelled rows and held-out labels with it."""
 
-    A subclass says what the labels or values are.
+    X_unlabeled: Any = None
+    y_val: Any = None
+
+
+def plan_of(estimator: Any, given: FineTuningData) -> Plan:
+    """Validate everything, and settle which rows are for what.
+
+    A copy of the estimator learns the columns and the labels, so that a fit that fails
+    later leaves the estimator as it was.
     """
+    scratch = copy.copy(estimator)
+    data = check_labelled(scratch, given)
+    sample_weight = check_weights(given.sample_weight, data.X)
+    weights = estimator._fine_tuning_weights(data.y, sample_weight)
+    if given.X_unlabeled is not None:
+        check_same_kind(given.X, given.X_unlabeled)
+        with naming("X_unlabeled"):
+            check_rows(scratch, given.X_unlabeled)
+    held_out = check_held_out(scratch, data, given)
+    if estimator.tangent_penalty > 0:
+        check_n_tangents(estimator.n_tangents, estimator.encoder, data.X)
+    resolve_device(estimator.device, np.dtype(np.float32))
+    generator = make_generator(draw_seed(estimator.random_state))
+    train, test = rows_with_weight(weights), None
+    if estimator.early_stopping and held_out is None:
+        rows = np.arange(len(data.y))[train]
+        train, test = estimator._hold_out(rows, data.y, generator)
+    return Plan(
+        attributes={**columns_of(scratch), **estimator._learnt(scratch)},
+        data=data,
+        loss=estimator._loss(scratch),
+        sample_weight=sample_weight,
+        weights=weights,
+        train=train,
+        held_out=held_out,
+        test=test,
+        generator=generator,
+    )
 
-    encoder: Any
 
-    # ---- what a subclass says ---------------------------------------------------
+def check_rows(scratch: Any, X: Any, *, reset: bool = False) -> Any:
+    """Validate X as far as the preprocessing, if there is any, does not do it."""
+    steps, encoders = split_steps(scratch.encoder)
+    if steps:
+        return check_names(scratch, X, reset=reset)
+    if reset and isinstance(scratch.encoder, FrozenEstimator):
+        check_columns(encoders[0], X)
+    return check_X(scratch, X, reset=reset)
 
-    def _targets(self, scratch: Any, y: Any) -> tuple[Array, Array]:
-        """Validate y, and return it with the targets; `scratch` learns the classes."""
-        raise NotImplementedError
 
-    def _loss(self, scratch: Any) -> Loss:
-        """Return the loss of the outputs, which `_targets` has prepared."""
-        raise NotImplementedError
+def check_labelled(scratch: Any, given: FineTuningData) -> LabelledData:
+    """Validate the labelled rows; `scratch` learns the columns and the labels."""
+    X = check_rows(scratch, given.X, reset=True)
+    check_none_missing("y", given.y)
+    y, targets = scratch._targets(scratch, given.y)
+    check_n_labels(X, y)
+    return LabelledData(X, y, targets)
 
-    def _learnt(self, scratch: Any) -> dict[str, Any]:
-        """Return the fitted attributes that `_targets` has learnt."""
-        return {}
 
-    def _held_out_targets(self, scratch: Any, y: Any) -> tuple[Array, Array]:
-        """Validate held-out y, and return it with the targets."""
-        raise NotImplementedError
-
-    def _fine_tuning_weights(
-        self, y: Array, sample_weight: Array | None
-    ) -> Array | None:
-        """Return the weights of the rows in fine-tuning."""
-        return sample_weight
-
-    def _hold_out(
-        self, rows: Array, y: Array, generator: torch.Generator
-    ) -> tuple[Array, Array]:
-        """Draw the rows to train on and those to hold out."""
-        return self._split(rows, generator)
-
-    # ---- the plan ---------------------------------------------------------------
-
-    def _plan(
-        self,
-        X: Any,
-        y: Any,
-        sample_weight: Any,
-        X_unlabeled: Any,
-        X_val: Any,
-        y_val: Any,
-    ) -> Plan:
-        """Validate everything, and settle which rows are for what."""
-        scratch = copy.copy(self)
-        data = self._check_labelled(scratch, X, y)
-        sample_weight = check_weights(sample_weight, data.X)
-        weights = self._fine_tuning_weights(data.y, sample_weight)
-        if X_unlabeled is not None:
-            check_same_kind(X, X_unlabeled)
-            with naming("X_unlabeled"):
-                self._check_rows(scratch, X_unlabeled)
-        held_out = self._check_held_out(scratch, data, X_val, y_val)
-        if self.tangent_penalty > 0:
-            check_n_tangents(self.n_tangents, self.encoder, data.X)
-        resolve_device(self.device, np.dtype(np.float32))
-        generator = make_generator(draw_seed(self.random_state))
-        train, test = present_rows(weights), None
-        if self.early_stopping and held_out is None:
-            rows = np.arange(len(data.y))[train]
-            train, test = self._hold_out(rows, data.y, generator)
-        attributes = {**columns_of(scratch), **self._learnt(scratch)}
-        return Plan(
-            attributes,
-            data,
-            self._loss(scratch),
-            sample_weight,
-            weights,
-            train,
-            held_out,
-            test,
-            generator,
-        )
-
-    def _check_rows(self, scratch: Any, X: Any, *, reset: bool = False) -> Any:
-        """Validate X as far as the preprocessing, if there is any, does not do it."""
-        steps, encoders = split_steps(self.encoder)
-        if steps:
-            return check_names(scratch, X, reset=reset)
-        if reset and isinstance(self.encoder, FrozenEstimator):
-            check_columns(encoders[0], X)
-        return check_X(scratch, X, reset=reset)
-
-    def _check_labelled(self, scratch: Any, X: Any, y: Any) -> LabelledData:
-        X = self._check_rows(scratch, X, reset=True)
-        check_none_missing("y", y)
-        y, targets = self._targets(scratch, y)
-        check_n_labels(X, y)
-        return LabelledData(X, y, targets)
-
-    def _check_held_out(
-        self, scratch: Any, data: LabelledData, X_val: Any, y_val: Any
-    ) -> LabelledData | None:
-        check_held_out_labels(self.early_stopping, X_val, y_val)
-        if X_val is None:
-            return None
-        check_none_missing("y_val", y_val)
-        with naming("X_val or y_val"):
-            X_val = self._check_rows(scratch, X_val)
-            y_val, targets = self._held_out_targets(scratch, y_val)
-            check_consistent_length(X_val, y_val)
-        check_n_outputs(data.targets, targets)
-        return LabelledData(X_val, y_val, targets)
+def check_held_out(
+    scratch: Any, data: LabelledData, given: FineTuningData
+) -> LabelledData | None:
+    """Validate the user's held-out rows, if there are any."""
+    check_held_out_labels(scratch.early_stopping, given.X_val, given.y_val)
+    if given.X_val is None:
+        return None
+    check_none_missing("y_val", given.y_val)
+    with naming("X_val or y_val"):
+        X_val = check_rows(scratch, given.X_val)
+        y_val, targets = scratch._held_out_targets(scratch, given.y_val)
+        check_consistent_length(X_val, y_val)
+    check_n_outputs(data.targets, targets)
+    return LabelledData(X_val, y_val, targets)

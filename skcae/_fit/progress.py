@@ -11,11 +11,14 @@ from sklearn.callback import ProgressBar
 
 from skcae.progress import EpochBar
 
+# Takes a format string and its values.
+Log = Callable[..., None]
+
 logger = logging.getLogger("skcae")
 
 
 @contextmanager
-def epoch_progress(estimator: Any, rank: int = 0) -> Iterator[Callable[..., None]]:
+def epoch_progress(estimator: Any, rank: int = 0) -> Iterator[Log]:
     """Show the epochs of a fit while the context lasts, if the estimator is verbose.
 
     Of processes that train together only the first, of rank 0, does.

@@ -1,208 +1,207 @@
-"""Fitting contractive autoencoders one on top of the other."""
+"""One fit of a stack: contractive autoencoders one on top of the other."""
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+import math
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import reduce
 from itertools import repeat
-from numbers import Integral
-from typing import Any, Self
+from numbers import Integral, Real
+from typing import Any
 
-from sklearn.base import _fit_context
-from sklearn.callback import CallbackSupportMixin
-from sklearn.callback._callback_context import CallbackContext
+import numpy as np
 from sklearn.utils import check_random_state
 
 from skcae._core.data.arrays import is_on_disk
-from skcae._core.training.ranks import Ranks, together
-from skcae._estimators.contractive import ContractiveAutoencoder
+from skcae._core.training.ranks import ALONE, Ranks
 from skcae._fit.agreement import check_agreement
 from skcae._fit.data import (
     CheckedData,
-    check_codes_can_be_reconstructed,
+    FitData,
     check_held_out_arguments,
     check_held_out_data,
-    check_same_stack,
-    check_stack,
+    draw_seed,
 )
-from skcae._fit.epochs import described_call, draw_seed
-from skcae._fit.parameters import ContractiveParameters
-from skcae._fit.progress import epoch_progress
-from skcae._fit.snapshot import adopt
+from skcae._fit.epochs import Watch, watched
+from skcae._fit.snapshot import adopt, check_continues, forget_progress
 from skcae._fit.streams import Stream, check_can_hold_out, check_training_data
+from skcae.activations import ACTIVATIONS
+from skcae.losses import LOSSES
 
 
-class StackFitMixin(ContractiveParameters, CallbackSupportMixin):
-    """`fit` of a stack: from parameters and data to fitted layers."""
+class StackFit:
+    """One fit of a stack.
 
-    # In the midst of a fit, as callbacks see the stack: how many layers are done, and
-    # those that are to come and go on.
-    _training_state: dict[str, Any] | None = None
+    Parameters
+    ----------
+    stack : StackedCAE
+        Whose fit it is.
+    layers : list of ContractiveAutoencoder
+        Those to be fitted, from the input up; some may be done already.
+    given : FitData
+        What `fit` was called with.
+    ranks : Ranks
+        Those who train together.
+    continues : bool
+        Whether the data must have the columns of an earlier fit.
+    n_done : int
+        How many layers are done.
 
-    def _layers(self, goes_on: bool) -> list[ContractiveAutoencoder]:
-        """Make the layers to be fitted, and refuse what cannot be before any is."""
-        per_layer = check_stack(
-            self.hidden_layer_sizes,
-            jacobian_penalty=self.jacobian_penalty,
-            hessian_penalty=self.hessian_penalty,
-        )
-        check_codes_can_be_reconstructed(len(per_layer), self.activation, self.loss)
-        shared: dict[str, Any] = {
-            f.name: getattr(self, f.name) for f in fields(ContractiveParameters)
-        }
-        layers = [
-            ContractiveAutoencoder(size, **strengths, **shared)
-            for size, strengths in per_layer
-        ]
-        for layer in layers:
-            layer._objective()
-        return going_on(self.estimators_, layers) if goes_on else layers
+    Attributes
+    ----------
+    data, held_out : CheckedData
+        The codes that the next layer is trained on, and those held out, if any.
+    fitted : list of ContractiveAutoencoder
+        The layers that are fitted.
+    """
 
-    def _seeds(self, n_begun: int) -> Iterator[Any]:
-        """Give each layer's `random_state`, to be asked for when its turn comes.
+    data: CheckedData
+    held_out: CheckedData | None = None
 
-        The first layer takes ours, and draws from it what a single estimator would. The
-        layers that a fit had begun before it was cut off need none any more.
-        """
-        if n_begun == 0:
-            yield self.random_state
-        if self.random_state is None:
-            yield from repeat(None)
-        stream = check_random_state(self.random_state)
-        if isinstance(self.random_state, Integral):
-            for _ in range(max(1, n_begun)):  # what was drawn before
-                draw_seed(stream)
-        while True:
-            yield draw_seed(stream)
-
-    def _fit(
+    def __init__(
         self,
-        layers: list[ContractiveAutoencoder],
-        X: Any,
-        y: Any,
-        sample_weight: Any,
-        X_val: Any,
-        sample_weight_val: Any,
+        stack: Any,
+        layers: list[Any],
+        given: FitData,
         ranks: Ranks,
         *,
-        goes_on: bool,
+        continues: bool,
         n_done: int = 0,
-    ) -> Self:
-        """Fit these layers but those that are done, and become the stack."""
-        data = check_training_data(
-            self, X, sample_weight, loss=self.loss, goes_on=goes_on
-        )
-        check_held_out_arguments(self.early_stopping, X_val, sample_weight_val)
-        held_out = None
-        if X_val is not None:
-            held_out = check_held_out_data(self, data, X_val, sample_weight_val)
-        elif self.early_stopping:
-            check_can_hold_out(data.X)
-        check_agreement(ranks, self, data, X_val)
-        if isinstance(data.X, Stream):
-            data = replace(data, X=CodeStream(data.X))
-        call = described_call(self, X, y, sample_weight)
-        with epoch_progress(self, ranks.rank) as log:
-            context = self._init_callback_context(max_subtasks=len(layers))
-            context.call_on_fit_task_begin(**call)
-            how = call, context, log, ranks
-            self._fit_layers(layers, n_done, data, held_out, *how)
-            context.call_on_fit_task_end(**call, reconstruction_attributes={})
-        return self
-
-    @_fit_context(prefer_skip_nested_validation=True)
-    def _resume(
-        self, X: Any, y: Any, sample_weight: Any, X_val: Any, weights_val: Any
-    ) -> Self:
-        """Take up the fit that this stack was seen in the midst of, if it was."""
-        if self._training_state is None:
-            return self
-        n_done, above = self._training_state["n_done"], self._training_state["above"]
-        begun = self.estimators_
-        with together(self.data_parallel) as ranks:
-            layers = going_on([*begun, *above], self._layers(goes_on=False))
-            layers[: len(begun)] = copy.deepcopy(begun)
-            how = X, y, sample_weight, X_val, weights_val, ranks
-            return self._fit(layers, *how, goes_on=True, n_done=n_done)
-
-    def _fit_layers(
-        self,
-        layers: list[ContractiveAutoencoder],
-        n_done: int,
-        data: CheckedData,
-        *how: Any,
     ) -> None:
-        """Fit each layer on the codes of those below it, and become the stack.
+        self.stack = stack
+        self.layers = layers
+        self.given = given
+        self.ranks = ranks
+        self.continues = continues
+        self.n_done = n_done
+        self.fitted: list[Any] = []
+
+    def run(self) -> None:
+        """Fit the layers that are not done, and make the stack that of all.
 
         After an interrupt too, of the layers that are done; those above them are then
         still the layers of the fit that this one went on from.
         """
-        fitted: list[ContractiveAutoencoder] = []
+        self._check_data()
+        rank = self.ranks.rank
+        with watched(self.stack, self.given, len(self.layers), rank) as watch:
+            try:
+                self._fit_each(watch)
+            except Exception:
+                raise
+            except BaseException:
+                self._become()
+                raise
+            self._become()
 
-        def become() -> None:
-            if fitted:
-                above = fitted_ones(layers[len(fitted) :])
-                adopt(self, stack_attributes([*fitted, *above], data.columns))
+    def _check_data(self) -> None:
+        """Validate the data; what comes in batches is encoded as it is read."""
+        stack, given = self.stack, self.given
+        self.data = check_training_data(
+            stack,
+            given.X,
+            given.sample_weight,
+            loss=stack.loss,
+            continues=self.continues,
+        )
+        check_held_out_arguments(
+            stack.early_stopping, given.X_val, given.sample_weight_val
+        )
+        if given.X_val is not None:
+            self.held_out = check_held_out_data(
+                stack, self.data, given.X_val, given.sample_weight_val
+            )
+        elif stack.early_stopping:
+            check_can_hold_out(self.data.X)
+        if self.ranks is not ALONE:
+            check_agreement(self.ranks, stack, self.data, given.X_val)
+        if isinstance(self.data.X, Stream):
+            self.data = replace(self.data, X=CodeStream(self.data.X))
 
-        try:
-            self._fit_each(layers, n_done, fitted, data, *how)
-        except Exception:
-            raise
-        except BaseException:
-            become()
-            raise
-        become()
-
-    def _fit_each(
-        self,
-        layers: list[ContractiveAutoencoder],
-        n_done: int,
-        fitted: list[ContractiveAutoencoder],
-        data: CheckedData,
-        held_out: CheckedData | None,
-        call: dict[str, Any],
-        context: CallbackContext,
-        log: Callable[..., None],
-        ranks: Ranks,
-    ) -> None:
+    def _fit_each(self, watch: Watch) -> None:
         """Add one layer after the other to those that are fitted."""
-        n_begun = sum(layer._progress is not None for layer in layers) + n_done
-        seeds = self._seeds(n_begun)
+        layers, fitted = self.layers, self.fitted
+        n_begun = self.n_done + sum(layer._progress is not None for layer in layers)
+        seeds = seeds_of(self.stack, n_begun)
         for number, layer in enumerate(layers):
             if fitted:
                 # The codes below those of the last layer are needed no more.
-                data, held_out = encoded(fitted[-1], data, held_out)
-            task = context.subcontext(task_name="layer")
-            if number < n_done:
+                self._encode_by(fitted[-1])
+            task = watch.subtask("layer")
+            if number < self.n_done:
                 fitted.append(layer)
                 continue
             if number >= n_begun:
                 layer.set_params(random_state=next(seeds))
-            # One that is taken up may have come to its end before.
-            n_before = getattr(layer, "n_iter_", 0) - (number < n_begun)
-            log("layer %d/%d", number + 1, len(layers))
-            present = Present(self, fitted, layers[number + 1 :], data.columns)
-            callbacks = layer_callbacks(self, present.with_layer)
-            try:
-                with seen_by(callbacks, layer, task, call):
-                    name = f"Layer {number + 1} of {len(layers)}"
-                    fit_layer(name, layer, data, held_out, call["y"])
-            finally:
-                if getattr(layer, "n_iter_", 0) > n_before:
-                    fitted.append(layer)
-            stop = task.call_on_fit_task_end(
-                **call, reconstruction_attributes=present.attributes
+            watch.log("layer %d/%d", number + 1, len(layers))
+            snapshot = StackSnapshot(
+                self.stack, fitted, layers[number + 1 :], self.data.columns
             )
-            if any(ranks.gather(bool(stop))):
+            self._fit_one(layer, task, snapshot, is_begun=number < n_begun)
+            stop = task.end(snapshot.attributes)
+            if any(self.ranks.gather(stop)):
                 break
-        ranks.end()
+        self.ranks.end()
+
+    def _fit_one(
+        self, layer: Any, task: Watch, snapshot: "StackSnapshot", *, is_begun: bool
+    ) -> None:
+        """Fit one layer on the codes of those below it."""
+        # One that is taken up may have come to its end before.
+        n_before = getattr(layer, "n_iter_", 0) - is_begun
+        X, weights = self.data.X, self.data.sample_weight
+        X_val = weights_val = None
+        if self.held_out is not None:
+            X_val, weights_val = self.held_out.X, self.held_out.sample_weight
+        try:
+            name = f"Layer {len(self.fitted) + 1} of {len(self.layers)}"
+            callbacks = layer_callbacks(self.stack, snapshot)
+            with seen_by(callbacks, layer, task), named_in_errors(name):
+                if layer._progress is None:
+                    held_out = {"X_val": X_val, "sample_weight_val": weights_val}
+                    layer.fit(X, self.given.y, weights, **held_out)
+                else:
+                    layer._resume(X, self.given.y, weights, X_val, weights_val)
+        finally:
+            if getattr(layer, "n_iter_", 0) > n_before:
+                self.fitted.append(layer)
+
+    def _encode_by(self, layer: Any) -> None:
+        """Put the codes that a layer gives to the data in its place."""
+        self.data = replace(self.data, X=codes_of(layer, self.data.X))
+        if self.held_out is not None:
+            codes = codes_of(layer, self.held_out.X)
+            self.held_out = replace(self.held_out, X=codes)
+
+    def _become(self) -> None:
+        """Make the stack that of the fitted layers, if there are any."""
+        fitted = self.fitted
+        if fitted:
+            above = fitted_ones(self.layers[len(fitted) :])
+            adopt(self.stack, stack_attributes([*fitted, *above], self.data.columns))
 
 
-def going_on(
-    fitted: list[ContractiveAutoencoder], fresh: list[ContractiveAutoencoder]
-) -> list[ContractiveAutoencoder]:
-    """Return copies of the fitted layers, with the present parameters.
+def seeds_of(stack: Any, n_begun: int) -> Iterator[Any]:
+    """Give each layer's `random_state`, to be asked for when its turn comes.
+
+    The first layer takes the stack's, and draws from it what a single estimator would.
+    The layers that a fit had begun before it was cut off need none any more.
+    """
+    if n_begun == 0:
+        yield stack.random_state
+    if stack.random_state is None:
+        yield from repeat(None)
+    stream = check_random_state(stack.random_state)
+    if isinstance(stack.random_state, Integral):
+        for _ in range(max(1, n_begun)):  # what was drawn before
+            draw_seed(stream)
+    while True:
+        yield draw_seed(stream)
+
+
+def continued(fitted: list[Any], fresh: list[Any]) -> list[Any]:
+    """Return copies of the fitted layers, with the parameters of the fresh ones.
 
     After an interrupt there are fewer of them; those that are missing stay fresh.
     """
@@ -211,13 +210,13 @@ def going_on(
     copies = copy.deepcopy(fitted)
     for layer, now in zip(copies, fresh, strict=False):
         layer.set_params(**now.get_params())
-        layer._check_goes_on()
-        layer._leave_progress()
+        check_continues(layer)
+        forget_progress(layer)
     return [*copies, *fresh[len(copies) :]]
 
 
 @dataclass(frozen=True)
-class Present:
+class StackSnapshot:
     """A stack while one of its layers is fitted.
 
     Parameters
@@ -233,93 +232,62 @@ class Present:
     """
 
     stack: Any
-    fitted: list[ContractiveAutoencoder]
-    above: list[ContractiveAutoencoder]
+    fitted: list[Any]
+    above: list[Any]
     columns: dict[str, Any]
 
     def attributes(self) -> dict[str, Any]:
         """Describe the stack of the layers that are done, for callbacks to keep."""
         return self._attributes(copy.deepcopy(self.fitted), len(self.fitted))
 
-    def with_layer(self, layer: ContractiveAutoencoder) -> Any:
+    def with_layer(self, layer: Any) -> Any:
         """Return the stack with a further layer that is not done."""
         seen = copy.copy(self.stack)
         adopt(seen, self._attributes([*self.fitted, layer], len(self.fitted)))
         return seen
 
-    def _attributes(
-        self, layers: list[ContractiveAutoencoder], n_done: int
-    ) -> dict[str, Any]:
+    def _attributes(self, layers: list[Any], n_done: int) -> dict[str, Any]:
         state = {"n_done": n_done, "above": fitted_ones(self.above)}
         attributes = stack_attributes(layers, self.columns)
         return {**attributes, "_training_state": state}
 
 
-def layer_callbacks(
-    stack: Any, in_stack: Callable[[ContractiveAutoencoder], Any]
-) -> list[Any]:
+def layer_callbacks(stack: Any, snapshot: StackSnapshot) -> list[Any]:
     """Return what the stack's callbacks want to see the epochs of a layer with."""
     return [
-        callback.for_layer(in_stack)
+        callback.for_layer(snapshot.with_layer)
         for callback in getattr(stack, "_skl_callbacks", [])
         if hasattr(callback, "for_layer")
     ]
 
 
 @contextmanager
-def seen_by(
-    callbacks: list[Any],
-    layer: ContractiveAutoencoder,
-    task: CallbackContext,
-    call: dict[str, Any],
-) -> Iterator[None]:
+def seen_by(callbacks: list[Any], layer: Any, task: Watch) -> Iterator[None]:
     """Let callbacks, and those of the stack that reach so far, see a layer's fit."""
     layer.set_callbacks(*callbacks)
     try:
-        with task.propagate_callback_context(layer):
-            task.call_on_fit_task_begin(**call)
+        with task.context.propagate_callback_context(layer):
+            task.begin()
             yield
     finally:
         layer.set_callbacks()
 
 
-def fitted_ones(layers: list[ContractiveAutoencoder]) -> list[ContractiveAutoencoder]:
-    """Return the layers that are fitted."""
-    return [layer for layer in layers if hasattr(layer, "components_")]
-
-
-def fit_layer(
-    name: str,
-    layer: ContractiveAutoencoder,
-    data: CheckedData,
-    held_out: CheckedData | None,
-    y: Any,
-) -> None:
-    """Fit one layer on the codes of those below it; an error names it."""
-    X_val = weights_val = None
-    if held_out is not None:
-        X_val, weights_val = held_out.X, held_out.sample_weight
+@contextmanager
+def named_in_errors(name: str) -> Iterator[None]:
+    """Say in a ValueError of the body what it is about."""
     try:
-        if layer._progress is None:
-            how = {"X_val": X_val, "sample_weight_val": weights_val}
-            layer.fit(data.X, y, data.sample_weight, **how)
-        else:
-            layer._resume(data.X, y, data.sample_weight, X_val, weights_val)
+        yield
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from error
 
 
-def encoded(
-    layer: ContractiveAutoencoder, data: CheckedData, held_out: CheckedData | None
-) -> tuple[CheckedData, CheckedData | None]:
-    """Return the codes that a layer gives to the data, and to the held-out data."""
-    codes = replace(data, X=codes_of(layer, data.X))
-    if held_out is None:
-        return codes, None
-    return codes, replace(held_out, X=codes_of(layer, held_out.X))
+def fitted_ones(layers: list[Any]) -> list[Any]:
+    """Return the layers that are fitted."""
+    return [layer for layer in layers if hasattr(layer, "components_")]
 
 
-def codes_of(layer: ContractiveAutoencoder, X: Any) -> Any:
+def codes_of(layer: Any, X: Any) -> Any:
     """Encode X, to where it is: in memory, on a disk, or nowhere but in batches."""
     if isinstance(X, CodeStream):
         return CodeStream(X.batches, (*X.layers, layer))
@@ -331,16 +299,14 @@ class CodeStream:
     """The codes that layers give to batches, computed when they are asked for."""
 
     batches: Stream
-    layers: tuple[ContractiveAutoencoder, ...] = ()
+    layers: tuple[Any, ...] = ()
 
     def __iter__(self) -> Iterator[Any]:
         for batch in self.batches:
             yield encode(self.layers, batch)
 
 
-def stack_attributes(
-    layers: list[ContractiveAutoencoder], columns: dict[str, Any]
-) -> dict[str, Any]:
+def stack_attributes(layers: list[Any], columns: dict[str, Any]) -> dict[str, Any]:
     """Return the fitted attributes of a stack of these layers."""
     return {
         "feature_names_in_": None,
@@ -351,13 +317,74 @@ def stack_attributes(
     }
 
 
-def encode(layers: Sequence[ContractiveAutoencoder], X: Any) -> Any:
+def encode(layers: Sequence[Any], X: Any) -> Any:
     """Encode by all layers, from the input up."""
     return reduce(lambda codes, layer: layer._codes(codes), layers, X)
 
 
-def decode(layers: Sequence[ContractiveAutoencoder], H: Any) -> Any:
+def decode(layers: Sequence[Any], H: Any) -> Any:
     """Decode by all layers, from the last down."""
     return reduce(
         lambda codes, layer: layer.inverse_transform(codes), reversed(layers), H
     )
+
+
+# ---- what a stack may be --------------------------------------------------------
+
+
+def check_stack(
+    sizes: Sequence[int], **strengths: Any
+) -> list[tuple[int, dict[str, Any]]]:
+    """Return the size of each layer of a stack, and its strengths by name."""
+    layers = list(sizes) if np.iterable(sizes) else []
+    are_counts = all(isinstance(n, Integral) and n > 0 for n in layers)
+    if not layers or not are_counts:
+        raise ValueError(
+            "hidden_layer_sizes must be a sequence of positive integers, one for each "
+            f"layer from the input up, such as (1000, 1000), but it is {sizes!r}."
+        )
+    spread = {
+        name: spread_over_layers(name, value, len(layers))
+        for name, value in strengths.items()
+    }
+    return [
+        (int(size), {name: values[k] for name, values in spread.items()})
+        for k, size in enumerate(layers)
+    ]
+
+
+def spread_over_layers(name: str, value: Any, n_layers: int) -> list[float]:
+    """Return one number for each layer."""
+    values = list(value) if np.iterable(value) else [value] * n_layers
+    are_strengths = all(
+        isinstance(v, Real) and 0 <= float(v) < math.inf for v in values
+    )
+    if len(values) != n_layers or not are_strengths:
+        raise ValueError(
+            f"{name} must be one non-negative number, or one for each of the "
+            f"{n_layers} layers, but it is {value!r}."
+        )
+    return [float(v) for v in values]
+
+
+def check_same_stack(fitted: list[int], sizes: list[int]) -> None:
+    """Refuse to go on from layers of other sizes."""
+    if sizes[: len(fitted)] != fitted:
+        raise ValueError(
+            f"The fitted model has hidden_layer_sizes={tuple(fitted)}, but the "
+            f"parameter is now {tuple(sizes)}: training cannot go on from it. Set it "
+            "back, or fit anew with warm_start=False."
+        )
+
+
+def check_codes_can_be_reconstructed(n_layers: int, activation: str, loss: str) -> None:
+    """Refuse a loss that the codes of a layer may be out of bounds for."""
+    bounds, codes = LOSSES[loss].bounds, ACTIVATIONS[activation].bounds
+    if n_layers == 1 or bounds is None:
+        return
+    if codes is None or codes[0] < bounds[0] or codes[1] > bounds[1]:
+        raise ValueError(
+            f"loss={loss!r} needs codes in [{bounds[0]:g}, {bounds[1]:g}] from the "
+            f"second layer on, which activation={activation!r} does not give. Take "
+            "activation='sigmoid', or loss='squared_error'."
+        )

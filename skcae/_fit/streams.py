@@ -112,24 +112,24 @@ def rows_of(batch: Any) -> Any:
 
 
 def check_training_data(
-    estimator: Any, X: Any, sample_weight: Any, *, loss: str, goes_on: bool
+    estimator: Any, X: Any, sample_weight: Any, *, loss: str, continues: bool
 ) -> CheckedData:
     """Validate the data of a fit without changing the estimator."""
     if not is_stream(X):
-        return check_data(estimator, X, sample_weight, loss=loss, goes_on=goes_on)
+        return check_data(estimator, X, sample_weight, loss=loss, continues=continues)
     if sample_weight is not None:
         raise ValueError(
             "sample_weight goes with an array, but X gives its rows in batches. Pass "
             "an array, such as a numpy.memmap, or repeat rows in the batches."
         )
     scratch = copy(estimator)
-    stream = Stream(X, scratch, loss, knows_columns=goes_on)
+    stream = Stream(X, scratch, loss, knows_columns=continues)
     return CheckedData(
         stream,
         None,
         columns_of(scratch),
-        goes_on,
-        n_earlier=len(getattr(estimator, "loss_curve_", ())) if goes_on else 0,
+        continues,
+        n_earlier=len(getattr(estimator, "loss_curve_", ())) if continues else 0,
         clip_to=LOSSES[loss].bounds,
     )
 

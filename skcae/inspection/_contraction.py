@@ -11,7 +11,7 @@ from torch import Tensor
 
 from skcae._core.data import arrays
 from skcae._estimators.documentation import documented
-from skcae._fit.epochs import draw_seed
+from skcae._fit.data import draw_seed
 from skcae.inspection._encoder import Measurement, measurement
 
 

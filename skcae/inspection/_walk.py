@@ -12,7 +12,7 @@ from torch import Tensor
 
 from skcae._core.data.arrays import Rows, make_generator
 from skcae._core.layers.chain import Layers
-from skcae._fit.epochs import draw_seed
+from skcae._fit.data import draw_seed
 from skcae.inspection._encoder import decoder_of, dense_rows, measurement
 
 

@@ -18,11 +18,12 @@ from skcae._encoders.steps import (
     split_steps,
 )
 from skcae._estimators.autoencoder import Autoencoder
+from skcae._estimators.classifier import FineTunedClassifier
 from skcae._estimators.contractive import ContractiveAutoencoder
 from skcae._estimators.denoising import DenoisingAutoencoder
-from skcae._estimators.finetuned import FineTunedClassifier, FineTunedRegressor
+from skcae._estimators.finetuned import BaseFineTuned
+from skcae._estimators.regressor import FineTunedRegressor
 from skcae._estimators.stacked import StackedCAE
-from skcae._fit.finetuning import BaseFineTuned
 from skcae.onnx._checks import (
     check_calibration,
     check_labels,

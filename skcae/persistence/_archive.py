@@ -20,8 +20,8 @@ OURS = (
     "skcae._estimators.autoencoder.Autoencoder",
     "skcae._estimators.contractive.ContractiveAutoencoder",
     "skcae._estimators.denoising.DenoisingAutoencoder",
-    "skcae._estimators.finetuned.FineTunedClassifier",
-    "skcae._estimators.finetuned.FineTunedRegressor",
+    "skcae._estimators.classifier.FineTunedClassifier",
+    "skcae._estimators.regressor.FineTunedRegressor",
     "skcae._estimators.stacked.StackedCAE",
 )
 # What scikit-learn's estimators keep besides what skops trusts: plain Python objects

@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from skcae._core.data.arrays import Array
 from skcae._core.data.disk import write_whole
 from skcae._core.extras import imported
-from skcae._fit.finetuning import BaseFineTuned
+from skcae._estimators.finetuned import BaseFineTuned
 from skcae.persistence._archive import TRUSTED, check_archive
 from skcae.persistence._integrity import check_model, named_weights, put_weights
 from skcae.persistence._parts import with_parts

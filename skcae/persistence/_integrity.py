@@ -16,8 +16,8 @@ from skcae._core.data.arrays import Array, resume_generator
 from skcae._encoders.steps import split_steps
 from skcae._estimators.base import BaseAutoencoder
 from skcae._estimators.contractive import ContractiveAutoencoder
+from skcae._estimators.finetuned import BaseFineTuned
 from skcae._estimators.stacked import StackedCAE
-from skcae._fit.finetuning import BaseFineTuned
 from skcae._fit.snapshot import adopt, weights_only
 from skcae.activations import ACTIVATIONS
 from skcae.losses import LOSSES
@@ -97,7 +97,7 @@ def _put_into_layer(layer: Any, arrays: dict[str, Array], owner: str) -> None:
 
 
 def _put_into_stack(stack: StackedCAE, arrays: dict[str, Array]) -> None:
-    layers = stack._layers(goes_on=False)
+    layers = stack._layers()
     known = tuple(f"{k}." for k in range(len(layers)))
     _check_names({n: a for n, a in arrays.items() if not n.startswith(known)}, [], "A")
     for k, layer in enumerate(layers):

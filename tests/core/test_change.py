@@ -10,7 +10,7 @@ from skcae._core.data.arrays import Rows
 from skcae._core.steps import workspace as batch
 from skcae._core.steps.objective import Objective
 from skcae._core.steps.reconstruction import ReconstructionLearner, mean_objective
-from skcae._core.training.loop import Training, constant_rate
+from skcae._core.training.loop import StoppingRule, Training, constant_rate
 from skcae._core.training.solvers import Adam, Sgd
 from skcae.activations import ACTIVATIONS
 from skcae.corruptions import gaussian
@@ -391,10 +391,7 @@ def test_fifty_steps_equal_autograd_and_torchs_optimizers(
         learns,
         batch_size=4,
         rate=constant_rate(0.01),
-        n_iter_no_change=10,
-        tol=0.0,
-        n_exempt=0,
-        anneals=False,
+        stopping=StoppingRule(tol=0.0, n_iter_no_change=10),
         shuffle=True,
         generator=learns.generator,
     )

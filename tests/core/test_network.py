@@ -18,7 +18,7 @@ from skcae._core.steps.supervised import (
     widest,
 )
 from skcae._core.steps.tangents import TangentObjective
-from skcae._core.training.loop import Training, constant_rate
+from skcae._core.training.loop import StoppingRule, Training, constant_rate
 from skcae._core.training.solvers import Adam, Sgd
 from skcae.activations import ACTIVATIONS
 from skcae.losses import LOG_SOFTMAX, LOSSES
@@ -160,10 +160,7 @@ def training_of(learner, batch_size=4, seed=7):
         learner,
         batch_size=batch_size,
         rate=constant_rate(0.01),
-        n_iter_no_change=10,
-        tol=0.0,
-        n_exempt=0,
-        anneals=False,
+        stopping=StoppingRule(tol=0.0, n_iter_no_change=10),
         shuffle=True,
         generator=torch.Generator().manual_seed(seed),
     )

@@ -10,6 +10,7 @@ from skcae._core.layers.gradient import Gradient
 from skcae._core.steps.objective import Objective
 from skcae._core.steps.reconstruction import ReconstructionLearner, mean_objective
 from skcae._core.training.loop import (
+    StoppingRule,
     Training,
     constant_rate,
     falling_rate,
@@ -163,10 +164,7 @@ def test_fifty_steps_equal_autograd_and_torchs_optimizers(
         learner,
         batch_size=4,
         rate=constant_rate(0.01),
-        n_iter_no_change=10,
-        tol=0.0,
-        n_exempt=0,
-        anneals=False,
+        stopping=StoppingRule(tol=0.0, n_iter_no_change=10),
         shuffle=True,
         generator=torch.Generator().manual_seed(7),
     )
@@ -229,10 +227,7 @@ def annealed(values):
         learner,
         batch_size=4,
         rate=lambda step: 1000.0 + step,
-        n_iter_no_change=2,
-        tol=0.0,
-        n_exempt=0,
-        anneals=True,
+        stopping=StoppingRule(tol=0.0, n_iter_no_change=2, cools_down=True),
         shuffle=True,
         generator=torch.Generator(),
     )

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import chain, repeat
 from typing import Any, Protocol
 
@@ -27,6 +28,30 @@ PART_OF_CHANGE = 0.1
 
 # The batch of a rank that has gone through its rows while others have some left.
 NO_ROWS = np.empty(0, dtype=np.intp)
+
+
+@dataclass(frozen=True)
+class StoppingRule:
+    """When a training has come to its end.
+
+    Parameters
+    ----------
+    tol : float
+        It has stalled when the last `n_iter_no_change` epochs lowered the objective by
+        no more than this part of the first epoch's.
+    n_iter_no_change : int or inf
+        Number of epochs over which the objective must fall.
+    min_epochs : int
+        Number of epochs to run in any case.
+    cools_down : bool
+        Whether the rate falls to zero, over `n_iter_no_change` epochs, before a
+        training that has stalled ends.
+    """
+
+    tol: float
+    n_iter_no_change: float
+    min_epochs: int = 0
+    cools_down: bool = False
 
 
 def constant_rate(learning_rate: float) -> Schedule:
@@ -113,15 +138,8 @@ class Training:
         Rows to a step.
     rate : callable
         The learning rate of each step, counted from 0.
-    n_iter_no_change : int or inf
-        Number of epochs over which the objective must fall.
-    tol : float
-        By how much, as a part of the first epoch's objective.
-    n_exempt : int
-        Number of epochs to run in any case.
-    anneals : bool
-        Whether the rate falls to zero, over n_iter_no_change epochs, before a training
-        that has stalled ends.
+    stopping : StoppingRule
+        When it ends.
     shuffle : bool
         Whether each epoch goes through the rows in a fresh order.
     generator : torch.Generator
@@ -160,10 +178,7 @@ class Training:
         *,
         batch_size: int,
         rate: Schedule,
-        n_iter_no_change: float,
-        tol: float,
-        n_exempt: int,
-        anneals: bool,
+        stopping: StoppingRule,
         shuffle: bool,
         generator: torch.Generator,
         keeps_epochs: bool = True,
@@ -173,10 +188,7 @@ class Training:
         self.learner = learner
         self.batch_size = batch_size
         self.rate = rate
-        self.n_iter_no_change = n_iter_no_change
-        self.tol = tol
-        self.n_exempt = n_exempt
-        self.anneals = anneals
+        self.stopping = stopping
         self.shuffle = shuffle
         self.generator = generator
         self.keeps_epochs = keeps_epochs
@@ -269,14 +281,14 @@ class Training:
 
         To be called after each epoch: at a stall the rate begins its last fall.
         """
-        n_done = len(self.loss_curve)
+        rule, n_done = self.stopping, len(self.loss_curve)
         if self.stalled_at is None:
-            stalled = has_stalled(self._watched_curve, self.n_iter_no_change, self.tol)
-            if n_done < self.n_exempt or not stalled:
+            stalled = has_stalled(self._watched_curve, rule.n_iter_no_change, rule.tol)
+            if n_done < rule.min_epochs or not stalled:
                 return False
             self.stalled_at = n_done
             self._let_rate_fall(n_done)
-        return not self.anneals or n_done >= self.stalled_at + self.n_iter_no_change
+        return not rule.cools_down or n_done >= self.stalled_at + rule.n_iter_no_change
 
     def is_unsettled(self) -> bool:
         """Judge, at the end of the last epoch, whether the objective still falls.
@@ -288,10 +300,10 @@ class Training:
         if self.should_end() or self.stalled_at is not None:
             return False
         # Who looks back over all epochs that there may be has asked for max_iter.
-        if math.isinf(self.n_iter_no_change):
+        if math.isinf(self.stopping.n_iter_no_change):
             return False
-        curve, n = self._watched_curve, int(self.n_iter_no_change)
-        if not self.anneals or len(curve) <= n:
+        curve, n = self._watched_curve, int(self.stopping.n_iter_no_change)
+        if not self.stopping.cools_down or len(curve) <= n:
             return True
         before, end = min(curve[:-n]), min(curve)
         return before - end > PART_OF_CHANGE * (curve[0] - end)
@@ -299,9 +311,8 @@ class Training:
     def _let_rate_fall(self, stalled_at: int) -> None:
         """Begin the rate's last fall at the end of this epoch."""
         n_steps = self.step // len(self.loss_curve)
-        self.rate = falling_rate(
-            self.rate, stalled_at * n_steps, self.n_iter_no_change * n_steps
-        )
+        n_falling = self.stopping.n_iter_no_change * n_steps
+        self.rate = falling_rate(self.rate, stalled_at * n_steps, n_falling)
 
     # ---- to be stopped and taken up again ---------------------------------------
 
