@@ -10,7 +10,7 @@ from skcae._core.layers.dense import initial_parameters
 from skcae._core.steps.reconstruction import ReconstructionLearner
 from skcae._core.training import ranks as parallel
 from skcae._core.training.loop import linear_rate
-from skcae._fit.data import draw_seed, normalized
+from skcae._fit.data import FitData, draw_seed, normalized
 from skcae._fit.epochs import Fit
 
 
@@ -129,7 +129,7 @@ class OneProcess:
         self.learner = ReconstructionLearner(
             estimator._objective(),
             parameters,
-            Fit(estimator).solver(parameters),
+            Fit(estimator, FitData(X)).solver(parameters),
             rows,
             batch_size=len(X),
             validation=None if X_val is None else self._rows(X_val, weights_val),

@@ -1,7 +1,7 @@
 """One fit of an autoencoder, from parameters and data to a fitted model."""
 
 import copy
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,6 @@ from skcae._core.training.ranks import ALONE, together
 from skcae._fit.agreement import check_agreement, weighted_alike
 from skcae._fit.data import (
     CheckedData,
-    FitData,
     check_data,
     check_held_out_arguments,
     check_held_out_data,
@@ -49,6 +48,7 @@ from skcae._fit.streams import Stream, check_can_hold_out, check_training_data
 EVERY_ROW = slice(None)
 
 
+@dataclass(eq=False)
 class AutoencoderFit(Fit):
     """One fit of an autoencoder.
 
@@ -58,7 +58,7 @@ class AutoencoderFit(Fit):
         Its parameters say what is to be fitted and how, `_objective` what is to be
         lowered, and `_corruption` what is to be encoded.
     given : FitData
-        What `fit` was called with.
+        What `fit` or `partial_fit` was called with.
     progress : dict, optional
         That of a training that was cut off, to be taken up.
 
@@ -73,21 +73,11 @@ class AutoencoderFit(Fit):
         What is computed in, and where.
     """
 
-    data: CheckedData
-    generator: torch.Generator
-    dtype: np.dtype[Any]
-    device: torch.device
-
-    def __init__(
-        self,
-        estimator: Any,
-        given: FitData,
-        *,
-        progress: dict[str, Any] | None = None,
-    ) -> None:
-        super().__init__(estimator)
-        self.given = given
-        self.progress = progress
+    progress: dict[str, Any] | None = field(default=None, kw_only=True)
+    data: CheckedData = field(init=False)
+    generator: torch.Generator = field(init=False)
+    dtype: np.dtype[Any] = field(init=False)
+    device: torch.device = field(init=False)
 
     # ---- from the data to the model ---------------------------------------------
 

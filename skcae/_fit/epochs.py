@@ -8,7 +8,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -95,27 +95,32 @@ def watched(
         watch.end()
 
 
+@dataclass(eq=False)
 class Fit:
     """One fit of an estimator, by the parameters of a training in epochs.
 
     A subclass sets the training up, and says what the model is: `attributes` describes
     the one that has these parameters, and `become` makes the estimator it.
 
-    Attributes
+    Parameters
     ----------
     estimator : estimator
         Whose fit it is. It changes at the end of the fit only.
+    given : FitData
+        What `fit` was called with.
+
+    Attributes
+    ----------
     ranks : Ranks
         Those who train together.
     training : Training
         What the fit runs.
     """
 
-    ranks: Ranks = ALONE
-    training: Training
-
-    def __init__(self, estimator: Any) -> None:
-        self.estimator = estimator
+    estimator: Any
+    given: FitData
+    ranks: Ranks = field(default=ALONE, init=False)
+    training: Training = field(init=False)
 
     # ---- what a model is --------------------------------------------------------
 

@@ -1,6 +1,6 @@
 """One fit of a network that starts at an encoder, from labels to the model."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -62,6 +62,7 @@ class PretrainedModel:
     units: TargetUnits
 
 
+@dataclass(eq=False)
 class FineTuningFit(Fit):
     """One fit of a network whose hidden layers start at an encoder's weights.
 
@@ -81,12 +82,9 @@ class FineTuningFit(Fit):
         What is known before fine-tuning.
     """
 
-    plan: Plan
-    model: PretrainedModel
-
-    def __init__(self, estimator: Any, given: FineTuningData) -> None:
-        super().__init__(estimator)
-        self.given = given
+    given: FineTuningData
+    plan: Plan = field(init=False)
+    model: PretrainedModel = field(init=False)
 
     # ---- from the data to the model ---------------------------------------------
 

@@ -4,7 +4,7 @@ import copy
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from itertools import repeat
 from numbers import Integral, Real
@@ -30,6 +30,7 @@ from skcae.activations import ACTIVATIONS
 from skcae.losses import LOSSES
 
 
+@dataclass(eq=False)
 class StackFit:
     """One fit of a stack.
 
@@ -56,26 +57,15 @@ class StackFit:
         The layers that are fitted.
     """
 
-    data: CheckedData
-    held_out: CheckedData | None = None
-
-    def __init__(
-        self,
-        stack: Any,
-        layers: list[Any],
-        given: FitData,
-        ranks: Ranks,
-        *,
-        continues: bool,
-        n_done: int = 0,
-    ) -> None:
-        self.stack = stack
-        self.layers = layers
-        self.given = given
-        self.ranks = ranks
-        self.continues = continues
-        self.n_done = n_done
-        self.fitted: list[Any] = []
+    stack: Any
+    layers: list[Any]
+    given: FitData
+    ranks: Ranks
+    continues: bool = field(kw_only=True)
+    n_done: int = field(default=0, kw_only=True)
+    data: CheckedData = field(init=False)
+    held_out: CheckedData | None = field(default=None, init=False)
+    fitted: list[Any] = field(default_factory=list, init=False)
 
     def run(self) -> None:
         """Fit the layers that are not done, and make the stack that of all.

@@ -16,6 +16,8 @@ from skcae._core.data.streams import is_stream
 # What becomes a number where nobody looks; pandas' own kinds derive from them.
 DATES = (np.datetime64, np.timedelta64, date, time, timedelta)
 
+# The kinds of NumPy's dtypes that are real numbers.
+NUMBERS = "fiub"
 # What an array that is no array of numbers is to become.
 FLOATS = (np.float64, np.float32)
 
@@ -61,6 +63,8 @@ def opened(X: Any, name: str = "X") -> tuple[Any, Any]:
     ValueError
         If there is something else in a column of a frame that is no number.
     """
+    if type(X) is np.ndarray and X.dtype.kind in NUMBERS:
+        return X, "numeric"
     if nw.dependencies.is_dask_dataframe(X):
         X = cast(Any, X).compute()
     frame = as_frame(X)
@@ -73,7 +77,7 @@ def opened(X: Any, name: str = "X") -> tuple[Any, Any]:
     refuse_dates(X, name)
     if X.dtype.kind == "O" and not sparse.issparse(X):
         return numbers_of(X), FLOATS
-    return X, "numeric" if kind in "fiub" else FLOATS
+    return X, "numeric" if kind in NUMBERS else FLOATS
 
 
 def as_frame(X: Any) -> Any:

@@ -26,6 +26,8 @@ BLOCK_ELEMENTS = 2**24
 
 def is_stream(X: Any) -> bool:
     """Tell whether X gives its rows in batches, and is no array of any kind."""
+    if isinstance(X, np.ndarray):
+        return False
     if _is_dask(X) or _is_dataset(X):
         return True
     is_array = hasattr(X, "shape") or hasattr(X, "__array__")
