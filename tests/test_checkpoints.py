@@ -24,10 +24,9 @@ from skcae import (
     DenoisingAutoencoder,
     FineTunedClassifier,
     StackedCAE,
-    persistence,
 )
 from skcae.checkpoints import Checkpoint, resume
-from skcae.persistence import get_weights, load
+from skcae.persistence import _files, get_weights, load, save
 from tests.test_callbacks import Propagated
 
 HOW = {"max_iter": 12, "tol": 1e-9, "random_state": 0}
@@ -388,7 +387,7 @@ def test_a_loaded_checkpoint_is_fitted_to_other_data(unit_data, tmp_path):
     model = ContractiveAutoencoder(6, **HOW).set_callbacks(Checkpoint(path))
     model.fit(unit_data)
     again = load(path).fit(unit_data[::-1])
-    persistence.save(again, path)
+    save(again, path)
     assert_same(resume(path, unit_data[::-1]), again)
 
 
@@ -397,8 +396,8 @@ def test_a_loaded_checkpoint_is_fitted_to_other_data(unit_data, tmp_path):
 )
 def test_a_damaged_record_of_the_data_is_refused(record, unit_data, tmp_path):
     model = ContractiveAutoencoder(6, **HOW).fit(unit_data)
-    setattr(model, persistence.DATA, record)
-    persistence.save(model, tmp_path / "training.skops")
+    setattr(model, _files.DATA, record)
+    save(model, tmp_path / "training.skops")
     with pytest.raises(ValueError, match="damaged in what it knows of its data"):
         resume(tmp_path / "training.skops", unit_data)
 
@@ -406,13 +405,13 @@ def test_a_damaged_record_of_the_data_is_refused(record, unit_data, tmp_path):
 def test_a_checkpoint_without_a_fingerprint_is_resumed(unit_data, tmp_path):
     callback = Copies(tmp_path / "training.skops")
     whole = ContractiveAutoencoder(6, **HOW).set_callbacks(callback).fit(unit_data)
-    persistence.save(load(callback.files[3]), callback.path)
+    save(load(callback.files[3]), callback.path)
     assert_same(resume(callback.path, unit_data), whole)
 
 
 def test_a_file_with_something_else_is_refused(unit_data, tmp_path):
     path = tmp_path / "scaler.skops"
-    persistence.save(MinMaxScaler().fit(unit_data), path)
+    save(MinMaxScaler().fit(unit_data), path)
     with pytest.raises(TypeError, match="holds a MinMaxScaler, and no checkpoint"):
         resume(path, unit_data)
 
@@ -465,9 +464,9 @@ def test_what_cannot_be_written_leaves_no_part(tmp_path, monkeypatch):
     def full(descriptor):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(persistence.os, "fsync", full)
+    monkeypatch.setattr(_files.os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
-        persistence.write_whole(path, b"after")
+        _files.write_whole(path, b"after")
     assert path.read_bytes() == b"before"
     assert os.listdir(tmp_path) == ["file"]
 

@@ -425,7 +425,7 @@ def no_training(monkeypatch):
     def trained(self, *arguments, **how):
         raise AssertionError("a layer was trained")
 
-    monkeypatch.setattr(BaseAutoencoder, "_train", trained)
+    monkeypatch.setattr(AutoencoderFit, "train", trained)
 
 
 @pytest.mark.parametrize(
