@@ -151,7 +151,7 @@ class DerivativePenalty:
         out : Tensor of shape (h,)
             Where to put the sums.
         """
-        # q_j of equation (7): columns are samples, the sum goes over them.
+        # q_j of equation (22): columns are samples, the sum goes over them.
         squares = torch.square(derivatives[self.order - 1], out=scratch)
         if weights is None:
             torch.sum(squares, 1, out=out)
@@ -181,7 +181,7 @@ class DerivativePenalty:
         scratch : Tensor of shape (h, n)
             Memory to use.
         """
-        # Equation (6): 2 w_i φ⁽ᵏ⁾(a_ij) φ⁽ᵏ⁺¹⁾(a_ij) times strength ‖W_j‖²ᵏ.
+        # Equation (5): 2 w_i φ⁽ᵏ⁾(a_ij) φ⁽ᵏ⁺¹⁾(a_ij) times strength ‖W_j‖²ᵏ.
         k = self.order
         product = torch.mul(derivatives[k - 1], derivatives[k], out=scratch)
         if weights is not None:
@@ -253,7 +253,7 @@ class SampledHessianPenalty:
         penalty : Tensor of shape (n,)
             The sum Σ_j q_ij ‖W_j‖² of each sample i.
         """
-        # Position 0 of the first axis is the row itself, the others its copies.
+        # Equation (7): place 0 of the first axis is the row, the others its copies.
         slopes = derivatives[0].view(1 + self.n_copies, -1, len(squared_rows))
         change = (slopes[1:] - slopes[0]).square() @ squared_rows
         return change.sum(0).div_(self.divisor)
@@ -278,6 +278,7 @@ class SampledHessianPenalty:
         out : Tensor of shape (h,)
             Where to put the sums.
         """
+        # The sums in (10), over copies and samples: the last two axes.
         slopes, scratch = self._by_copy(derivatives[0]), self._by_copy(scratch)
         squares = changes(slopes, scratch).square_()
         if weights is not None:
@@ -310,8 +311,8 @@ class SampledHessianPenalty:
         """
         matrices = (gradient, *derivatives[:2], scratch)
         gradient, slopes, bends, scratch = map(self._by_copy, matrices)
-        # With D = φ'(ã) − φ'(a): 2 w_i D_sij φ''(ã_sij) at each copy s, and
-        # −2 w_i Σ_s D_sij φ''(a_ij) at the row, whose place is the first.
+        # Equation (8), 2 w_i D_isj φ''(ã_isj) at each copy s, and equation (9),
+        # −2 w_i Σ_s D_isj φ''(a_ij) at the row, whose place is the first.
         copies = changes(slopes, scratch)
         torch.sum(copies, 1, out=scratch[:, 0]).neg_()
         product = scratch.mul_(bends)
