@@ -152,3 +152,39 @@ def test_two_processes_are_compared_with_one(speed):
         "1.82",
         "+10",
     ]
+
+
+def test_two_trees_are_compared_in_turn(speed, monkeypatch, capsys):
+    """What takes the first pair twice as long as before, and the second three times."""
+    against, asked = speed("against"), []
+
+    class Tree:
+        def __init__(self, tree):
+            self.is_now, self.cases = tree == against.HERE, ["step"]
+            self.number = sum(tree is self.is_now for tree in made)
+            made.append(self.is_now)
+
+        def seconds(self, name, n):
+            asked.append((self.is_now, n))
+            return 0.01 * (2 + self.number if self.is_now else 1)
+
+        def end(self):
+            asked.append("end")
+
+    made = []
+    monkeypatch.setattr(against, "Tree", Tree)
+    given = ["against", "before", "--pairs", "2", "--rounds", "2", "--seconds", "0.06"]
+    monkeypatch.setattr("sys.argv", given)
+    against.main()
+    assert "| step | 10 | 2.500 | 2.000 to 3.000 |" in capsys.readouterr().out
+    once, turns = [(False, 1), (True, 1)], [(False, 3), (True, 3), (True, 3)]
+    assert asked[:8] == [*once, *once, *turns, (False, 3)]
+    assert asked[8:10] == ["end", "end"]
+
+
+def test_what_is_compared_runs(speed):
+    cases = speed("against").cases()
+    names = {name for name in cases if name.startswith("step") or "transform" in name}
+    assert len(names) == 2
+    for name in names:
+        cases[name]()
