@@ -42,14 +42,17 @@ ROOT = Path(__file__).parents[2]
 REPORT = ROOT / "benchmarks" / "results" / "robustness" / "mutants.md"
 
 # What is mutated, and the tests that are to notice it.
-LAYER = "core/test_objective core/test_jacobian core/test_training test_autoencoders"
+LAYER = (
+    "core/test_objective test_penalties core/test_trajectories core/test_training "
+    "test_autoencoders"
+)
 ENCODER = "inspection/test_spectrum inspection/test_measures inspection/test_walk"
 NETWORK = "core/test_network core/test_tangents test_tangents test_finetuned"
 FILES = "test_persistence test_checkpoints"
 TESTS = {
     "_core/arrays": "core/test_arrays test_out_of_core core/test_training",
-    "_core/batch": f"core/test_change {LAYER}",
-    "_core/change": "core/test_change test_hessian_noise",
+    "_core/batch": f"test_penalties_sampled {LAYER}",
+    "_core/change": "test_penalties_sampled test_hessian_noise",
     "_core/composition": ENCODER,
     "_core/diagnosis": "core/test_diagnosis test_dead_models",
     "_core/gradient": f"{LAYER} core/test_parallel",
@@ -57,10 +60,10 @@ TESTS = {
     "_core/layers": LAYER,
     "_core/moments": "core/test_moments test_dead_models",
     "_core/network": NETWORK,
-    "_core/objective": f"core/test_change {LAYER}",
+    "_core/objective": f"test_penalties_sampled {LAYER}",
     "_core/parallel": "core/test_parallel test_data_parallel",
     "_core/passes": f"core/test_arrays {ENCODER} test_out_of_core {LAYER}",
-    "_core/reconstruction": f"{LAYER} core/test_change test_data_parallel",
+    "_core/reconstruction": f"{LAYER} test_penalties_sampled test_data_parallel",
     "_core/solvers": LAYER,
     "_core/spectrum": ENCODER,
     "_core/streams": "test_out_of_core",

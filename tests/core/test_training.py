@@ -4,11 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from skcae import penalties as library
 from skcae._core.data.arrays import Rows
 from skcae._core.layers.gradient import Gradient
 from skcae._core.steps.objective import Objective
-from skcae._core.steps.reconstruction import ReconstructionLearner, mean_objective
+from skcae._core.steps.reconstruction import mean_objective
 from skcae._core.training.loop import (
     StoppingRule,
     Training,
@@ -20,7 +19,6 @@ from skcae._core.training.loop import (
 from skcae._core.training.solvers import Adam, Sgd
 from skcae.activations import ACTIVATIONS
 from skcae.losses import LOSSES
-from tests import oracles
 
 CPU = torch.device("cpu")
 
@@ -106,100 +104,6 @@ SOLVERS = {
     "sgd": lambda parameters: Sgd(parameters, momentum=0.0),
     "momentum": lambda parameters: Sgd(parameters, momentum=0.9),
 }
-OPTIMIZERS = {
-    "adam": lambda tensors: torch.optim.Adam(tensors, lr=0.01),
-    "sgd": lambda tensors: torch.optim.SGD(tensors, lr=0.01),
-    "momentum": lambda tensors: torch.optim.SGD(tensors, lr=0.01, momentum=0.9),
-}
-
-
-PENALTIES = {
-    "plain": {},
-    "jacobian": {"jacobian_penalty": 0.1},
-    "hessian": {"hessian_penalty": 0.02},
-    "both": {"jacobian_penalty": 0.1, "hessian_penalty": 0.02},
-    "decay": {"weight_decay": 0.1},
-}
-
-
-def mask(target, generator, out):
-    """A corruption that is the same at each presentation of a row."""
-    out.copy_(torch.where(target > 0.7, 0.0, target))
-
-
-@pytest.mark.parametrize(
-    ("weighted", "corrupt"), [(True, None), (False, None), (True, mask)]
-)
-@pytest.mark.parametrize("penalties", sorted(PENALTIES))
-@pytest.mark.parametrize("tied", [True, False])
-@pytest.mark.parametrize("loss", sorted(LOSSES))
-@pytest.mark.parametrize("solver", sorted(SOLVERS))
-@pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
-def test_fifty_steps_equal_autograd_and_torchs_optimizers(
-    activation, solver, loss, tied, penalties, corrupt, weighted, layer
-):
-    """The same trajectory, to rounding, as a graph and torch.optim give."""
-    strengths = {"jacobian_penalty": 0.0, "hessian_penalty": 0.0}
-    strengths |= PENALTIES[penalties]
-    if not ACTIVATIONS[activation].curved:
-        strengths["hessian_penalty"] = 0.0
-    X = np.random.default_rng(0).random((18, 4))
-    weights = np.random.default_rng(1).uniform(0.5, 1.5, 18) if weighted else None
-    start = {name: 0.3 * p for name, p in layer(tied=tied).items()}
-
-    parameters = {name: p.clone() for name, p in start.items()}
-    learner = ReconstructionLearner(
-        Objective(
-            ACTIVATIONS[activation],
-            LOSSES[loss],
-            tuple((strengths[name], library.PENALTIES[name]) for name in strengths),
-        ),
-        parameters,
-        SOLVERS[solver](parameters),
-        rows_of(X, weights),
-        batch_size=4,
-        corrupt=corrupt,
-    )
-    training = Training(
-        learner,
-        batch_size=4,
-        rate=constant_rate(0.01),
-        stopping=StoppingRule(tol=0.0, n_iter_no_change=10),
-        shuffle=True,
-        generator=torch.Generator().manual_seed(7),
-    )
-    for _ in range(10):
-        training.run_epoch()
-
-    naive = {name: p.clone().requires_grad_() for name, p in start.items()}
-    optimizer = OPTIMIZERS[solver](list(naive.values()))
-    generator = torch.Generator().manual_seed(7)
-    target = torch.from_numpy(X)
-    presented = target.clone()
-    if corrupt:
-        corrupt(target, None, presented)
-    every_weight = torch.ones(18) if weights is None else torch.from_numpy(weights)
-    for _ in range(10):
-        total = 0.0
-        for index in torch.randperm(18, generator=generator).split(4):
-            optimizer.zero_grad()
-            value = oracles.fast_objective(
-                naive,
-                presented[index],
-                every_weight[index],
-                activation=activation,
-                loss=loss,
-                target=target[index],
-                **strengths,
-            )
-            value.backward()
-            total += float(value.detach()) * len(index) / 18
-            optimizer.step()
-    assert training.loss_curve[-1] == pytest.approx(total, rel=1e-9)
-    for name, parameter in parameters.items():
-        torch.testing.assert_close(
-            parameter, naive[name].detach(), rtol=1e-8, atol=1e-10, msg=name
-        )
 
 
 class Still:
