@@ -9,8 +9,6 @@ from typing import Any
 
 from skcae._core.data.disk import check_can_be_written
 from skcae._core.data.streams import is_stream
-from skcae._estimators.base import BaseAutoencoder
-from skcae._estimators.stacked import StackedCAE
 from skcae._fit.data import check_same_rows, check_weights, check_X
 from skcae._fit.snapshot import OPTIONAL_ATTRIBUTES
 from skcae.persistence._files import DATA, read, save
@@ -104,7 +102,7 @@ class Checkpoint:
             If the file cannot be written: its folder is not there, or the file is one,
             say.
         """
-        if not isinstance(estimator, (BaseAutoencoder, StackedCAE)):
+        if not can_be_resumed(estimator):
             raise TypeError(
                 "A Checkpoint is for the fit of an autoencoder or a StackedCAE, not "
                 f"of a {type(estimator).__name__}: set it on the autoencoder."
@@ -186,7 +184,7 @@ class Checkpoint:
         return LayerCheckpoint(self, in_stack)
 
     def _write(self, model: Any) -> None:
-        model = whole(model)
+        model = without_absent(model)
         if self._data is not None:
             setattr(model, DATA, self._data)
         try:
@@ -221,7 +219,7 @@ class LayerCheckpoint:
     ) -> None:
         """Write the stack with the layer as it is; the stack itself ends the layer."""
         if context.task_name == "epoch":
-            stack = self.in_stack(whole(fitted_estimator))
+            stack = self.in_stack(without_absent(fitted_estimator))
             self.checkpoint.on_fit_task_end(estimator, context, fitted_estimator=stack)
 
 
@@ -252,7 +250,12 @@ def checked_path(path: Any) -> Path:
     return absolute
 
 
-def whole(seen: Any) -> Any:
+def can_be_resumed(estimator: Any) -> bool:
+    """Tell whether an estimator can take up a fit that it was seen in the midst of."""
+    return hasattr(type(estimator), "_resume")
+
+
+def without_absent(seen: Any) -> Any:
     """Return the model that callbacks see without the attributes that it has not."""
     model = copy.copy(seen)
     for name in OPTIONAL_ATTRIBUTES:
@@ -284,21 +287,21 @@ def check_same_data(then: Any, now: dict[str, str] | None) -> None:
     if then is None or now is None:  # of an earlier release, or in batches
         return
     n_rows = "number of rows"
-    is_whole = type(then) is dict and then.keys() == now.keys()
-    if not is_whole or not all(type(text) is str for text in then.values()):
+    has_names = type(then) is dict and then.keys() == now.keys()
+    if not has_names or not all(type(text) is str for text in then.values()):
         raise ValueError("The checkpoint is damaged in what it knows of its data.")
     check_same_rows(int(then[n_rows]), int(now[n_rows]))
     for name, text in now.items():
         if then[name] != text:
             before, after = (t.partition(", ")[0] for t in (then[name], text))
-            how = (
+            difference = (
                 f"was {before} and is {after}"
                 if before != after
                 else "has other values, or its rows in another order"
             )
             raise ValueError(
-                f"The checkpoint is of a training on other data: {name} {how}. Pass "
-                "the same data, or fit anew."
+                f"The checkpoint is of a training on other data: {name} {difference}. "
+                "Pass the same data, or fit anew."
             )
 
 
@@ -381,7 +384,7 @@ def resume(
     See `Checkpoint`.
     """
     estimator = read(path, trusted)
-    if not isinstance(estimator, (BaseAutoencoder, StackedCAE)):
+    if not can_be_resumed(estimator):
         raise TypeError(
             f"{os.fspath(path)!r} holds a {type(estimator).__name__}, and no "
             "checkpoint of an autoencoder or a StackedCAE."

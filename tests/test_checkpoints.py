@@ -25,8 +25,10 @@ from skcae import (
     FineTunedClassifier,
     StackedCAE,
 )
+from skcae._core.data.disk import write_whole
 from skcae.checkpoints import Checkpoint, resume
-from skcae.persistence import _files, get_weights, load, save
+from skcae.persistence import get_weights, load, save
+from skcae.persistence._files import DATA
 from tests.test_callbacks import Propagated
 
 HOW = {"max_iter": 12, "tol": 1e-9, "random_state": 0}
@@ -396,7 +398,7 @@ def test_a_loaded_checkpoint_is_fitted_to_other_data(unit_data, tmp_path):
 )
 def test_a_damaged_record_of_the_data_is_refused(record, unit_data, tmp_path):
     model = ContractiveAutoencoder(6, **HOW).fit(unit_data)
-    setattr(model, _files.DATA, record)
+    setattr(model, DATA, record)
     save(model, tmp_path / "training.skops")
     with pytest.raises(ValueError, match="damaged in what it knows of its data"):
         resume(tmp_path / "training.skops", unit_data)
@@ -464,9 +466,9 @@ def test_what_cannot_be_written_leaves_no_part(tmp_path, monkeypatch):
     def full(descriptor):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(_files.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
-        _files.write_whole(path, b"after")
+        write_whole(path, b"after")
     assert path.read_bytes() == b"before"
     assert os.listdir(tmp_path) == ["file"]
 

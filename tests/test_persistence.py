@@ -30,10 +30,9 @@ from skcae import (
     FineTunedClassifier,
     FineTunedRegressor,
     StackedCAE,
-    persistence,
 )
 from skcae.checkpoints import Checkpoint, resume
-from skcae.persistence import get_weights, load, save, set_weights
+from skcae.persistence import _archive, get_weights, load, save, set_weights
 from skcae.persistence._integrity import check_model
 from tests.test_checkpoints import Copies
 
@@ -87,7 +86,7 @@ def test_a_saved_model_is_the_same(name, fitted, digits, tmp_path):
 def test_only_our_types_are_to_be_trusted(name, fitted):
     data = skops.io.dumps(fitted[name])
     untrusted = skops.io.get_untrusted_types(data=data)
-    assert set(untrusted) <= {t for t in persistence.TRUSTED if t.startswith("skcae.")}
+    assert set(untrusted) <= {t for t in _archive.TRUSTED if t.startswith("skcae.")}
 
 
 def test_callbacks_are_left_out_wherever_they_are(digits, tmp_path):
@@ -149,7 +148,7 @@ def test_every_public_estimator_is_trusted():
     for model in MODELS.values():
         if type(model).__module__.startswith("skcae"):
             name = f"{type(model).__module__}.{type(model).__name__}"
-            assert name in persistence.TRUSTED
+            assert name in _archive.TRUSTED
 
 
 def test_training_goes_on_from_a_file(unit_data, tmp_path):
@@ -331,7 +330,7 @@ def test_a_file_that_was_cut_off(model_file, tmp_path):
 def test_a_file_with_other_bytes(model_file, tmp_path):
     """Damage is an error that says so, or left the model as it was."""
     random = np.random.default_rng(0)
-    expected = get_weights(skops.io.loads(model_file, trusted=persistence.TRUSTED))
+    expected = get_weights(skops.io.loads(model_file, trusted=_archive.TRUSTED))
     path, n_refused = tmp_path / "model.skops", 0
     for _ in range(300):
         damaged = bytearray(model_file)

@@ -13,11 +13,6 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_array, check_is_fitted
 
 from skcae._core.data.containers import opened
-from skcae._estimators.base import BaseAutoencoder
-from skcae._estimators.stacked import StackedCAE
-from skcae._fit.stack import check_stack
-
-ENCODERS = (BaseAutoencoder, StackedCAE, BernoulliRBM)
 
 
 @dataclass(frozen=True)
@@ -67,16 +62,16 @@ def split_steps(encoder: Any) -> tuple[list[Any], list[Any]]:
         If its last step is no encoder, or an encoder is followed by something else.
     """
     steps = list(_steps(encoder))
-    kinds = [isinstance(step, ENCODERS) for step in steps]
-    if not any(kinds):
+    are_encoders = [is_encoder(step) for step in steps]
+    if not any(are_encoders):
         names = ", ".join(map(_name, steps)) or "nothing"
         raise TypeError(
             f"encoder has no step that is an encoder: it is made of {names}. Pass an "
             "autoencoder of skcae, a BernoulliRBM, or a Pipeline that ends with some."
         )
-    first = kinds.index(True)
-    if not all(kinds[first:]):
-        position = first + kinds[first:].index(False)
+    first = are_encoders.index(True)
+    if not all(are_encoders[first:]):
+        position = first + are_encoders[first:].index(False)
         raise TypeError(
             f"{_name(steps[position])} follows an encoder in the pipeline, but has no "
             "layer to be differentiated. Only what comes before the encoders may be of "
@@ -105,18 +100,44 @@ def _steps(encoder: Any) -> Iterator[Any]:
         yield encoder
 
 
+# ---- what an encoder says of itself --------------------------------------------
+
+
+@dataclass(frozen=True)
+class SigmoidUnits:
+    """What our encoders say of themselves, of scikit-learn's RBM."""
+
+    rbm: BernoulliRBM
+
+    def _encoding_layers(self) -> list[EncodingLayer]:
+        W, b = self.rbm.components_, self.rbm.intercept_hidden_
+        return [EncodingLayer(W, b, "sigmoid")]
+
+    def _decoding_layers(self) -> list[DecodingLayer]:
+        V, c = self.rbm.components_, self.rbm.intercept_visible_
+        return [DecodingLayer(V, c, "cross_entropy")]
+
+    def _code_size(self) -> Any:
+        return self.rbm.n_components
+
+
+def is_encoder(step: Any) -> bool:
+    """Tell whether a step is made of layers, and no class that was passed for one."""
+    return isinstance(step, BernoulliRBM) or hasattr(type(step), "_encoding_layers")
+
+
 def encoding_layers(encoders: Sequence[Any]) -> list[EncodingLayer]:
     """Return the layers of fitted encoders, from the input up."""
-    return [layer for encoder in encoders for layer in _layers(encoder)]
+    for encoder in encoders:
+        check_is_fitted(encoder)
+    parts = map(_asked, encoders)
+    return [layer for part in parts for layer in part._encoding_layers()]
 
 
-def _layers(encoder: Any) -> list[EncodingLayer]:
-    check_is_fitted(encoder)
-    if isinstance(encoder, StackedCAE):
-        return encoding_layers(encoder.estimators_)
-    activation = getattr(encoder, "_fitted_activation", "sigmoid")
-    components, intercept = encoder.components_, encoder.intercept_hidden_
-    return [EncodingLayer(components, intercept, activation)]
+def decoding_layers(encoders: Sequence[Any]) -> list[DecodingLayer]:
+    """Return the layers that decode what fitted encoders encode, from the code down."""
+    parts = map(_asked, reversed(encoders))
+    return [layer for part in parts for layer in part._decoding_layers()]
 
 
 def code_size(encoder: Any) -> float:
@@ -125,26 +146,14 @@ def code_size(encoder: Any) -> float:
     It is infinite if they are of no use; its fit is going to refuse them.
     """
     if hasattr(encoder, "n_features_in_"):
-        return len(_layers(encoder)[-1].intercept)
-    if isinstance(encoder, StackedCAE):
-        return check_stack(encoder.hidden_layer_sizes)[-1][0]
-    n = encoder.n_components
+        return len(encoding_layers([encoder])[-1].intercept)
+    n = _asked(encoder)._code_size()
     return int(n) if isinstance(n, Integral) and int(n) > 0 else math.inf
 
 
-def decoding_layers(encoders: Sequence[Any]) -> list[DecodingLayer]:
-    """Return the layers that decode what fitted encoders encode, from the code down."""
-    return [layer for encoder in reversed(encoders) for layer in _decoders(encoder)]
-
-
-def _decoders(encoder: Any) -> list[DecodingLayer]:
-    if isinstance(encoder, StackedCAE):
-        return decoding_layers(encoder.estimators_)
-    # Tied weights, and those of an RBM, are the encoder's.
-    weights = getattr(encoder, "decoder_components_", encoder.components_)
-    # An RBM's visible units are sigmoid.
-    loss = getattr(encoder, "_fitted_loss", "cross_entropy")
-    return [DecodingLayer(weights, encoder.intercept_visible_, loss)]
+def _asked(encoder: Any) -> Any:
+    """Return what answers for an encoder: itself, if it is of skcae."""
+    return SigmoidUnits(encoder) if isinstance(encoder, BernoulliRBM) else encoder
 
 
 def features_of(steps: Sequence[Any], X: Any) -> Any:

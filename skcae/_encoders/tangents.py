@@ -13,7 +13,6 @@ from skcae._core.layers.chain import Layers
 from skcae._core.layers.spectrum import right_singular_vectors
 from skcae._encoders.steps import EncodingLayer, code_size, split_steps
 from skcae._encoders.tensors import layers_of
-from skcae._fit.data import check_at_most
 
 
 def tangents_at(
@@ -89,3 +88,18 @@ def check_n_tangents(n_tangents: int, encoder: Any, X: Any) -> None:
     steps, encoders = split_steps(clone(encoder))
     n_features = math.inf if steps else X.shape[1]
     check_at_most("n_tangents", n_tangents, min(code_size(encoders[-1]), n_features))
+
+
+def check_at_most(name: str, value: int, largest: float) -> None:
+    """Refuse to give more singular values or vectors than there are.
+
+    Raises
+    ------
+    ValueError
+        If the value is larger.
+    """
+    if value > largest:
+        raise ValueError(
+            f"{name}={value} is more than the Jacobian has: "
+            f"min(n_components, n_features) = {largest}."
+        )

@@ -18,6 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from skcae._core.data.arrays import (
+    Array,
     Rows,
     resolve_device_or_cpu,
     to_array,
@@ -28,9 +29,20 @@ from skcae._core.data.passes import map_rows
 from skcae._core.layers.dense import Parameters, pre_activations, pre_outputs
 from skcae._core.steps.objective import Objective
 from skcae._core.steps.reconstruction import Corruption
+from skcae._encoders.steps import DecodingLayer, EncodingLayer
 from skcae._estimators.encoder import BaseEncoder
+from skcae._estimators.integrity import (
+    LAYER_SHAPES,
+    check_curve,
+    check_known,
+    check_layer_shapes,
+    check_n_features_in,
+    check_names,
+    check_training_state,
+)
 from skcae._fit.autoencoder import AutoencoderFit
 from skcae._fit.data import FitData, check_codes, check_X
+from skcae._fit.snapshot import adopt, weights_only
 from skcae.activations import ACTIVATIONS
 from skcae.losses import LOSSES
 from skcae.penalties import PENALTIES, Penalty
@@ -293,6 +305,53 @@ class BaseAutoencoder(BaseEncoder):
         check_is_fitted(self)
         X = check_X(self, X)
         return self._map_rows(X, self._encode, self._n_features_out, to_disk=to_disk)
+
+    # ---- what anything that takes a fitted model asks it ------------------------
+
+    def _encoding_layers(self) -> list[EncodingLayer]:
+        """Return what encodes, from the input up."""
+        W, b = self.components_, self.intercept_hidden_
+        return [EncodingLayer(W, b, self._fitted_activation)]
+
+    def _decoding_layers(self) -> list[DecodingLayer]:
+        """Return what decodes, from the code down; tied weights are the encoder's."""
+        V = getattr(self, "decoder_components_", self.components_)
+        return [DecodingLayer(V, self.intercept_visible_, self._fitted_loss)]
+
+    def _code_size(self) -> Any:
+        """Return the size of the code that the parameters ask for."""
+        return self.n_components
+
+    def _named_weights(self) -> dict[str, Array]:
+        """Return the weights by their names in a file."""
+        return {n: vars(self)[n] for n in LAYER_SHAPES if n in vars(self)}
+
+    def _put_weights(self, arrays: dict[str, Array], owner: str | None = None) -> None:
+        """Become the model of these weights, if they fit; errors name their owner."""
+        names = [*LAYER_SHAPES][: 3 if self.tied_weights else 4]
+        check_names(arrays, names, owner or f"A {type(self).__name__}")
+        check_layer_shapes(arrays)
+        n_units, n_features = arrays["components_"].shape
+        if n_units != self.n_components:
+            raise ValueError(
+                f"components_ has {n_units} rows, but n_components={self.n_components}."
+            )
+        copies = {name: np.array(array, order="C") for name, array in arrays.items()}
+        adopt(self, {**weights_only(self, n_features), **copies})
+
+    def _check_whole(self) -> None:
+        """Refuse to be a model whose parts do not fit each other."""
+        if not hasattr(self, "components_"):
+            return
+        held = vars(self)
+        weights: dict[str, Any] = {n: held.get(n) for n in [*LAYER_SHAPES][:3]}
+        weights |= self._named_weights()
+        check_layer_shapes(weights)
+        check_n_features_in(self, self.components_.shape[1])
+        check_known("activation", [self._fitted_activation], ACTIVATIONS)
+        check_known("loss", [self._fitted_loss], LOSSES)
+        check_curve("loss_curve_", self.loss_curve_)
+        check_training_state(self._training_state, weights)
 
     # ---- passes over rows -------------------------------------------------------
 

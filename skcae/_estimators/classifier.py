@@ -14,6 +14,7 @@ from torch import Tensor
 from skcae._core.data.arrays import Array
 from skcae._estimators.documentation import documented
 from skcae._estimators.finetuned import BaseFineTuned
+from skcae._estimators.integrity import check_classes
 from skcae._fit.labels import (
     check_indicators,
     check_labels,
@@ -300,3 +301,6 @@ class FineTunedClassifier(ClassifierMixin, BaseFineTuned):
         return split_by_class(
             rows, y, self.validation_fraction, generator.initial_seed()
         )
+
+    def _check_outputs(self, n_outputs: int) -> None:
+        check_classes(self.classes_, self.multilabel_, n_outputs)

@@ -1,8 +1,10 @@
 """What networks share that start at an encoder's weights and are fine-tuned."""
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, ClassVar, Self
 
+import numpy as np
 import torch
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, _fit_context
 from sklearn.utils import get_tags
@@ -12,14 +14,22 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from skcae._core.data.arrays import Array, resolve_device_or_cpu, working_dtype
-from skcae._encoders.steps import features_of, split_steps
+from skcae._encoders.steps import EncodingLayer, features_of, split_steps
 from skcae._encoders.tensors import outputs_of
+from skcae._estimators.integrity import (
+    check_arrays,
+    check_known,
+    check_n_features_in,
+    check_names,
+)
 from skcae._fit.data import check_n_features, check_X
 from skcae._fit.epochs import split_rows
 from skcae._fit.finetuning import FineTuningFit
 from skcae._fit.outputs import TargetUnits
 from skcae._fit.parameters import FineTuningParameters
 from skcae._fit.plans import FineTuningData
+from skcae._fit.snapshot import adopt
+from skcae.activations import ACTIVATIONS
 from skcae.losses import Loss
 
 
@@ -186,3 +196,62 @@ class BaseFineTuned(MetaEstimatorMixin, FineTuningParameters, BaseEstimator):
             tags.input_tags.sparse = encoder_tags.sparse
             tags.input_tags.allow_nan = encoder_tags.allow_nan
         return tags
+
+    # ---- what anything that takes a fitted model asks it ------------------------
+
+    def _preprocessing(self) -> list[Any]:
+        """Return the fixed steps before the first layer."""
+        return split_steps(self.encoder_)[0]
+
+    def _network_layers(self) -> list[EncodingLayer]:
+        """Return the layers from the input up, the last of them linear."""
+        check_is_fitted(self)
+        activations = [*self._fitted_activations, "identity"]
+        parts = zip(self.coefs_, self.intercepts_, activations, strict=True)
+        return [EncodingLayer(W.T, b, activation) for W, b, activation in parts]
+
+    def _named_weights(self) -> dict[str, Array]:
+        """Return the weights by their names in a file."""
+        parts = {"coefs_": self.coefs_, "intercepts_": self.intercepts_}
+        return {
+            f"{k}.{name}": array
+            for name, arrays in parts.items()
+            for k, array in enumerate(arrays)
+        }
+
+    def _put_weights(self, arrays: dict[str, Array]) -> None:
+        """Become the network of these weights, if they fit; the rest of it stays."""
+        check_is_fitted(self)
+        held = self._named_weights()
+        check_names(arrays, list(held), f"This {type(self).__name__}")
+        check_arrays(arrays, {name: array.shape for name, array in held.items()})
+        layers = range(len(self.coefs_))
+        parts = ("coefs_", "intercepts_")
+        adopt(self, {p: [np.array(arrays[f"{k}.{p}"]) for k in layers] for p in parts})
+
+    def _check_whole(self) -> None:
+        """Refuse to be a network whose parts do not fit each other."""
+        if not hasattr(self, "coefs_"):
+            return
+        sizes = [*(np.shape(W)[0] for W in self.coefs_), np.shape(self.coefs_[-1])[1]]
+        shapes: dict[str, tuple[int, ...]] = {
+            **{f"{k}.coefs_": shape for k, shape in enumerate(pairwise(sizes))},
+            **{f"{k}.intercepts_": (n,) for k, n in enumerate(sizes[1:])},
+        }
+        weights = self._named_weights()
+        check_names(weights, list(shapes), "A network")
+        check_arrays(weights, shapes)
+        names = self._fitted_activations
+        check_known("activation", names, ACTIVATIONS)
+        if len(names) != len(self.coefs_) - 1:
+            raise ValueError(
+                f"It has {len(names)} activations for {len(sizes)} layers."
+            )
+        steps, encoders = split_steps(self.encoder_)
+        check_is_fitted(encoders[0])
+        if not steps:
+            check_n_features_in(self, sizes[0])
+        self._check_outputs(sizes[-1])
+
+    def _check_outputs(self, n_outputs: int) -> None:
+        """Refuse to say of so many outputs what they cannot mean."""

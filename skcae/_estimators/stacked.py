@@ -9,12 +9,24 @@ import numpy as np
 from sklearn.base import _fit_context
 from sklearn.utils.validation import check_is_fitted
 
-from skcae._core.data.arrays import row_slices
+from skcae._core.data.arrays import Array, row_slices
 from skcae._core.training.ranks import together
+from skcae._encoders.steps import (
+    DecodingLayer,
+    EncodingLayer,
+    decoding_layers,
+    encoding_layers,
+)
 from skcae._estimators.contractive import ContractiveAutoencoder, ContractiveParameters
 from skcae._estimators.documentation import documented
+from skcae._estimators.integrity import (
+    check_layers_meet,
+    check_n_features_in,
+    check_names,
+)
 from skcae._fit.data import FitData, check_codes, check_X
 from skcae._fit.parameters import STRENGTH
+from skcae._fit.snapshot import adopt
 from skcae._fit.stack import (
     StackFit,
     check_codes_can_be_reconstructed,
@@ -308,3 +320,75 @@ class StackedCAE(ContractiveParameters):
     @property
     def _n_features_out(self) -> int:
         return int(self.estimators_[-1]._n_features_out)
+
+    # ---- what anything that takes a fitted model asks it ------------------------
+
+    def _encoding_layers(self) -> list[EncodingLayer]:
+        """Return what encodes, from the input up."""
+        return encoding_layers(self.estimators_)
+
+    def _decoding_layers(self) -> list[DecodingLayer]:
+        """Return what decodes, from the code down."""
+        return decoding_layers(self.estimators_)
+
+    def _code_size(self) -> int:
+        """Return the size of the code that the parameters ask for."""
+        return check_stack(self.hidden_layer_sizes)[-1][0]
+
+    def _named_weights(self) -> dict[str, Array]:
+        """Return the weights of all layers by their names in a file."""
+        return {
+            f"{k}.{name}": array
+            for k, layer in enumerate(self.estimators_)
+            for name, array in layer._named_weights().items()
+        }
+
+    def _put_weights(self, arrays: dict[str, Array]) -> None:
+        """Become the stack of these weights, if they fit."""
+        layers = self._layers()
+        known = tuple(f"{k}." for k in range(len(layers)))
+        others = [name for name in arrays if not name.startswith(known)]
+        check_names(others, [], f"Besides its layers a {type(self).__name__}")
+        for k, layer in enumerate(layers):
+            own = {
+                name.partition(".")[2]: array
+                for name, array in arrays.items()
+                if name.startswith(f"{k}.")
+            }
+            layer._put_weights(own, f"Layer {k} of the stack")
+        check_layers_meet(layers)
+        adopt(
+            self,
+            {
+                "estimators_": layers,
+                "n_iter_": 0,
+                "n_features_in_": layers[0].n_features_in_,
+                "feature_names_in_": None,
+                "_training_state": None,
+            },
+        )
+
+    def _check_whole(self) -> None:
+        """Refuse to be a stack whose layers do not fit each other."""
+        if not hasattr(self, "estimators_"):
+            return
+        layers, state = self.estimators_, self._training_state
+        check_fitted_layers(layers)
+        check_n_features_in(self, layers[0].components_.shape[1])
+        if state is not None:
+            check_names(state, ["above", "n_done"], "The progress of a stack")
+            check_fitted_layers([*layers, *state["above"]])
+            n_done = sum(layer._progress is None for layer in layers)
+            if state["n_done"] != n_done or len(layers) - n_done > 1:
+                raise ValueError("The progress of the stack is not that of its layers.")
+
+
+def check_fitted_layers(layers: Any) -> None:
+    """Refuse what are no layers that encode each other's codes."""
+    are_layers = type(layers) is list and all(
+        isinstance(layer, ContractiveAutoencoder) and hasattr(layer, "components_")
+        for layer in layers
+    )
+    if not are_layers or not layers:
+        raise ValueError("estimators_ of a stack must be a list of fitted layers.")
+    check_layers_meet(layers)

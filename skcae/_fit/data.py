@@ -345,18 +345,3 @@ def check_n_features(X: Any, n_features: int) -> None:
             f"The encoder was fitted on {n_features} features, but it is given "
             f"{X.shape[1]}."
         )
-
-
-def check_at_most(name: str, value: int, largest: float) -> None:
-    """Refuse to give more singular values or vectors than there are.
-
-    Raises
-    ------
-    ValueError
-        If the value is larger.
-    """
-    if value > largest:
-        raise ValueError(
-            f"{name}={value} is more than the Jacobian has: "
-            f"min(n_components, n_features) = {largest}."
-        )

@@ -9,9 +9,8 @@ from sklearn.utils._param_validation import Interval, validate_params
 from torch import Tensor
 
 from skcae._core.layers import spectrum
-from skcae._encoders.tangents import tangents_at
+from skcae._encoders.tangents import check_at_most, tangents_at
 from skcae._estimators.documentation import documented
-from skcae._fit.data import check_at_most
 from skcae.inspection._encoder import measurement
 
 

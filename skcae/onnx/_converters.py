@@ -4,26 +4,19 @@ from importlib import import_module
 from typing import Any
 
 import numpy as np
-from sklearn.base import is_classifier
+from sklearn.base import is_classifier, is_regressor
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.svm import LinearSVC
 from sklearn.utils.validation import check_array, check_is_fitted
 
+import skcae
 from skcae._core.data.arrays import Array
 from skcae._core.extras import imported
 from skcae._encoders.steps import (
     EncodingLayer,
     decoding_layers,
     encoding_layers,
-    split_steps,
 )
-from skcae._estimators.autoencoder import Autoencoder
-from skcae._estimators.classifier import FineTunedClassifier
-from skcae._estimators.contractive import ContractiveAutoencoder
-from skcae._estimators.denoising import DenoisingAutoencoder
-from skcae._estimators.finetuned import BaseFineTuned
-from skcae._estimators.regressor import FineTunedRegressor
-from skcae._estimators.stacked import StackedCAE
 from skcae.onnx._checks import (
     check_calibration,
     check_labels,
@@ -32,8 +25,8 @@ from skcae.onnx._checks import (
     last_steps,
 )
 from skcae.onnx._graph import Graph, add_layers, add_scores
+from skcae.persistence._parts import everything_in
 
-ENCODERS = (Autoencoder, ContractiveAutoencoder, DenoisingAutoencoder, StackedCAE)
 # Named as skl2onnx names it for its outlier detectors and mixtures.
 ENCODER_OPTIONS = {"score_samples": [False, True]}
 # What skl2onnx lets the user choose about a classifier's outputs.
@@ -114,6 +107,8 @@ def to_onnx(
     True
     """
     register_converters()
+    for part in everything_in(estimator):
+        _register(type(part))
     check_is_fitted(estimator)
     check_calibration(estimator)
     row = _row_like(estimator, X)
@@ -149,36 +144,44 @@ def register_converters() -> None:
     >>> from skcae.onnx import register_converters
     >>> register_converters()
     """
-    register = imported(
-        "skl2onnx", extra="onnx", for_what="Export to ONNX"
-    ).update_registered_converter
-    for encoder in ENCODERS:
+    _skl2onnx()
+    for name in skcae.__all__:
+        _register(getattr(skcae, name))
+
+
+def _register(estimator: Any) -> None:
+    """Make a class known to skl2onnx, by what it can be asked, if it is one of ours."""
+    register = _skl2onnx().update_registered_converter
+    if hasattr(estimator, "_encoding_layers"):
         register(
-            encoder,
-            _alias_of(encoder),
+            estimator,
+            _alias_of(estimator),
             _set_encoder_shapes,
             _convert_encoder,
             parser=_parse_encoder,
             options=ENCODER_OPTIONS,
         )
-    register(FineTunedRegressor, _alias_of(FineTunedRegressor), _set_shape, _convert)
-    register(
-        FineTunedClassifier,
-        _alias_of(FineTunedClassifier),
-        _set_classifier_shapes,
-        _convert_classifier,
-        parser=_parse_classifier,
-        options=CLASSIFIER_OPTIONS,
-    )
-
-
-def _skl2onnx() -> Any:
-    return imported("skl2onnx", extra="onnx", for_what="Export to ONNX")
+    elif hasattr(estimator, "_network_layers") and hasattr(estimator, "predict_proba"):
+        register(
+            estimator,
+            _alias_of(estimator),
+            _set_classifier_shapes,
+            _convert_classifier,
+            parser=_parse_classifier,
+            options=CLASSIFIER_OPTIONS,
+        )
+    elif hasattr(estimator, "_network_layers"):
+        alias = _alias_of(estimator)
+        register(estimator, alias, _set_regressor_shape, _convert_regressor)
 
 
 def _alias_of(estimator: type) -> str:
     """Return the name of skl2onnx's for a class, which tells it from others."""
     return f"Skcae{estimator.__name__}"
+
+
+def _skl2onnx() -> Any:
+    return imported("skl2onnx", extra="onnx", for_what="Export to ONNX")
 
 
 # ---- what the graph takes and gives ---------------------------------------------
@@ -234,8 +237,9 @@ def _with_scores_of_the_last_step(
 
 def _has_one_value(estimator: Any) -> bool:
     """Tell whether an estimator is a network that predicts one value for each row."""
-    is_regressor = isinstance(estimator, FineTunedRegressor)
-    return is_regressor and len(estimator.intercepts_[-1]) == 1
+    if not (hasattr(type(estimator), "_network_layers") and is_regressor(estimator)):
+        return False
+    return len(estimator.intercepts_[-1]) == 1
 
 
 def _flatten_output(model: Any) -> None:
@@ -252,34 +256,6 @@ def _flatten_output(model: Any) -> None:
     names = [column, shape.name]
     graph.node.append(helper.make_node("Reshape", names, [output.name], "Flatten"))
     del output.type.tensor_type.shape.dim[1]
-
-
-# ---- the fitted model -----------------------------------------------------------
-
-
-def _fitted_layers(estimator: Any) -> list[EncodingLayer]:
-    """Return the layers of a fitted encoder or network, from the input up."""
-    if not isinstance(estimator, BaseFineTuned):
-        return encoding_layers([estimator])
-    check_is_fitted(estimator)
-    activations = [*estimator._fitted_activations, "identity"]
-    parts = zip(estimator.coefs_, estimator.intercepts_, activations, strict=True)
-    return [EncodingLayer(W.T, b, activation) for W, b, activation in parts]
-
-
-def _with_an_output_per_class(layers: list[EncodingLayer]) -> list[EncodingLayer]:
-    """Give the first of two classes an output too: minus that of the second."""
-    *hidden, last = layers
-    W, b = last.weights, last.intercept
-    if len(b) > 1:
-        return layers
-    return [*hidden, EncodingLayer(np.vstack([-W, W]), np.append(-b, b), "identity")]
-
-
-def _preprocessing(estimator: Any) -> list[Any]:
-    """Return the fixed steps before the first layer, which only networks have."""
-    is_network = isinstance(estimator, BaseFineTuned)
-    return split_steps(estimator.encoder_)[0] if is_network else []
 
 
 # ---- what skl2onnx calls --------------------------------------------------------
@@ -315,8 +291,8 @@ def _parse_classifier(
     return outputs
 
 
-def _set_shape(operator: Any) -> None:
-    """Say what an encoder or a regressor gives: a matrix of the input's precision."""
+def _set_shape(operator: Any, layers: list[EncodingLayer]) -> None:
+    """Say what layers give: a matrix of the input's precision."""
     types = import_module("skl2onnx.common.data_types")
     checks = import_module("skl2onnx.common.utils")
     good = [types.DoubleTensorType, types.FloatTensorType]
@@ -325,16 +301,20 @@ def _set_shape(operator: Any) -> None:
     checks.check_input_and_output_types(operator, good)
     (rows,), result = operator.inputs, operator.outputs[0]
     result.type = types.guess_tensor_type(rows.type)
-    n_outputs = len(_fitted_layers(operator.raw_operator)[-1].intercept)
-    result.type.shape = [rows.get_first_dimension(), n_outputs]
+    result.type.shape = [rows.get_first_dimension(), len(layers[-1].intercept)]
 
 
 def _set_encoder_shapes(operator: Any) -> None:
     """Say what an encoder gives: a matrix of codes, and a score for each row."""
-    _set_shape(operator)
+    _set_shape(operator, encoding_layers([operator.raw_operator]))
     codes, *scores = operator.outputs
     for score in scores:
         score.type = type(codes.type)([codes.type.shape[0]])
+
+
+def _set_regressor_shape(operator: Any) -> None:
+    """Say what a regressor gives: a matrix of values."""
+    _set_shape(operator, operator.raw_operator._network_layers())
 
 
 def _set_classifier_shapes(operator: Any) -> None:
@@ -344,17 +324,19 @@ def _set_classifier_shapes(operator: Any) -> None:
     shapes.calculate_linear_classifier_output_shapes(operator)
 
 
-def _convert(scope: Any, operator: Any, container: Any) -> None:
-    """Convert an encoder or a regressor."""
-    graph, features = _graph_and_features(scope, operator, container)
-    layers = _fitted_layers(operator.raw_operator)
-    graph.give(add_layers(graph, layers, features), operator.outputs[0])
+def _convert_regressor(scope: Any, operator: Any, container: Any) -> None:
+    """Convert a regressor: its values."""
+    network = operator.raw_operator
+    steps = network._preprocessing()
+    graph, features = _graph_and_features(scope, operator, container, steps)
+    values = add_layers(graph, network._network_layers(), features)
+    graph.give(values, operator.outputs[0])
 
 
 def _convert_encoder(scope: Any, operator: Any, container: Any) -> None:
     """Convert an encoder: codes, and minus the loss of what they are decoded to."""
-    graph, features = _graph_and_features(scope, operator, container)
     encoder = operator.raw_operator
+    graph, features = _graph_and_features(scope, operator, container, [])
     codes = add_layers(graph, encoding_layers([encoder]), features)
     graph.give(codes, operator.outputs[0])
     for scores in operator.outputs[1:]:
@@ -364,12 +346,22 @@ def _convert_encoder(scope: Any, operator: Any, container: Any) -> None:
 
 def _convert_classifier(scope: Any, operator: Any, container: Any) -> None:
     """Convert a classifier: labels and probabilities."""
-    graph, features = _graph_and_features(scope, operator, container)
     network = operator.raw_operator
-    layers = _with_an_output_per_class(_fitted_layers(network))
+    steps = network._preprocessing()
+    graph, features = _graph_and_features(scope, operator, container, steps)
+    layers = _with_an_output_per_class(network._network_layers())
     outputs = add_layers(graph, layers, features)
     graph.give(_labels(graph, network, outputs), operator.outputs[0])
     graph.give(_probabilities(graph, network, outputs), operator.outputs[1])
+
+
+def _with_an_output_per_class(layers: list[EncodingLayer]) -> list[EncodingLayer]:
+    """Give the first of two classes an output too: minus that of the second."""
+    *hidden, last = layers
+    W, b = last.weights, last.intercept
+    if len(b) > 1:
+        return layers
+    return [*hidden, EncodingLayer(np.vstack([-W, W]), np.append(-b, b), "identity")]
 
 
 def _labels(graph: Graph, network: Any, outputs: str) -> str:
@@ -407,13 +399,14 @@ def _give_labels(scope: Any, network: Any, output: Any) -> None:
     output.set_type(kind(labels.shape))
 
 
-def _graph_and_features(scope: Any, operator: Any, container: Any) -> tuple[Graph, str]:
-    """Return where nodes go, and the name of what the first layer takes."""
+def _graph_and_features(
+    scope: Any, operator: Any, container: Any, steps: list[Any]
+) -> tuple[Graph, str]:
+    """Return where nodes go, and the name of what follows these fixed steps."""
     types = import_module("skl2onnx.common.data_types")
     (rows,) = operator.inputs
     is_double = isinstance(rows.type, types.DoubleTensorType)
     graph = Graph(scope, container, np.dtype(np.float64 if is_double else np.float32))
-    steps = _preprocessing(operator.raw_operator)
     if steps:
         return graph, _preprocessed(scope, steps, rows)
     is_real = is_double or isinstance(rows.type, types.FloatTensorType)
@@ -423,9 +416,7 @@ def _graph_and_features(scope: Any, operator: Any, container: Any) -> tuple[Grap
 def _preprocessed(scope: Any, steps: list[Any], rows: Any) -> str:
     """Leave scikit-learn's steps to skl2onnx, and return the name of the result."""
     types = import_module("skl2onnx.common.data_types")
-    alias = imported(
-        "skl2onnx", extra="onnx", for_what="Export to ONNX"
-    ).get_model_alias(Pipeline)
+    alias = _skl2onnx().get_model_alias(Pipeline)
     pipeline = scope.declare_local_operator(alias, make_pipeline(*steps))
     kind = types.guess_tensor_type(rows.type)
     result = scope.declare_local_variable("features", kind)

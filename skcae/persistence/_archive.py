@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO
 from zipfile import ZIP_STORED, ZipFile, is_zipfile
 
+import skcae
+
 # What a file may unpack to: so many bytes, or so many times its size if that is more.
 # It is archives among its members that unpack, as sparse matrices are stored.
 UNPACKED_BYTES = 2**28
@@ -16,13 +18,10 @@ UNPACKED_TIMES = 16
 
 # ---- types ----------------------------------------------------------------------
 
-OURS = (
-    "skcae._estimators.autoencoder.Autoencoder",
-    "skcae._estimators.contractive.ContractiveAutoencoder",
-    "skcae._estimators.denoising.DenoisingAutoencoder",
-    "skcae._estimators.classifier.FineTunedClassifier",
-    "skcae._estimators.regressor.FineTunedRegressor",
-    "skcae._estimators.stacked.StackedCAE",
+OURS = tuple(
+    f"{estimator.__module__}.{estimator.__name__}"
+    for estimator in map(vars(skcae).get, skcae.__all__)
+    if isinstance(estimator, type)
 )
 # What scikit-learn's estimators keep besides what skops trusts: plain Python objects
 # without code of their own in C, which could be led astray by what is set on them.

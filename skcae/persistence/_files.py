@@ -6,15 +6,15 @@ from importlib import import_module
 from typing import Any
 from zipfile import ZIP_STORED
 
+import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from skcae._core.data.arrays import Array
 from skcae._core.data.disk import write_whole
 from skcae._core.extras import imported
-from skcae._estimators.finetuned import BaseFineTuned
 from skcae.persistence._archive import TRUSTED, check_archive
-from skcae.persistence._integrity import check_model, named_weights, put_weights
+from skcae.persistence._integrity import check_model
 from skcae.persistence._parts import with_parts
 
 # The attribute of a checkpoint that tells its data from others.
@@ -201,7 +201,9 @@ def get_weights(estimator: Any) -> dict[str, Array]:
     True
     """
     check_is_fitted(estimator)
-    return {name: array.copy() for name, array in named_weights(estimator).items()}
+    check_has_weights(estimator)
+    weights: dict[str, Array] = estimator._named_weights()
+    return {name: array.copy() for name, array in weights.items()}
 
 
 def set_weights(estimator: Any, weights: Any) -> Any:
@@ -239,9 +241,18 @@ def set_weights(estimator: Any, weights: Any) -> Any:
     --------
     See `get_weights`.
     """
-    if isinstance(estimator, BaseFineTuned):
-        check_is_fitted(estimator)
-    return put_weights(estimator, weights)
+    check_has_weights(estimator)
+    estimator._put_weights({name: np.asarray(weights[name]) for name in weights})
+    return estimator
+
+
+def check_has_weights(estimator: Any) -> None:
+    """Refuse what is not made of named weights."""
+    if not hasattr(type(estimator), "_named_weights"):
+        raise TypeError(
+            f"A {type(estimator).__name__} is no estimator of skcae: take the weights "
+            "of each step that is one."
+        )
 
 
 def _skops() -> Any:
