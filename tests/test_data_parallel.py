@@ -18,6 +18,7 @@ from skcae import (
     DenoisingAutoencoder,
     StackedCAE,
 )
+from skcae._fit.autoencoder import AutoencoderFit
 from skcae.checkpoints import resume
 from tests.ranks import OneProcess, Threads, run_ranks, succeeded
 from tests.test_checkpoints import Copies, assert_same
@@ -581,14 +582,16 @@ def test_a_rank_that_is_killed_ends_the_fit_of_the_other(tmp_path):
 
 
 def test_a_rank_that_fails_before_the_weights_are_shared_ends_all(monkeypatch):
-    class Failing(ContractiveAutoencoder):
-        def _solver(self, parameters, state):
-            raise ValueError("no solver here")
+    solver = AutoencoderFit.solver
 
-    Failing.__name__ = ContractiveAutoencoder.__name__
-    (first, second), _ = fit_ranks(
-        monkeypatch, [estimator(), estimator(Failing)], shards_of(5, 12)
-    )
+    def failing(self, *arguments):
+        if self.ranks.rank == 1:
+            raise ValueError("no solver here")
+        return solver(self, *arguments)
+
+    monkeypatch.setattr(AutoencoderFit, "solver", failing)
+    models = [estimator(), estimator()]
+    (first, second), _ = fit_ranks(monkeypatch, models, shards_of(5, 12))
     assert isinstance(first, RuntimeError)
     assert "Rank 1 failed with ValueError: no solver here" in str(first)
     assert isinstance(second, ValueError)
