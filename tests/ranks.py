@@ -5,7 +5,8 @@ import warnings
 
 import numpy as np
 
-from skcae._core.data.arrays import Rows, make_generator, random_order, to_array
+from skcae._core.data.arrays import make_generator, to_array
+from skcae._core.data.rows import Rows, random_order
 from skcae._core.layers.dense import initial_parameters
 from skcae._core.steps.reconstruction import ReconstructionLearner
 from skcae._core.training import ranks as parallel

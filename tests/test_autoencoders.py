@@ -821,8 +821,8 @@ def test_passes_over_rows_work_in_chunks(method, make, small, digits, monkeypatc
         sizes.append(len(array))
         return to_tensor(array, *where)
 
-    monkeypatch.setattr(arrays, "CHUNK_ELEMENTS", 64 * 100)
-    monkeypatch.setattr(arrays, "to_tensor", spy)
+    monkeypatch.setattr("skcae._core.data.rows.CHUNK_ELEMENTS", 64 * 100)
+    monkeypatch.setattr("skcae._core.data.rows.to_tensor", spy)
     assert_allclose(getattr(model, method)(make(X)), whole, rtol=1e-11)
     assert sizes == [*[100] * 17, 97]
 

@@ -447,7 +447,7 @@ def test_a_bad_value_is_found_by_its_row_in_whichever_chunk(
     row, mapped, unit_data, monkeypatch
 ):
     """Ten chunks of four rows; a row's number is that in all the data."""
-    monkeypatch.setattr(arrays, "CHUNK_ELEMENTS", 4 * 8)
+    monkeypatch.setattr("skcae._core.data.rows.CHUNK_ELEMENTS", 4 * 8)
     model = ContractiveAutoencoder(6, **HOW).fit(unit_data)
     stack = StackedCAE((6, 4), **HOW).fit(unit_data)
     X = unit_data.copy()

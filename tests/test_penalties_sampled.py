@@ -5,8 +5,7 @@ import pytest
 import torch
 from torch.autograd import gradcheck
 
-from skcae._core.data import arrays
-from skcae._core.data.arrays import Rows
+from skcae._core.data.rows import Rows
 from skcae._core.steps import workspace as batch
 from skcae._core.steps.objective import Objective
 from skcae._core.steps.reconstruction import ReconstructionLearner, mean_objective
@@ -436,7 +435,7 @@ def test_rows_that_stay_in_memory_get_fresh_copies(layer):
 @pytest.mark.parametrize("step", [16, 100])
 def test_the_held_out_objective_has_the_same_noise_each_time(step, layer, monkeypatch):
     # Drawn for a chunk of rows at a time: with three copies and five units, so many.
-    monkeypatch.setattr(arrays, "CHUNK_ELEMENTS", step * (1 + 3) * 5)
+    monkeypatch.setattr("skcae._core.data.rows.CHUNK_ELEMENTS", step * (1 + 3) * 5)
     X = np.random.default_rng(0).random((30, 4))
     weights = np.random.default_rng(1).uniform(0.5, 1.5, 30)
     held_out = Rows(X, weights, dtype=X.dtype, device=CPU)

@@ -25,7 +25,6 @@ from sklearn.svm import LinearSVC
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from skcae import ContractiveAutoencoder, StackedCAE
-from skcae._core.data import arrays
 from skcae._core.training.solvers import Adam
 from skcae._estimators.base import BaseAutoencoder
 from skcae._fit.autoencoder import AutoencoderFit
@@ -334,7 +333,7 @@ def test_scores_are_computed_in_chunks(make, digits, monkeypatch):
         sizes.append(X.shape[0])
         return map_rows(self, X, *how, **where)
 
-    monkeypatch.setattr(arrays, "CHUNK_ELEMENTS", 90 * 100)
+    monkeypatch.setattr("skcae._core.data.rows.CHUNK_ELEMENTS", 90 * 100)
     monkeypatch.setattr(BaseAutoencoder, "_map_rows", spy)
     assert_allclose(stack.score_samples(make(X)), whole, rtol=1e-11)
     assert set(sizes) == {100, 50}

@@ -17,7 +17,7 @@ from measure import in_turn, table, write
 from torch.func import jacrev, vmap
 from torch.nn import functional
 
-from skcae._core.data.arrays import Rows
+from skcae._core.data.rows import Rows
 from skcae._core.layers.dense import initial_parameters
 from skcae._core.steps.objective import Objective
 from skcae._core.steps.reconstruction import ReconstructionLearner

@@ -19,13 +19,13 @@ from torch import Tensor
 
 from skcae._core.data.arrays import (
     Array,
-    Rows,
     resolve_device_or_cpu,
     to_array,
     to_tensor,
     working_dtype,
 )
 from skcae._core.data.passes import map_rows
+from skcae._core.data.rows import Rows
 from skcae._core.layers.dense import Parameters, pre_activations, pre_outputs
 from skcae._core.steps.objective import Objective
 from skcae._core.steps.reconstruction import Corruption

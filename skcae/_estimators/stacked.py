@@ -9,7 +9,8 @@ import numpy as np
 from sklearn.base import _fit_context
 from sklearn.utils.validation import check_is_fitted
 
-from skcae._core.data.arrays import Array, row_slices
+from skcae._core.data.arrays import Array
+from skcae._core.data.rows import row_slices
 from skcae._core.training.ranks import together
 from skcae._encoders.steps import (
     DecodingLayer,

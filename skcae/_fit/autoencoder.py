@@ -9,7 +9,6 @@ import torch
 
 from skcae._core.data.arrays import (
     Array,
-    Rows,
     make_generator,
     resolve_device,
     resume_generator,
@@ -17,6 +16,7 @@ from skcae._core.data.arrays import (
     working_dtype,
 )
 from skcae._core.data.moments import moments_of_rows, scaling_of, total_moments
+from skcae._core.data.rows import Rows
 from skcae._core.data.streams import StreamedRows, TrainingRows
 from skcae._core.layers.dense import Parameters, initial_parameters
 from skcae._core.steps.reconstruction import ReconstructionLearner

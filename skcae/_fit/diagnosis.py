@@ -4,8 +4,8 @@ import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from skcae._core.data.arrays import CHUNK_ELEMENTS
 from skcae._core.data.moments import LARGEST_UNSCALED
+from skcae._core.data.rows import CHUNK_ELEMENTS
 from skcae._core.steps.diagnosis import Findings, look_at
 from skcae._core.training.loop import Training
 from skcae._fit.epochs import level_of_caller

@@ -16,7 +16,8 @@ import torch
 from sklearn.callback._callback_context import CallbackContext
 from sklearn.exceptions import ConvergenceWarning
 
-from skcae._core.data.arrays import Array, make_generator, random_order
+from skcae._core.data.arrays import Array, make_generator
+from skcae._core.data.rows import random_order
 from skcae._core.layers.dense import Parameters
 from skcae._core.training.loop import (
     Schedule,

@@ -10,12 +10,12 @@ from torch import Tensor
 
 from skcae._core.data.arrays import (
     Array,
-    Rows,
     resolve_device,
     to_array,
     to_tensor,
     working_dtype,
 )
+from skcae._core.data.rows import Rows
 from skcae._core.layers.dense import Parameters
 from skcae._core.steps.supervised import NetworkLearner, NetworkObjective
 from skcae._core.steps.tangents import TangentObjective

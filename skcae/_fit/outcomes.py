@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from skcae._core.data.arrays import Array, evenly_spaced, to_array
+from skcae._core.data.arrays import Array, to_array
+from skcae._core.data.rows import evenly_spaced
 from skcae._core.layers.dense import Parameters
 from skcae._core.steps.supervised import NetworkLearner
 from skcae._core.training.loop import Training

@@ -9,7 +9,8 @@ from sklearn.utils import Bunch, check_array
 from sklearn.utils._param_validation import Interval, validate_params
 from torch import Tensor
 
-from skcae._core.data import arrays
+from skcae._core.data import rows as matrix_rows
+from skcae._core.data.arrays import make_generator
 from skcae._estimators.documentation import documented
 from skcae._fit.data import draw_seed
 from skcae.inspection._encoder import Measurement, measurement
@@ -94,11 +95,11 @@ def contraction_ratio(
     """
     radii = check_radii(radii)
     measured = measurement(encoder, X)
-    generator = arrays.make_generator(draw_seed(random_state))
+    generator = make_generator(draw_seed(random_state))
     units = max(W.shape[0] for W in measured.layers.weights)
     width = max(units, measured.layers.n_features)
     # Not all directions of a row at once if they are too many.
-    at_once = max(1, arrays.CHUNK_ELEMENTS // width)
+    at_once = max(1, matrix_rows.CHUNK_ELEMENTS // width)
     portions = [min(at_once, n_directions - k) for k in range(0, n_directions, at_once)]
     moments = measured.map(
         lambda rows: moments_of_ratios(measured, rows, radii, portions, generator),

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from skcae._core.data import arrays
+from skcae._core.data import rows as matrix_rows
 from skcae._core.layers.chain import scaled
 from skcae._estimators.documentation import documented
 from skcae.inspection._encoder import measurement
@@ -125,7 +125,7 @@ def jacobian_norm(encoder: Any, X: Any, *, mean_square: bool = False) -> np.ndar
 
     def norms(rows: Tensor) -> Tensor:
         slopes, scale = scaled(layers.slopes_at(rows))
-        squared = layers.squared_norms(slopes, arrays.CHUNK_ELEMENTS)
+        squared = layers.squared_norms(slopes, matrix_rows.CHUNK_ELEMENTS)
         if mean_square:
             squared /= layers.n_features * layers.n_components
             return squared * scale[:, 0].square()

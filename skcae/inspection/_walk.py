@@ -10,7 +10,8 @@ from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils._param_validation import Interval, validate_params
 from torch import Tensor
 
-from skcae._core.data.arrays import Rows, make_generator
+from skcae._core.data.arrays import make_generator
+from skcae._core.data.rows import Rows
 from skcae._core.layers.chain import Layers
 from skcae._fit.data import draw_seed
 from skcae.inspection._encoder import decoder_of, dense_rows, measurement

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from skcae._core.data.arrays import Array, is_on_disk, row_slices
+from skcae._core.data.arrays import Array, is_on_disk
+from skcae._core.data.rows import row_slices
 
 # So many rows of an array on a disk, from all over it, stand for all.
 ROWS_ON_DISK = 100

@@ -5,8 +5,7 @@ import pytest
 import torch
 from scipy import sparse
 
-from skcae._core.data import arrays
-from skcae._core.data.arrays import Rows, make_generator
+from skcae._core.data.arrays import make_generator
 from skcae._core.data.moments import (
     Moments,
     moments_of,
@@ -15,6 +14,7 @@ from skcae._core.data.moments import (
     scaling_of,
     total_moments,
 )
+from skcae._core.data.rows import Rows
 from skcae._core.layers.dense import encode_scaled, initial_parameters
 
 CPU = torch.device("cpu")
@@ -42,7 +42,7 @@ def test_moments_are_those_of_numpy_in_chunks_of_any_size(kind, zeros, X, monkey
     X[::3, 1] = X[:zeros, 2] = 0
     expected = Moments(50, X.mean(0), X.var(0))
     for size in (4, 12, 2**21):
-        monkeypatch.setattr(arrays, "CHUNK_ELEMENTS", size)
+        monkeypatch.setattr("skcae._core.data.rows.CHUNK_ELEMENTS", size)
         assert_same_moments(moments_of_rows(rows_of(kind(X))), expected)
         assert_same_moments(moments_of_matrix(kind(X)), expected)
 

@@ -8,8 +8,7 @@ import torch
 from scipy import sparse
 from torch.nn import functional
 
-from skcae._core.data import arrays
-from skcae._core.data.arrays import Rows
+from skcae._core.data.rows import Rows
 from skcae._core.steps.supervised import (
     Network,
     NetworkLearner,
@@ -517,7 +516,7 @@ def test_held_out_error_is_the_weighted_mean_whatever_the_chunks(weighted, monke
     expected = np.average(errors, weights=None if weights is None else weights[subset])
     assert learner.held_out() == pytest.approx(expected, rel=1e-12)
     # The widest matrix has six columns: three rows at a time.
-    monkeypatch.setattr(arrays, "CHUNK_ELEMENTS", 18)
+    monkeypatch.setattr("skcae._core.data.rows.CHUNK_ELEMENTS", 18)
     assert [len(part) for _, part in validation[0].chunks(6)] == [3, 3, 1]
     assert learner.held_out() == pytest.approx(expected, rel=1e-12)
     assert learner_of("squared_error", rows_of(X), T).held_out() is None

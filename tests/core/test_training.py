@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from skcae._core.data.arrays import Rows
+from skcae._core.data.rows import Rows
 from skcae._core.layers.gradient import Gradient
 from skcae._core.steps.objective import Objective
 from skcae._core.steps.reconstruction import mean_objective

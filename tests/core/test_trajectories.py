@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from skcae import penalties as library
-from skcae._core.data.arrays import Rows
+from skcae._core.data.rows import Rows
 from skcae._core.steps.objective import Objective
 from skcae._core.steps.reconstruction import ReconstructionLearner
 from skcae._core.training.loop import (

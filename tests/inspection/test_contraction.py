@@ -89,7 +89,7 @@ def test_what_it_takes(unit_data, monkeypatch):
     assert_allclose(single.mean, expected.mean, rtol=1e-4)
     other = contraction_ratio(encoder, unit_data, RADII, random_state=1)
     assert not np.array_equal(other.mean, expected.mean)
-    monkeypatch.setattr("skcae._core.data.arrays.CHUNK_ELEMENTS", 300)
+    monkeypatch.setattr("skcae._core.data.rows.CHUNK_ELEMENTS", 300)
     chunked = contraction_ratio(encoder, unit_data, RADII, random_state=0)
     assert_allclose(chunked.mean, expected.mean, rtol=0.05)
 
@@ -107,7 +107,7 @@ def test_the_directions_of_a_row_can_be_too_many_at_once(unit_data, monkeypatch)
 
     monkeypatch.setattr(_contraction, "unit_vectors", spy)
     # Of 8 numbers, four at once.
-    monkeypatch.setattr("skcae._core.data.arrays.CHUNK_ELEMENTS", 39)
+    monkeypatch.setattr("skcae._core.data.rows.CHUNK_ELEMENTS", 39)
     found = contraction_ratio(encoder, unit_data[:1], RADII, **how)
     assert drawn == [4, 4, 3]
     assert_allclose(found.sample_mean, expected.sample_mean)

@@ -68,7 +68,7 @@ def test_measures_take_what_transform_takes(measure, small, unit_data, monkeypat
     assert expected.shape == (40,)
     assert_allclose(measure(model, sparse.csr_array(unit_data)), expected)
     assert measure(model, unit_data.astype("f4")).dtype == np.float32
-    monkeypatch.setattr("skcae._core.data.arrays.CHUNK_ELEMENTS", 50)
+    monkeypatch.setattr("skcae._core.data.rows.CHUNK_ELEMENTS", 50)
     assert_allclose(measure(model, unit_data), expected)
 
 
@@ -93,7 +93,7 @@ def test_jacobian_equals_the_dense_jacobian(kind, unit_data, monkeypatch):
     single = jacobian(encoder, unit_data.astype("f4"))
     assert single.dtype == np.float32
     assert_allclose(single, dense, rtol=1e-3, atol=1e-5)
-    monkeypatch.setattr("skcae._core.data.arrays.CHUNK_ELEMENTS", 100)
+    monkeypatch.setattr("skcae._core.data.rows.CHUNK_ELEMENTS", 100)
     assert_allclose(jacobian(encoder, unit_data), dense, rtol=1e-10, atol=1e-14)
 
 
@@ -115,7 +115,7 @@ def test_jacobian_norm_of_a_stack_equals_the_dense_jacobian(
         dense.square().mean((1, 2)),
         rtol=1e-10,
     )
-    monkeypatch.setattr("skcae._core.data.arrays.CHUNK_ELEMENTS", 100)
+    monkeypatch.setattr("skcae._core.data.rows.CHUNK_ELEMENTS", 100)
     assert_allclose(jacobian_norm(model, unit_data) ** 2, expected, rtol=1e-10)
 
 
@@ -180,7 +180,7 @@ def test_products_are_built_for_a_few_samples_at_a_time(unit_data, monkeypatch):
         return product(layers, slopes, first)
 
     monkeypatch.setattr(Layers, "_product", spy)
-    monkeypatch.setattr("skcae._core.data.arrays.CHUNK_ELEMENTS", 3000)
+    monkeypatch.setattr("skcae._core.data.rows.CHUNK_ELEMENTS", 3000)
     assert jacobian_norm(model, X).shape == (800,)
     assert max(largest) <= 3000
 

@@ -18,7 +18,6 @@ from skcae import (
     FineTunedClassifier,
     StackedCAE,
 )
-from skcae._core.data import arrays
 from skcae.inspection import reconstruction_losses
 from skcae.losses import LOSSES
 
@@ -98,7 +97,7 @@ def test_encoders_one_after_the_other_are_taken_together(unit_data):
 def test_containers_and_chunks(make, unit_data, monkeypatch):
     model = StackedCAE((6, 4), **HOW).fit(unit_data)
     expected = reconstruction_losses(model, unit_data)
-    monkeypatch.setattr(arrays, "CHUNK_ELEMENTS", 3 * unit_data.shape[1])
+    monkeypatch.setattr("skcae._core.data.rows.CHUNK_ELEMENTS", 3 * unit_data.shape[1])
     assert_allclose(reconstruction_losses(model, make(unit_data)), expected, rtol=1e-11)
 
 

@@ -56,7 +56,7 @@ def test_singular_values_are_those_of_the_dense_jacobian(
     encoder, layers, X = fitted(kind, unit_data)
     expected = torch.linalg.svdvals(dense_jacobians(*layers, X)).numpy()
     found = singular_values(encoder, unit_data, n_values)
-    monkeypatch.setattr("skcae._core.data.arrays.CHUNK_ELEMENTS", 200)
+    monkeypatch.setattr("skcae._core.data.rows.CHUNK_ELEMENTS", 200)
     chunked = singular_values(encoder, unit_data, n_values).sample_values
     assert_allclose(chunked, found.sample_values, rtol=1e-9, atol=1e-12)
     # What squaring leaves of values far below the largest: the products of n numbers
@@ -234,7 +234,7 @@ def test_tangents_are_the_leading_right_singular_vectors(
         tangents, np.abs(tangents).argmax(2)[:, :, None], axis=2
     )
     assert (largest > 0).all()
-    monkeypatch.setattr("skcae._core.data.arrays.CHUNK_ELEMENTS", 200)
+    monkeypatch.setattr("skcae._core.data.rows.CHUNK_ELEMENTS", 200)
     again = tangent_vectors(encoder, unit_data, n_tangents)
     assert_allclose(again, tangents, atol=1e-9)
 

@@ -129,7 +129,7 @@ def test_steps_are_undone_from_the_last_to_the_first(steps, unit_data):
 def test_chunks_of_walks(unit_data, monkeypatch):
     encoder, _, _ = fitted("stack", unit_data)
     whole = sample(encoder, unit_data, step_size=0, random_state=0)
-    monkeypatch.setattr("skcae._core.data.arrays.CHUNK_ELEMENTS", 200)
+    monkeypatch.setattr("skcae._core.data.rows.CHUNK_ELEMENTS", 200)
     assert_allclose(sample(encoder, unit_data, step_size=0, random_state=0), whole)
     shaken = sample(encoder, unit_data, random_state=0)
     assert_array_equal(sample(encoder, unit_data, random_state=0), shaken)

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from skcae._core.data.arrays import Array, Rows, block_slices
+from skcae._core.data.arrays import Array
+from skcae._core.data.rows import Rows, block_slices
 
 # Columns of which the root mean square is no larger are left alone. All data in [0, 1]
 # are, and with room to spare what a StandardScaler gives.

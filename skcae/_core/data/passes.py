@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skcae._core.data.arrays import Array, Rows, array_on_disk
+from skcae._core.data.arrays import Array, array_on_disk
+from skcae._core.data.rows import Rows
 from skcae._core.data.threads import fitting_threads
 
 

@@ -12,13 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skcae._core.data.arrays import (
-    Array,
-    Rows,
-    copy_rows,
-    evenly_spaced,
-    random_order,
-)
+from skcae._core.data.arrays import Array
+from skcae._core.data.rows import Rows, copy_rows, evenly_spaced, random_order
 
 # A block holds at most so many numbers (64 MB in float32), but one batch in any case.
 BLOCK_ELEMENTS = 2**24

@@ -5,8 +5,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from skcae._core.data.arrays import Array, Rows, make_generator
+from skcae._core.data.arrays import Array, make_generator
 from skcae._core.data.passes import mean_over_rows
+from skcae._core.data.rows import Rows
 from skcae._core.data.streams import TrainingRows
 from skcae._core.data.threads import fitting_threads
 from skcae._core.layers.dense import Parameters, squared_row_norms

@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from skcae._core.data.arrays import Array, Rows
+from skcae._core.data.arrays import Array
 from skcae._core.data.passes import mean_over_rows
+from skcae._core.data.rows import Rows
 from skcae._core.layers.dense import Parameters, initial_weights
 from skcae._core.layers.gradient import Gradient
 from skcae._core.training.solvers import Solver

@@ -1,0 +1,303 @@
+"""Rows of a matrix: their order, slices of them, and batches as tensors."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from scipy import sparse
+from torch import Tensor
+
+from skcae._core.data.arrays import (
+    Array,
+    finite_range,
+    is_on_disk,
+    to_array,
+    to_tensor,
+    torch_dtype,
+    within,
+)
+
+# A chunk of an evaluation pass holds at most this many numbers per matrix (16 MB in
+# float64), so that memory is bounded however many rows are transformed. Products of
+# fewer rows take longer per row.
+CHUNK_ELEMENTS = 2**21
+
+# Data moves to an accelerator as a whole if it takes at most this part of the memory
+# that is free there.
+RESIDENT_PART = 0.5
+
+
+def random_order(n_rows: int, generator: torch.Generator) -> Array:
+    """Draw a permutation of the rows."""
+    order: Array = torch.randperm(n_rows, generator=generator, device="cpu").numpy()
+    return order
+
+
+def evenly_spaced(n_rows: int, n: int) -> Array:
+    """Return the positions of at most n of the rows."""
+    return np.linspace(0, n_rows, min(n, n_rows), endpoint=False, dtype=np.intp)
+
+
+def row_slices(n_rows: int, n_columns: int) -> Iterator[slice]:
+    """Cut rows into slices of bounded size, for matrices of at most n_columns."""
+    step = max(1, CHUNK_ELEMENTS // n_columns)
+    for start in range(0, n_rows, step):
+        yield slice(start, min(start + step, n_rows))
+
+
+def block_slices(matrix: Any, n_rows: int) -> Iterator[slice]:
+    """Cut rows into slices for a few copies of each: of a dense matrix small ones."""
+    n_columns = matrix.shape[1]
+    return row_slices(n_rows, n_columns if sparse.issparse(matrix) else 16 * n_columns)
+
+
+def copy_rows(matrix: Any, position: Array | slice, out: Array) -> None:
+    """Write the rows at these positions into an array, densified and cast."""
+    if sparse.issparse(matrix):
+        matrix[position].astype(out.dtype, copy=False).toarray(out=out)
+    elif (
+        isinstance(position, np.ndarray)
+        and matrix.dtype == out.dtype
+        and matrix.flags.c_contiguous
+    ):
+        # "clip" writes straight into out; all positions are valid.
+        np.take(matrix, position, axis=0, out=out, mode="clip")
+    else:
+        out[...] = matrix[position]
+
+
+def fits_on(device: torch.device, n_bytes: int) -> bool:
+    """Tell whether data of this size is to be kept on an accelerator."""
+    if device.type != "cuda":
+        return False
+    free, _ = torch.cuda.mem_get_info(device)
+    return n_bytes <= RESIDENT_PART * free
+
+
+class Rows:
+    """Rows of a data matrix with their weights, handed out as tensors by the batch.
+
+    The matrix stays what and where it is, memory-mapped or sparse; only the rows of
+    one batch are ever copied, densified, cast and moved. `settle` moves dense data that
+    fits on a CUDA device there as a whole, and batches are then gathered there.
+
+    Nobody has looked at a memory-mapped matrix before: its rows are checked as they are
+    read.
+
+    Parameters
+    ----------
+    matrix : ndarray or CSR matrix or array, shape (n, n_features)
+        The data.
+    weights : ndarray of shape (n,), optional
+        The weight of each row, 1 by default.
+    dtype, device
+        What the batches are cast to and where they go.
+    bounds : (float, float), optional
+        Values are clipped to these bounds.
+    margin : float, optional
+        How far a memory-mapped matrix may leave the bounds; any distance by default.
+    subset : ndarray of int, or slice(None)
+        The rows to use, all by default.
+    name : str
+        What errors call the matrix.
+
+    Attributes
+    ----------
+    may_change : bool
+        The rows are the same in each pass.
+    """
+
+    may_change = False
+
+    def __init__(
+        self,
+        matrix: Any,
+        weights: Array | None = None,
+        *,
+        dtype: np.dtype[Any],
+        device: torch.device,
+        bounds: tuple[float, float] | None = None,
+        margin: float | None = None,
+        subset: Array | slice = slice(None),
+        name: str = "X",
+    ) -> None:
+        self.name = name
+        self.matrix = matrix
+        self.weights = weights
+        self.dtype = dtype
+        self.device = device
+        self.bounds = bounds
+        self.subset = subset
+        self._are_checked = not is_on_disk(matrix)
+        self._allowed = finite_range(dtype)
+        if bounds is not None and margin is not None:
+            self._allowed = bounds[0] - margin, bounds[1] + margin
+        self._staging = torch.empty(0, dtype=torch_dtype(dtype), device="cpu")
+        self._resident: Tensor | None = None
+        self._resident_weights: Tensor | None = None
+
+    def __len__(self) -> int:
+        if isinstance(self.subset, slice):
+            return int(self.matrix.shape[0])
+        return len(self.subset)
+
+    def count(self, index: Array | Tensor | slice) -> int:
+        """Return the number of rows of a batch."""
+        return len(self) if isinstance(index, slice) else len(index)
+
+    @property
+    def n_features(self) -> int:
+        """The number of columns."""
+        return int(self.matrix.shape[1])
+
+    def settle(self) -> None:
+        """Move the data to the device for many passes, if it is dense and fits."""
+        n_bytes = len(self) * self.n_features * self.dtype.itemsize
+        if not sparse.issparse(self.matrix) and fits_on(self.device, n_bytes):
+            self._resident_weights = self.weights_of(slice(None))
+            self._resident = self._move()
+
+    def batches(
+        self, batch_size: int, *, shuffle: bool, generator: torch.Generator
+    ) -> Iterator[Array | Tensor | slice]:
+        """Cut the rows of one epoch into batches; the last may be short.
+
+        A single batch of all rows is not shuffled: its order changes nothing but
+        rounding.
+        """
+        if batch_size >= len(self):
+            yield slice(None)
+            return
+        drawn = random_order(len(self), generator) if shuffle else np.arange(len(self))
+        order = self._where_gathered(drawn)
+        for start in range(0, len(self), batch_size):
+            yield order[start : start + batch_size]
+
+    def _where_gathered(self, order: Array) -> Array | Tensor:
+        """Put an order of the rows where batches are gathered."""
+        if self._resident is None:
+            return order
+        return torch.from_numpy(order).to(self.device)
+
+    def _position(self, index: Any) -> Any:
+        return index if isinstance(self.subset, slice) else self.subset[index]
+
+    def read(self, index: Array | Tensor | slice, out: Tensor) -> None:
+        """Write rows into a tensor on the device.
+
+        `index` is what `batches` gives.
+        """
+        if self._resident is None:
+            self._read_from_host(index, out)
+        elif isinstance(index, Tensor):
+            torch.index_select(self._resident, 0, index, out=out)
+        else:
+            out.copy_(self._resident[index])
+        if self.bounds is not None:
+            out.clamp_(*self.bounds)
+
+    def _read_from_host(self, index: Any, out: Tensor) -> None:
+        """Gather rows on the processor: in place, or in pinned memory to be moved."""
+        if out.device.type == "cpu":
+            copy_rows(self.matrix, self._position(index), out.numpy())
+            self._check(out, index)
+            return
+        if self._staging.numel() < out.numel():
+            self._staging = torch.empty(
+                out.numel(),
+                dtype=out.dtype,
+                device="cpu",
+                pin_memory=out.device.type == "cuda",
+            )
+        staging = self._staging[: out.numel()].view(out.shape)
+        copy_rows(self.matrix, self._position(index), staging.numpy())
+        self._check(staging, index)
+        out.copy_(staging)
+
+    def _check(self, rows: Tensor, index: Any) -> None:
+        """Refuse values that are not allowed in rows that were read just now."""
+        low, high = self._allowed
+        if self._are_checked or within(rows, low, high):
+            return
+        row, column = (~((rows >= low) & (rows <= high))).nonzero()[0].tolist()
+        position = self._position(index)
+        number = (
+            (position.start or 0) + row
+            if isinstance(position, slice)
+            else int(position[row])
+        )
+        found = (
+            f"row {number} (the first is 0) has the value {float(rows[row, column]):g} "
+            f"in column {column}"
+        )
+        where = "It was found as the row was read: the data is memory-mapped."
+        if self._allowed == finite_range(self.dtype):
+            raise ValueError(
+                f"{self.name} cannot be used: {found}, but all must be finite. {where}"
+            )
+        assert self.bounds is not None
+        raise ValueError(
+            f"The loss needs {self.name} in [{self.bounds[0]:g}, {self.bounds[1]:g}], "
+            f"but {found}. {where} Scale the data, as by a MinMaxScaler, or use "
+            "loss='squared_error'."
+        )
+
+    def _move(self) -> Tensor:
+        """Copy the rows to the device, chunk by chunk."""
+        shape = (len(self), self.n_features)
+        resident = torch.empty(shape, dtype=self._staging.dtype, device=self.device)
+        for part in row_slices(*shape):
+            self._read_from_host(part, resident[part])
+        self._staging = self._staging[:0].clone()
+        return resident
+
+    def weights_of(self, index: Array | Tensor | slice) -> Tensor | None:
+        """Return the weights of the rows at these positions, None if all are 1."""
+        if self._resident_weights is not None:
+            return self._resident_weights[index]
+        if self.weights is None:
+            return None
+        return to_tensor(self.weights[self._position(index)], self.dtype, self.device)
+
+    def total_weight(self) -> float:
+        """Return the sum of the weights of all rows."""
+        if self.weights is None:
+            return float(len(self))
+        return float(self.weights[self.subset].sum())
+
+    def blocks(self) -> Iterator[tuple[Any, Array | None]]:
+        """Go through all rows once, in small arrays or sparse, with their weights."""
+        is_sparse = sparse.issparse(self.matrix)
+        for part in block_slices(self.matrix, len(self)):
+            at = self._position(part)
+            rows = self.matrix[at] if is_sparse else to_array(self._chunk(part))
+            yield rows, None if self.weights is None else self.weights[at]
+
+    def some(self, n: int) -> tuple[Tensor, Tensor | None]:
+        """Return at most n rows from all over the data, with their weights."""
+        index = self._where_gathered(evenly_spaced(len(self), n))
+        shape = (len(index), self.n_features)
+        rows = torch.empty(shape, dtype=self._staging.dtype, device=self.device)
+        self.read(index, rows)
+        return rows, self.weights_of(index)
+
+    def chunks(self, n_columns: int) -> Iterator[tuple[slice, Tensor]]:
+        """Go through all rows once, in order, in batches of bounded size.
+
+        `n_columns` is the width of the widest matrix that will be made of them.
+        """
+        for part in row_slices(len(self), max(n_columns, self.n_features)):
+            yield part, self._chunk(part)
+
+    def _chunk(self, part: slice) -> Tensor:
+        """Return rows for reading, without a copy where that is possible."""
+        if self._resident is not None:
+            rows = self._resident[part]
+        else:
+            block = self.matrix[self._position(part)]
+            if sparse.issparse(block):
+                block = block.toarray()
+            rows = to_tensor(block, self.dtype, self.device)
+            self._check(rows, part)
+        return rows if self.bounds is None else rows.clamp(*self.bounds)
