@@ -8,7 +8,7 @@ from sklearn.base import clone
 from torch import Tensor
 
 from skcae._core.data.arrays import Array, resolve_device_or_cpu, to_tensor
-from skcae._core.data.passes import map_rows
+from skcae._core.data.evaluation import map_rows
 from skcae._core.data.rows import Rows
 from skcae._core.layers.chain import Layers
 from skcae._core.layers.spectrum import right_singular_vectors

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from skcae._core.data.arrays import Array, to_array, to_tensor, working_dtype
-from skcae._core.data.passes import map_rows
+from skcae._core.data.evaluation import map_rows
 from skcae._core.data.rows import Rows
 from skcae._core.layers.chain import Layers
 from skcae._core.layers.dense import Parameters

@@ -24,7 +24,7 @@ from skcae._core.data.arrays import (
     to_tensor,
     working_dtype,
 )
-from skcae._core.data.passes import map_rows
+from skcae._core.data.evaluation import map_rows
 from skcae._core.data.rows import Rows
 from skcae._core.layers.dense import Parameters, pre_activations, pre_outputs
 from skcae._core.steps.objective import Objective

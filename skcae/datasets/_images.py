@@ -1,13 +1,14 @@
 """Images of 8 bits: Pillow, luma, and the way to what the loaders return."""
 
 from collections.abc import Sequence
-from importlib import import_module
 from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import Bunch
+
+from skcae._core.extras import imported
 
 __all__ = ["INSTALL", "import_pillow", "luma", "split"]
 
@@ -17,12 +18,7 @@ INSTALL = 'pip install "skcae[datasets]"'
 
 def import_pillow() -> Any:
     """Import Pillow's Image, or say how to install it."""
-    try:
-        return import_module("PIL.Image")
-    except ImportError as error:
-        raise ImportError(
-            f"reading image files needs Pillow; install it with {INSTALL}"
-        ) from error
+    return imported("PIL.Image", extra="datasets", for_what="reading image files")
 
 
 def luma(images: NDArray[np.uint8]) -> NDArray[np.uint8]:

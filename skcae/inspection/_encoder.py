@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from skcae._core.data.arrays import resolve_device_or_cpu, to_tensor, working_dtype
-from skcae._core.data.passes import map_rows
+from skcae._core.data.evaluation import map_rows
 from skcae._core.data.rows import Rows, copy_rows
 from skcae._core.layers.chain import Layers
 from skcae._encoders.steps import (

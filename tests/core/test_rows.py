@@ -36,7 +36,7 @@ def test_batches_hold_the_rows_and_weights_asked_for(make, resident, monkeypatch
     X = np.arange(12.0).reshape(6, 2)
     weights = np.arange(6.0)
     rows = Rows(make(X), weights, dtype=FLOAT64, device=CPU, subset=np.array([5, 1, 3]))
-    rows.settle()
+    rows.move_to_device()
     is_sparse = sparse.issparse(rows.matrix)
     index, last = rows.batches(2, shuffle=False, generator=torch.Generator())
     assert isinstance(index, torch.Tensor) == (resident and not is_sparse)

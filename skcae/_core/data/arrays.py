@@ -149,3 +149,9 @@ def within(tensor: Tensor, low: float, high: float) -> bool:
     """Tell whether no entry is NaN or out of these bounds, without a copy."""
     smallest, largest = tensor.aminmax()
     return bool((smallest >= low) & (largest <= high))
+
+
+def all_finite(tensor: Tensor) -> bool:
+    """Tell whether no entry is infinite or NaN, without a copy."""
+    limits = torch.finfo(tensor.dtype)
+    return within(tensor, limits.min, limits.max)

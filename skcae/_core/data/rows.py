@@ -79,8 +79,9 @@ class Rows:
     """Rows of a data matrix with their weights, handed out as tensors by the batch.
 
     The matrix stays what and where it is, memory-mapped or sparse; only the rows of
-    one batch are ever copied, densified, cast and moved. `settle` moves dense data that
-    fits on a CUDA device there as a whole, and batches are then gathered there.
+    one batch are ever copied, densified, cast and moved. `move_to_device` moves dense
+    data that fits on a CUDA device there as a whole, and batches are then gathered
+    there.
 
     Nobody has looked at a memory-mapped matrix before: its rows are checked as they are
     read.
@@ -151,7 +152,7 @@ class Rows:
         """The number of columns."""
         return int(self.matrix.shape[1])
 
-    def settle(self) -> None:
+    def move_to_device(self) -> None:
         """Move the data to the device for many passes, if it is dense and fits."""
         n_bytes = len(self) * self.n_features * self.dtype.itemsize
         if not sparse.issparse(self.matrix) and fits_on(self.device, n_bytes):

@@ -96,7 +96,7 @@ class StreamedRows:
         """Return the number of rows of a batch."""
         return len(self) if isinstance(index, slice) else len(index)
 
-    def settle(self) -> None:
+    def move_to_device(self) -> None:
         """Leave the data where it is."""
 
     def batches(

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from skcae._core.data.arrays import Array, make_generator
-from skcae._core.data.passes import mean_over_rows
+from skcae._core.data.evaluation import mean_over_rows
 from skcae._core.data.rows import Rows
 from skcae._core.data.streams import TrainingRows
 from skcae._core.data.threads import fitting_threads
@@ -102,9 +102,9 @@ class ReconstructionLearner:
         # Whether the workspace holds all rows, as it does from the first full batch on,
         # unless they are read anew because they may be others in each pass.
         self.holds_all = False
-        rows.settle()
+        rows.move_to_device()
         if validation is not None:
-            validation.settle()
+            validation.move_to_device()
         n = min(batch_size, len(rows))
         n_inputs = n * (1 + objective.n_copies)
         self.n_multiplications = n_inputs * parameters["components"].numel()

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from skcae._core.data.arrays import Array
-from skcae._core.data.passes import mean_over_rows
+from skcae._core.data.evaluation import mean_over_rows
 from skcae._core.data.rows import Rows
 from skcae._core.layers.dense import Parameters, initial_weights
 from skcae._core.layers.gradient import Gradient
@@ -199,9 +199,9 @@ class NetworkLearner:
         n = min(batch_size, len(rows))
         self.batch = targets.new_empty((n, rows.n_features))
         self.n_multiplications = n * objective.columns_per_row * largest(parameters)
-        rows.settle()
+        rows.move_to_device()
         if validation is not None:
-            validation[0].settle()
+            validation[0].move_to_device()
 
     def take_step(
         self, index: Array | Tensor | slice, rate: float, value: Tensor

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skcae._core.data.arrays import Array, to_array
+from skcae._core.data.arrays import Array, all_finite, to_array
 from skcae._core.data.streams import TrainingRows
 from skcae._core.data.threads import fitting_threads
 from skcae._core.layers.dense import Parameters
@@ -91,12 +91,6 @@ def has_stalled(curve: Sequence[float], n_epochs: float, tol: float) -> bool:
     n_recent = int(n_epochs)
     before, recent = curve[:-n_recent], curve[-n_recent:]
     return min(before) - min(recent) <= tol * abs(curve[0])
-
-
-def all_finite(tensor: Tensor) -> bool:
-    """Tell whether no entry is infinite or NaN, without a copy."""
-    smallest, largest = tensor.aminmax()
-    return bool(smallest.isfinite() & largest.isfinite())
 
 
 def copy_of(parameters: Parameters) -> Parameters:

@@ -237,7 +237,8 @@ class GroupRanks(Ranks):
             ) from error
 
 
-_present: ContextVar[GroupRanks | None] = ContextVar("present ranks", default=None)
+# Of the outermost body that runs now, for those within it.
+_current_ranks: ContextVar[GroupRanks | None] = ContextVar("ranks", default=None)
 
 
 @contextmanager
@@ -252,7 +253,7 @@ def together(data_parallel: bool) -> Iterator[Ranks]:
     if not data_parallel:
         yield ALONE
         return
-    outer = _present.get()
+    outer = _current_ranks.get()
     with _first(joined()) if outer is None else _further(outer) as ranks:
         yield ranks
 
@@ -273,14 +274,14 @@ def joined() -> GroupRanks:
 @contextmanager
 def _first(ranks: GroupRanks) -> Iterator[Ranks]:
     """Watch over the outermost body."""
-    token = _present.set(ranks)
+    token = _current_ranks.set(ranks)
     try:
         yield ranks
     except BaseException as error:
         ranks.give_up(error)
         raise
     finally:
-        _present.reset(token)
+        _current_ranks.reset(token)
 
 
 @contextmanager
