@@ -462,6 +462,7 @@ SPOILED = {
     "mask over one": lambda m: setattr(m, "intercept_hidden_", masked_at_one_nan(6)),
     "record": lambda m: setattr(m, "loss_curve_", "low"),
     "method": lambda m: setattr(m, "transform", np.ones(2)),
+    "its own check": lambda m: setattr(m, "_check_whole", np.ones(2)),
     "property": lambda m: vars(m).update(_n_features_out=3),
     "constraints": lambda m: (
         setattr(m, "_parameter_constraints", {}),

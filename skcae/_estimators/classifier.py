@@ -14,7 +14,6 @@ from torch import Tensor
 from skcae._core.data.arrays import Array
 from skcae._estimators.documentation import documented
 from skcae._estimators.finetuned import BaseFineTuned
-from skcae._estimators.integrity import check_classes
 from skcae._fit.labels import (
     check_indicators,
     check_labels,
@@ -303,4 +302,14 @@ class FineTunedClassifier(ClassifierMixin, BaseFineTuned):
         )
 
     def _check_outputs(self, n_outputs: int) -> None:
-        check_classes(self.classes_, self.multilabel_, n_outputs)
+        """Refuse labels of another number or kind than the outputs stand for."""
+        classes, multilabel = self.classes_, self.multilabel_
+        n_classes = len(classes) if type(classes) is np.ndarray else 0
+        are_columns = n_outputs > 1 and np.array_equal(classes, np.arange(n_outputs))
+        if type(multilabel) is not bool or (multilabel and not are_columns):
+            raise ValueError(
+                f"multilabel_ is {multilabel!r}, with classes {classes!r:.80} for "
+                f"{n_outputs} outputs."
+            )
+        if n_classes != (2 if n_outputs == 1 else n_outputs):
+            raise ValueError(f"It has {n_classes} classes for {n_outputs} outputs.")

@@ -15,7 +15,7 @@ LAYER_SHAPES = {
     "intercept_visible_": (1,),
     "decoder_components_": (0, 1),
 }
-# What a training in its midst keeps of itself.
+# What is kept of a training that has not come to its end.
 PROGRESS = {
     "n_earlier",
     "n_rows",
@@ -110,19 +110,6 @@ def check_curve(name: str, curve: Any) -> None:
         raise ValueError(f"{name} must be an array of floats, but is {curve!r:.80}.")
 
 
-def check_classes(classes: Any, multilabel: Any, n_outputs: int) -> None:
-    """Refuse labels of another number or kind than the outputs stand for."""
-    n_classes = len(classes) if type(classes) is np.ndarray else 0
-    are_columns = n_outputs > 1 and np.array_equal(classes, np.arange(n_outputs))
-    if type(multilabel) is not bool or (multilabel and not are_columns):
-        raise ValueError(
-            f"multilabel_ is {multilabel!r}, with classes {classes!r:.80} for "
-            f"{n_outputs} outputs."
-        )
-    if n_classes != (2 if n_outputs == 1 else n_outputs):
-        raise ValueError(f"It has {n_classes} classes for {n_outputs} outputs.")
-
-
 def check_training_state(
     state: dict[str, Any] | None, weights: dict[str, Array]
 ) -> None:
@@ -144,6 +131,7 @@ def check_training_state(
 def check_progress(
     progress: dict[str, Any], shapes: dict[str, tuple[int, ...]]
 ) -> None:
+    """Refuse what no training could have left in its midst."""
     check_names(progress, sorted(PROGRESS), "The progress of a training")
     check_arrays(progress["kept"], shapes if progress["kept"] else {})
     counts = [progress[name] for name in ("n_earlier", "n_rows", "step", "kept_epoch")]
@@ -157,7 +145,7 @@ def check_progress(
         type(curve) is list and all(type(value) is float for value in curve)
         for curve in curves
     )
-    is_whole = (
+    is_possible = (
         are_counts
         and are_curves
         and n_done > 0
@@ -166,5 +154,5 @@ def check_progress(
         and len(progress["validation_curve"]) in (0, n_done)
         and (stalled_at is None or 0 < stalled_at <= n_done)
     )
-    if not is_whole:
+    if not is_possible:
         raise ValueError("The progress of the training is not one.")

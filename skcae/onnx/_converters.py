@@ -107,8 +107,8 @@ def to_onnx(
     True
     """
     register_converters()
-    for part in everything_in(estimator):
-        _register(type(part))
+    for kind in {type(part) for part in everything_in(estimator)}:
+        _register(kind)
     check_is_fitted(estimator)
     check_calibration(estimator)
     row = _row_like(estimator, X)

@@ -30,14 +30,15 @@ def with_parts(value: Any, change: Change) -> Any:
     It is the value itself where no part is another one.
     """
     contents, attributes = _contents(value), _attributes(value)
-    new = [change(part) for part in contents]
-    kept = {name: change(part) for name, part in attributes.items()}
-    before, after = [*contents, *attributes.values()], [*new, *kept.values()]
+    new_contents = [change(part) for part in contents]
+    new_attributes = {name: change(part) for name, part in attributes.items()}
+    before = [*contents, *attributes.values()]
+    after = [*new_contents, *new_attributes.values()]
     if all(part is other for part, other in zip(before, after, strict=True)):
         return value
-    made = _made_of(value, new)
-    if kept:
-        vars(made).update(kept)
+    made = _made_of(value, new_contents)
+    if new_attributes:
+        vars(made).update(new_attributes)
     return made
 
 
