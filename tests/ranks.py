@@ -7,7 +7,7 @@ import numpy as np
 
 from skcae._core.data.arrays import make_generator, to_array
 from skcae._core.data.rows import Rows, random_order
-from skcae._core.layers.dense import initial_parameters
+from skcae._core.layers.coder import initial_parameters
 from skcae._core.steps.reconstruction import ReconstructionLearner
 from skcae._core.training import ranks as parallel
 from skcae._core.training.loop import linear_rate

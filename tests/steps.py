@@ -2,7 +2,6 @@
 
 import torch
 
-from skcae._core.layers.dense import squared_row_norms
 from skcae._core.steps.workspace import Workspace
 
 
@@ -17,13 +16,13 @@ def value_and_gradient(
     batch_size=None,
 ):
     """Return the batch objective and its gradient as dense tensors."""
-    n, d = X.shape
+    (n, d), coder = X.shape, objective.coder(parameters)
     workspace = Workspace(
         batch_size or n,
         d,
-        parameters["components"].shape[0],
+        coder.encoder.n_units,
         objective.n_scratch,
-        tied="decoder_components" not in parameters,
+        tied=coder.is_tied,
         corrupts=target is not None,
         n_copies=objective.n_copies,
         dtype=X.dtype,
@@ -36,10 +35,10 @@ def value_and_gradient(
             batch.target.copy_(target)
         if copies is not None:
             batch.copies.copy_(copies)
-        squared_rows = squared_row_norms(parameters)
-        objective.forward(parameters, batch)
+        squared_rows = coder.encoder.squared_norms()
+        objective.forward(coder, batch)
         loss = objective.total_loss(batch, weights)
-        gradient, sums = objective.backward(parameters, squared_rows, batch, weights)
+        gradient, sums = objective.backward(coder, squared_rows, batch, weights)
         if sums:
             loss = loss + objective.total_penalty(sums, squared_rows)
         value = loss / n

@@ -45,6 +45,11 @@ def penalty_alone(activation, noise, n_copies):
     return Objective(ACTIVATIONS[activation], NOTHING, ((1.0, penalty),))
 
 
+def values_at(objective, parameters, inputs):
+    """The objective of each row."""
+    return objective.per_sample(objective.coder(parameters), inputs)
+
+
 def stacked(X, copies):
     return torch.cat([X[None], copies]).flatten(0, 1)
 
@@ -139,7 +144,7 @@ def test_value_and_gradient_equal_autograd_of_the_naive_objective(
         objective, parameters, X, weights, copies=copies
     )
     with torch.no_grad():
-        per_sample = objective.per_sample(parameters, stacked(X, copies))
+        per_sample = values_at(objective, parameters, stacked(X, copies))
     torch.testing.assert_close(value, expected.detach(), rtol=1e-11, atol=1e-11)
     mean = (weights if weighted else ones) @ per_sample / len(X)
     torch.testing.assert_close(mean, value, rtol=1e-12, atol=1e-12)
@@ -223,7 +228,7 @@ def test_everything_runs_on_the_meta_device(layer, X):
     )
     assert value.is_meta
     assert all(g.is_meta for g in gradient.values())
-    assert objective.per_sample(parameters, stacked(X, copies)).is_meta
+    assert values_at(objective, parameters, stacked(X, copies)).is_meta
 
 
 # ---- the limit and the noise ----------------------------------------------------
@@ -242,8 +247,8 @@ def test_it_tends_to_the_exact_norm(activation, noise, layer, X):
     assert (abs(X @ W.T + b) > noise * d**0.5 * W.norm(dim=1)).all()
     directions = d**0.5 * torch.cat([torch.eye(d), -torch.eye(d)]).double()
     copies = X + noise * directions[:, None]
-    sampled = penalty_alone(activation, noise, 2 * d).per_sample(
-        parameters, stacked(X, copies)
+    sampled = values_at(
+        penalty_alone(activation, noise, 2 * d), parameters, stacked(X, copies)
     )
     exact = oracles.squared_hessian_norm(parameters, X, activation)
     torch.testing.assert_close(sampled, exact, rtol=8 * noise**2, atol=0)
@@ -254,8 +259,8 @@ def test_gaussian_noise_tends_to_the_exact_norm(activation, layer, X):
     """To 3 %, from 20,000 copies: three standard errors of one unit's mean square."""
     parameters, noise, n_copies = layer(), 1e-3, 20_000
     copies = noisy(X, noise, n_copies, torch.Generator().manual_seed(3))
-    sampled = penalty_alone(activation, noise, n_copies).per_sample(
-        parameters, stacked(X, copies)
+    sampled = values_at(
+        penalty_alone(activation, noise, n_copies), parameters, stacked(X, copies)
     )
     exact = oracles.squared_hessian_norm(parameters, X, activation)
     torch.testing.assert_close(sampled, exact, rtol=0.03, atol=0.0)
@@ -271,8 +276,8 @@ def test_at_elus_kink_half_of_the_noise_counts():
     }
     x, noise, n_copies = torch.zeros(1, 2).double(), 1e-4, 20_000
     copies = noisy(x, noise, n_copies, torch.Generator().manual_seed(4))
-    sampled = penalty_alone("elu", noise, n_copies).per_sample(
-        parameters, stacked(x, copies)
+    sampled = values_at(
+        penalty_alone("elu", noise, n_copies), parameters, stacked(x, copies)
     )
     torch.testing.assert_close(sampled, torch.tensor([0.5]).double(), rtol=0.03, atol=0)
 
@@ -310,8 +315,10 @@ def test_more_copies_estimate_the_same_with_less_variance(layer, X):
     rows = X[:1].expand(n_estimates, -1)
     generator = torch.Generator().manual_seed(5)
     one, four = (
-        penalty_alone("sigmoid", NOISE, n).per_sample(
-            parameters, stacked(rows, noisy(rows, NOISE, n, generator))
+        values_at(
+            penalty_alone("sigmoid", NOISE, n),
+            parameters,
+            stacked(rows, noisy(rows, NOISE, n, generator)),
         )
         for n in (1, 4)
     )

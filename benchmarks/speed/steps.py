@@ -18,7 +18,7 @@ from torch.func import jacrev, vmap
 from torch.nn import functional
 
 from skcae._core.data.rows import Rows
-from skcae._core.layers.dense import initial_parameters
+from skcae._core.layers.coder import initial_parameters
 from skcae._core.steps.objective import Objective
 from skcae._core.steps.reconstruction import ReconstructionLearner
 from skcae._core.training.solvers import Adam, Sgd

@@ -10,14 +10,14 @@ from torch import Tensor
 from skcae._core.data.arrays import Array, resolve_device_or_cpu, to_tensor
 from skcae._core.data.evaluation import map_rows
 from skcae._core.data.rows import Rows
-from skcae._core.layers.chain import Layers
+from skcae._core.layers.chain import Chain
 from skcae._core.layers.spectrum import right_singular_vectors
 from skcae._encoders.steps import EncodingLayer, code_size, split_steps
-from skcae._encoders.tensors import layers_of
+from skcae._encoders.tensors import chain_of
 
 
 def tangents_at(
-    layers: Layers,
+    layers: Chain,
     rows: Rows,
     n_tangents: int,
     dtype: np.dtype[Any],
@@ -28,7 +28,7 @@ def tangents_at(
 
     Parameters
     ----------
-    layers : Layers
+    layers : Chain
         The encoder, in float64.
     rows : Rows
         What its first layer takes, in float64.
@@ -76,7 +76,7 @@ def tangents_of(encoder: list[EncodingLayer], rows: Rows, n_tangents: int) -> Te
     double = np.dtype(np.float64)
     device = resolve_device_or_cpu(rows.device, double)
     exact = Rows(rows.matrix, dtype=double, device=device, subset=rows.subset)
-    layers = layers_of(encoder, double, device)
+    layers = chain_of(encoder, double, device)
     found = tangents_at(layers, exact, n_tangents, rows.dtype, in_row_space=True)
     return to_tensor(found, rows.dtype, rows.device)
 

@@ -26,7 +26,8 @@ from skcae._core.data.arrays import (
 )
 from skcae._core.data.evaluation import map_rows
 from skcae._core.data.rows import Rows
-from skcae._core.layers.dense import Parameters, pre_activations, pre_outputs
+from skcae._core.layers.coder import Coder
+from skcae._core.layers.layer import Parameters
 from skcae._core.steps.objective import Objective
 from skcae._core.steps.reconstruction import Corruption
 from skcae._encoders.steps import DecodingLayer, EncodingLayer
@@ -367,45 +368,49 @@ class BaseAutoencoder(BaseEncoder):
     def _map_rows(
         self,
         X: Any,
-        function: Callable[[Parameters, Tensor, Tensor], object],
+        function: Callable[[Coder, Tensor, Tensor], object],
         n_columns: int | None = None,
         *,
         to_disk: bool = False,
     ) -> np.ndarray:
-        """Apply a function of parameters and rows, in chunks of bounded memory.
+        """Apply a function of the layers and rows, in chunks of bounded memory.
 
         The function writes its result into its third argument.
         """
         dtype = working_dtype(X.dtype)
         device = resolve_device_or_cpu(self.device, dtype)
-        parameters = self._parameters(dtype, device)
+        coder = self._coder(dtype, device)
         return map_rows(
             Rows(X, dtype=dtype, device=device),
-            lambda rows, out: function(parameters, rows, out),
+            lambda rows, out: function(coder, rows, out),
             shape=() if n_columns is None else (n_columns,),
-            width=max(self.components_.shape),
-            n_multiplications=self.components_.size,
+            width=coder.encoder.width,
+            n_multiplications=coder.encoder.n_multiplications,
             to_disk=to_disk,
         )
 
-    def _encode(self, parameters: Parameters, X: Tensor, out: Tensor) -> Tensor:
-        in_place = ACTIVATIONS[self._fitted_activation].in_place
-        return in_place(pre_activations(parameters, X, out))
+    def _coder(self, dtype: np.dtype[Any], device: torch.device) -> Coder:
+        """Give the fitted layers as tensors, to be read only."""
+        activation = ACTIVATIONS[self._fitted_activation]
+        return Coder.of(self._parameters(dtype, device), activation)
 
-    def _decode(self, parameters: Parameters, H: Tensor, out: Tensor) -> None:
-        out.copy_(LOSSES[self._fitted_loss].output(pre_outputs(parameters, H, out)))
+    def _encode(self, coder: Coder, X: Tensor, out: Tensor) -> Tensor:
+        return coder.encoder.outputs(X, out)
 
-    def _negative_loss(self, parameters: Parameters, X: Tensor, out: Tensor) -> None:
-        codes = X.new_empty((len(X), self._n_features_out))
-        Z = pre_outputs(parameters, self._encode(parameters, X, codes))
+    def _decode(self, coder: Coder, H: Tensor, out: Tensor) -> None:
+        Z = coder.decoder.pre_activations(H, out)
+        out.copy_(LOSSES[self._fitted_loss].output(Z))
+
+    def _negative_loss(self, coder: Coder, X: Tensor, out: Tensor) -> None:
+        Z = coder.decoder.pre_activations(coder.encoder.outputs(X))
         out.copy_(LOSSES[self._fitted_loss].value(X, Z)).neg_()
 
     def _score_codes(self, X: Any, codes: np.ndarray) -> np.ndarray:
         """Compute minus the loss of few rows that are decoded from these codes."""
         device = resolve_device_or_cpu(self.device, codes.dtype)
-        parameters = self._parameters(codes.dtype, device)
+        coder = self._coder(codes.dtype, device)
         ((_, rows),) = Rows(X, dtype=codes.dtype, device=device).chunks(1)
-        Z = pre_outputs(parameters, to_tensor(codes, codes.dtype, device))
+        Z = coder.decoder.pre_activations(to_tensor(codes, codes.dtype, device))
         return to_array(-LOSSES[self._fitted_loss].value(rows, Z))
 
 

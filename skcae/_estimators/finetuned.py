@@ -172,9 +172,7 @@ class BaseFineTuned(MetaEstimatorMixin, FineTuningParameters, BaseEstimator):
         X = features_of(steps, X) if steps else check_X(self, X)
         check_n_features(X, self.coefs_[0].shape[0])
         device = resolve_device_or_cpu(self.device, working_dtype(X.dtype))
-        return outputs_of(
-            self._fitted_activations, self.coefs_, self.intercepts_, X, device
-        )
+        return outputs_of(self._network_layers(), X, device)
 
     def get_metadata_routing(self) -> MetadataRouter:
         """Say which metadata goes where.

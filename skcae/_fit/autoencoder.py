@@ -18,7 +18,8 @@ from skcae._core.data.arrays import (
 from skcae._core.data.moments import moments_of_rows, scaling_of, total_moments
 from skcae._core.data.rows import Rows
 from skcae._core.data.streams import StreamedRows, TrainingRows
-from skcae._core.layers.dense import Parameters, initial_parameters
+from skcae._core.layers.coder import initial_parameters
+from skcae._core.layers.layer import Parameters
 from skcae._core.steps.reconstruction import ReconstructionLearner
 from skcae._core.training.loop import Training, constant_rate, copy_of
 from skcae._core.training.ranks import ALONE, together

@@ -18,7 +18,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from skcae._core.data.arrays import Array, make_generator
 from skcae._core.data.rows import random_order
-from skcae._core.layers.dense import Parameters
+from skcae._core.layers.layer import Parameters
 from skcae._core.training.loop import (
     Schedule,
     StoppingRule,

@@ -16,7 +16,7 @@ from skcae._core.data.arrays import (
     working_dtype,
 )
 from skcae._core.data.rows import Rows
-from skcae._core.layers.dense import Parameters
+from skcae._core.layers.layer import Parameters
 from skcae._core.steps.supervised import NetworkLearner, NetworkObjective
 from skcae._core.steps.tangents import TangentObjective
 from skcae._core.training.loop import Training
@@ -27,7 +27,7 @@ from skcae._encoders.steps import (
     split_steps,
 )
 from skcae._encoders.tangents import tangents_of
-from skcae._encoders.tensors import initial_network, network_of
+from skcae._encoders.tensors import initial_network
 from skcae._fit.data import check_n_features, check_range, normalized
 from skcae._fit.epochs import Fit, watched
 from skcae._fit.outcomes import warn_if_dead
@@ -159,14 +159,14 @@ class FineTuningFit(Fit):
             validation = rows_val, in_units(held_out.targets)
         rows, targets = selected(plan.train)
         constant = best_constant(plan.loss, targets, rows.weights_of(slice(None)))
-        parameters = initial_network(
+        network = initial_network(
             layers, to_array(constant), plan.generator, dtype, device
         )
         factors = self._rate_factors(len(layers), len(rows))
         return NetworkLearner(
             self._objective(rows),
-            parameters,
-            self.solver(parameters, factors=factors),
+            network,
+            self.solver(network.parameters, factors=factors),
             rows,
             targets,
             batch_size=self.batch_size(len(rows)),
@@ -185,14 +185,13 @@ class FineTuningFit(Fit):
 
     def _objective(self, rows: Rows) -> NetworkObjective:
         """Settle what to lower, with the tangents of the rows if it takes any."""
-        estimator, layers, loss = self.estimator, self.model.layers, self.plan.loss
-        network = network_of([layer.activation for layer in layers])
+        estimator, loss = self.estimator, self.plan.loss
         decay = estimator.alpha / max(len(rows), FEWEST_ROWS)
         strength = estimator.tangent_penalty
         if strength == 0:
-            return NetworkObjective(network, loss, decay=decay)
-        tangents = tangents_of(layers, rows, estimator.n_tangents)
-        return TangentObjective(network, loss, strength, tangents, decay=decay)
+            return NetworkObjective(loss, decay=decay)
+        tangents = tangents_of(self.model.layers, rows, estimator.n_tangents)
+        return TangentObjective(loss, strength, tangents, decay=decay)
 
     # ---- the fitted model -------------------------------------------------------
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from skcae._core.data.arrays import Array, to_array
 from skcae._core.data.rows import evenly_spaced
-from skcae._core.layers.dense import Parameters
+from skcae._core.layers.layer import Parameters
 from skcae._core.steps.supervised import NetworkLearner
 from skcae._core.training.loop import Training
 from skcae._fit.epochs import level_of_caller
@@ -61,7 +61,7 @@ def look(learner: NetworkLearner, loss: Loss, parameters: Parameters) -> Look:
     rows = learner.rows
     X, weights = rows.some(N_ROWS)
     targets = learner.targets[evenly_spaced(len(rows), N_ROWS)]
-    _, *hidden, Z = learner.objective.network.forward(parameters, X)
+    _, *hidden, Z = learner.chain.with_parameters(parameters).forward(X.mT)
     every = rows.weights_of(slice(None))
     constant = best_constant(loss, learner.targets, every).to(Z)
 

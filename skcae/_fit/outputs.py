@@ -6,7 +6,7 @@ import numpy as np
 from torch import Tensor
 
 from skcae._core.data.arrays import Array, to_array
-from skcae._core.layers.dense import Parameters
+from skcae._core.layers.layer import Parameters
 from skcae.losses import Loss
 
 # Targets whose deviation is this part of the largest of them are all the same.

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from skcae._core.data.arrays import to_array, to_tensor
-from skcae._core.layers.dense import Parameters
+from skcae._core.layers.layer import Parameters
 from skcae._core.training.loop import Training
 from skcae._core.training.solvers import SolverState
 

@@ -96,8 +96,7 @@ def contraction_ratio(
     radii = check_radii(radii)
     measured = measurement(encoder, X)
     generator = make_generator(draw_seed(random_state))
-    units = max(W.shape[0] for W in measured.layers.weights)
-    width = max(units, measured.layers.n_features)
+    width = max(measured.layers.most_units, measured.layers.n_features)
     # Not all directions of a row at once if they are too many.
     at_once = max(1, matrix_rows.CHUNK_ELEMENTS // width)
     portions = [min(at_once, n_directions - k) for k in range(0, n_directions, at_once)]
@@ -150,13 +149,13 @@ def moments_of_ratios(
     The directions are drawn and used in portions of so many.
     """
     layers = measured.layers
-    W, b = layers.weights[0], layers.intercepts[0]
-    A = torch.addmm(b, rows, W.mT)
+    first = layers.layers[0]
+    A = first.pre_activations(rows)
     codes = layers.outputs_from(A.clone())[-1]
     sums = rows.new_zeros((len(rows), 2, len(radii)))
     for n_directions in portions:
         # W₁ (x₀ + r u) = W₁ x₀ + r W₁ u: one product with W₁ serves all radii.
-        U = unit_vectors(n_directions, rows, generator) @ W.mT
+        U = first.push(unit_vectors(n_directions, rows, generator))
         for k, r in enumerate(radii.tolist()):
             moved = torch.add(A[:, None], U, alpha=r).flatten(0, 1)
             differences = layers.outputs_from(moved)[-1].view(*U.shape[:2], -1)

@@ -5,21 +5,23 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from skcae._core.data.arrays import resolve_device_or_cpu, to_tensor, working_dtype
 from skcae._core.data.evaluation import map_rows
 from skcae._core.data.rows import Rows, copy_rows
-from skcae._core.layers.chain import Layers
+from skcae._core.layers.chain import Chain
+from skcae._core.layers.dense import Dense
+from skcae._core.layers.layer import Layer
 from skcae._encoders.steps import (
     decoding_layers,
     encoding_layers,
     features_of,
     split_steps,
 )
-from skcae._encoders.tensors import layers_of
+from skcae._encoders.tensors import chain_of
 from skcae._fit.data import check_n_features, check_X
+from skcae.activations import ACTIVATIONS
 from skcae.losses import LOSSES, Loss
 
 
@@ -29,7 +31,7 @@ class Measurement:
 
     Parameters
     ----------
-    layers : Layers
+    layers : Chain
         Of the trailing run of encoders.
     rows : Rows
         What the first of them takes: X after the fixed preprocessing.
@@ -39,7 +41,7 @@ class Measurement:
         The preprocessing, and the encoders.
     """
 
-    layers: Layers
+    layers: Chain
     rows: Rows
     dtype: np.dtype[Any]
     steps: list[Any]
@@ -68,13 +70,12 @@ class Measurement:
         -------
         results : ndarray of shape (n_samples, *shape)
         """
-        weights = self.layers.weights
         return map_rows(
             self.rows,
             lambda rows, out: out.copy_(function(rows)),
             shape=shape,
-            width=max(width, *(max(W.shape) for W in weights)),
-            n_multiplications=max(width, *(W.numel() for W in weights)),
+            width=max(width, self.layers.width),
+            n_multiplications=max(width, self.layers.n_multiplications),
             dtype=self.dtype,
         )
 
@@ -101,26 +102,23 @@ def measurement(encoder: Any, X: Any, *, in_double: bool = False) -> Measurement
     devices = [layer.device for layer in encoders if hasattr(layer, "device")]
     device = resolve_device_or_cpu(next(iter(devices), "cpu"), dtype)
     rows = Rows(X, dtype=dtype, device=device)
-    layers = layers_of(found, dtype, device)
+    layers = chain_of(found, dtype, device)
     return Measurement(layers, rows, result_dtype, steps, encoders)
 
 
 @dataclass(frozen=True)
 class Decoder:
-    """What decodes codes, by layers from the code down.
+    """What decodes codes.
 
     Parameters
     ----------
-    weights : list of tensors of shape (h_k, h_{k-1})
-        V_K, …, V_1.
-    intercepts : list of tensors of shape (h_{k-1},)
-        c_K, …, c_1.
+    layers : list of Layer
+        From the code down, without what their outputs are.
     losses : list of Loss
         Those whose outputs these layers have.
     """
 
-    weights: list[Tensor]
-    intercepts: list[Tensor]
+    layers: list[Layer]
     losses: list[Loss]
 
     @property
@@ -130,10 +128,10 @@ class Decoder:
 
     def pre_outputs(self, H: Tensor) -> Tensor:
         """Return what the output of the last of them is of, (n, d)."""
-        *above, (V, c) = zip(self.weights, self.intercepts, strict=True)
-        for (V_k, c_k), loss in zip(above, self.losses[:-1], strict=True):
-            H = loss.output(torch.addmm(c_k, H, V_k))
-        return torch.addmm(c, H, V)
+        *above, last = self.layers
+        for layer, loss in zip(above, self.losses[:-1], strict=True):
+            H = loss.output(layer.pre_activations(H))
+        return last.pre_activations(H)
 
     def decode(self, H: Tensor) -> Tensor:
         """Return the reconstructions, (n, d)."""
@@ -144,7 +142,13 @@ def decoder_of(measured: Measurement) -> Decoder:
     """Return what decodes the codes of the encoders."""
     rows, layers = measured.rows, decoding_layers(measured.encoders)
     return Decoder(
-        [to_tensor(layer.weights, rows.dtype, rows.device) for layer in layers],
-        [to_tensor(layer.intercept, rows.dtype, rows.device) for layer in layers],
+        [
+            Dense(
+                to_tensor(layer.weights, rows.dtype, rows.device).mT,
+                to_tensor(layer.intercept, rows.dtype, rows.device),
+                ACTIVATIONS["identity"],
+            )
+            for layer in layers
+        ],
         [LOSSES[layer.loss] for layer in layers],
     )

@@ -179,7 +179,7 @@ def saturation(encoder: Any, X: Any) -> np.ndarray:
     """
     measured = measurement(encoder, X)
     layers = measured.layers
-    threshold = SATURATED_SLOPE * layers.activations[-1].largest_slope
+    threshold = SATURATED_SLOPE * layers.layers[-1].activation.largest_slope
 
     def fractions(rows: Tensor) -> Tensor:
         is_saturated = layers.slopes_at(rows)[-1] < threshold

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from skcae._core.data.arrays import make_generator
 from skcae._core.data.rows import Rows
-from skcae._core.layers.chain import Layers
+from skcae._core.layers.chain import Chain
 from skcae._fit.data import draw_seed
 from skcae.inspection._encoder import decoder_of, dense_rows, measurement
 
@@ -107,7 +107,7 @@ def sample(
 
 
 def walked(
-    layers: Layers,
+    layers: Chain,
     decode: Callable[[Tensor], Tensor],
     X: Tensor,
     n_steps: int,

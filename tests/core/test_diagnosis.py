@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from skcae._core.data.rows import Rows, evenly_spaced
-from skcae._core.layers.dense import initial_parameters
+from skcae._core.layers.coder import initial_parameters
 from skcae._core.steps.diagnosis import look_at
 from skcae._core.steps.objective import Objective
 from skcae.activations import ACTIVATIONS

@@ -15,7 +15,7 @@ from skcae._core.data.moments import (
     total_moments,
 )
 from skcae._core.data.rows import Rows
-from skcae._core.layers.dense import encode_scaled, initial_parameters
+from skcae._core.layers.coder import encode_scaled, initial_parameters
 
 CPU = torch.device("cpu")
 

@@ -1,5 +1,6 @@
 """The network under the fine-tuned estimators: its formulas, steps and epochs."""
 
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -9,12 +10,11 @@ from scipy import sparse
 from torch.nn import functional
 
 from skcae._core.data.rows import Rows
+from skcae._core.layers.chain import Chain
+from skcae._core.layers.dense import Dense
 from skcae._core.steps.supervised import (
-    Network,
     NetworkLearner,
     NetworkObjective,
-    initial_output,
-    widest,
 )
 from skcae._core.steps.tangents import TangentObjective
 from skcae._core.training.loop import StoppingRule, Training, constant_rate
@@ -60,9 +60,19 @@ OPTIMIZERS = {
 
 
 def network_of(activation, depth):
-    """A network with another activation in its second layer."""
+    """What makes a network, with another activation in its second layer."""
     names = [activation, "tanh", activation][:depth]
-    return Network(tuple(ACTIVATIONS[name] for name in names)), names
+    return partial(chain_of, names), names
+
+
+def chain_of(names, parameters):
+    """Hidden layers with these activations, and a linear one."""
+    return Chain(
+        tuple(
+            Dense(parameters[f"coefs.{k}"], parameters[f"intercepts.{k}"], phi)
+            for k, phi in enumerate(ACTIVATIONS[name] for name in [*names, "identity"])
+        )
+    )
 
 
 def draw_parameters(depth, n_outputs, seed=0, scale=1.0):
@@ -117,9 +127,9 @@ def dense(gradient, parameters):
 
 def value_and_gradient(network, loss, parameters, X, T, weights=None):
     """Return the objective of a batch and its gradient, as a step computes them."""
-    objective = NetworkObjective(network, loss)
+    objective = NetworkObjective(loss)
     values, gradient = objective.values_and_gradient(
-        parameters, slice(None), X, T, weights
+        network(parameters), slice(None), X, T, weights
     )
     value = (values if weights is None else weights * values).sum() / len(X)
     return value, dense(gradient, parameters)
@@ -141,10 +151,10 @@ def learner_of(loss, rows, targets, **changes):
         "activation": "sigmoid",
         **changes,
     }
-    plain = NetworkObjective(network_of(how["activation"], 2)[0], function)
+    network, _ = network_of(how["activation"], 2)
     return NetworkLearner(
-        how.get("objective", plain),
-        how["parameters"],
+        how.get("objective", NetworkObjective(function)),
+        network(how["parameters"]),
         SOLVERS[how["solver"]](how["parameters"]),
         rows,
         targets,
@@ -175,7 +185,7 @@ def test_the_outputs_are_the_formulas(activation, depth):
     parameters, X = draw_parameters(depth, 2), torch.from_numpy(draw_rows(7))
     before = {name: p.clone() for name, p in parameters.items()}
     rows = X.clone()
-    outputs = network.forward(parameters, X)
+    outputs = network(parameters).forward(X.mT)
     assert [len(H) for H in outputs] == [N_FEATURES, *HIDDEN[:depth], 2]
     torch.testing.assert_close(outputs[-1].mT, naive_outputs(parameters, X, names))
     # Neither the rows nor the parameters are written to.
@@ -268,12 +278,12 @@ def test_the_decay_of_the_output_layer_equals_autograd(loss, n_tangents, weighte
 
     def outcome(decay):
         objective = (
-            TangentObjective(network, function, 0.3, tangents, decay=decay)
+            TangentObjective(function, 0.3, tangents, decay=decay)
             if n_tangents
-            else NetworkObjective(network, function, decay=decay)
+            else NetworkObjective(function, decay=decay)
         )
         values, gradient = objective.values_and_gradient(
-            parameters, slice(None), X, T, weights
+            network(parameters), slice(None), X, T, weights
         )
         value = (values if weights is None else weights * values).sum() / 7
         return value, gradient
@@ -307,11 +317,11 @@ def test_a_rate_for_each_parameter_is_that_of_torchs_groups(solver):
     theirs = {name: p.clone().requires_grad_() for name, p in parameters.items()}
     optimizer = OPTIMIZERS[solver]([{"params": [p]} for p in theirs.values()])
     network, names = network_of("sigmoid", 2)
-    objective = NetworkObjective(network, LOG_SOFTMAX)
+    objective, chain = NetworkObjective(LOG_SOFTMAX), network(ours)
     X, T = torch.from_numpy(draw_rows(9)), draw_targets("log_softmax", 9)
     for step in range(20):
         rate = 0.05 / (1 + step)
-        _, gradient = objective.values_and_gradient(ours, slice(None), X, T, None)
+        _, gradient = objective.values_and_gradient(chain, slice(None), X, T, None)
         stepping.update(gradient, rate)
         for name, group in zip(theirs, optimizer.param_groups, strict=True):
             group["lr"] = rate * factors.get(name, 1.0)
@@ -337,23 +347,24 @@ def test_the_link_gives_the_best_constant_output(loss):
     assert function.link(edges).isfinite().all()
 
 
-def test_widest_is_the_largest_number_of_columns():
-    assert widest(draw_parameters(2, 2)) == 6
-    assert widest(draw_parameters(1, 9)) == 9
+def test_the_width_is_the_largest_number_of_columns():
+    assert chain_of(["tanh"] * 2, draw_parameters(2, 2)).width == 6
+    assert chain_of(["tanh"], draw_parameters(1, 9)).width == 9
 
 
-def test_the_fresh_output_layer_is_uniform_and_the_seeds():
+def test_fresh_weights_are_uniform_and_the_seeds():
     def draw(seed):
-        return initial_output(30, 70, torch.Generator().manual_seed(seed))
+        generator = torch.Generator().manual_seed(seed)
+        how = {"generator": generator, "dtype": torch.float64, "device": CPU}
+        return Dense.initial_weights(70, 30, **how)
 
-    layer, again, other = draw(1), draw(1), draw(2)
+    weights, again, other = draw(1), draw(1), draw(2)
     bound = (6 / 100) ** 0.5
-    assert layer["coefs"].shape == (30, 70)
-    assert 0.99 * bound < layer["coefs"].abs().max() <= bound
-    assert float(layer["coefs"].std()) == pytest.approx(bound / 3**0.5, rel=0.03)
-    assert torch.equal(layer["intercepts"], torch.zeros(30, dtype=torch.float64))
-    assert torch.equal(layer["coefs"], again["coefs"])
-    assert not torch.equal(layer["coefs"], other["coefs"])
+    assert weights.shape == (30, 70)
+    assert 0.99 * bound < weights.abs().max() <= bound
+    assert float(weights.std()) == pytest.approx(bound / 3**0.5, rel=0.03)
+    assert torch.equal(weights, again)
+    assert not torch.equal(weights, other)
 
 
 # ---- the softmax loss -----------------------------------------------------------

@@ -57,7 +57,7 @@ def test_value_and_gradient_equal_autograd_of_the_naive_objective(
     objective = make_objective(activation, loss, jacobian_penalty, hessian_penalty)
     value, gradient = steps.value_and_gradient(objective, parameters, X, weights)
     with torch.no_grad():
-        per_sample = objective.per_sample(parameters, X)
+        per_sample = objective.per_sample(objective.coder(parameters), X)
     torch.testing.assert_close(value, expected.detach(), rtol=1e-11, atol=1e-11)
     torch.testing.assert_close(weights @ per_sample / len(X), value)
     assert gradient.keys() == parameters.keys()
@@ -132,4 +132,6 @@ def test_linear_units_with_a_jacobian_penalty_have_weight_decay(layer, X):
     for name, expected in gradient.items():
         torch.testing.assert_close(decayed[name], expected)
     unweighted, _ = steps.value_and_gradient(decay, layer(), X)
-    torch.testing.assert_close(decay.per_sample(layer(), X).mean(), unweighted)
+    torch.testing.assert_close(
+        decay.per_sample(decay.coder(layer()), X).mean(), unweighted
+    )

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from skcae._core.layers.dense import MatrixGradient
 from skcae._core.layers.gradient import Gradient
 from skcae._core.training.ranks import ALONE, GroupRanks, together
 from tests.ranks import Threads, run_ranks
@@ -23,14 +24,17 @@ def ranks_run(monkeypatch, *bodies, **how):
 
 
 def gradient_of(layer, scale):
-    """A gradient of W in factors, of row factors and of intercepts."""
+    """A gradient of W in factors, of its rows' norms and of intercepts."""
     W = layer["components"]
     generator = torch.Generator().manual_seed(int(scale))
     draw = torch.ones_like(W).normal_(generator=generator)
     return Gradient(
         scale=1 / scale,
-        products={"components": (draw[:, :2].clone(), draw[:2].clone())},
-        row_factors=draw[:, 0].clone(),
+        weights={
+            "components": MatrixGradient(
+                draw[:, :2].clone(), draw[:2].clone(), draw[:, 0].clone()
+            )
+        },
         vectors={n: p + scale for n, p in layer.items() if p.ndim == 1},
     )
 

@@ -1,5 +1,7 @@
 """Tangent propagation: its value, its gradient and its limits."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -12,6 +14,7 @@ from skcae.losses import LOG_SOFTMAX, LOSSES
 from tests.core.test_network import (
     N_FEATURES,
     NETWORK_LOSSES,
+    chain_of,
     dense,
     draw_parameters,
     draw_rows,
@@ -38,15 +41,15 @@ def draw_tangents(n, m=2, seed=4):
     return torch.from_numpy(np.random.default_rng(seed).normal(size=(n, m, N_FEATURES)))
 
 
-def objective_of(loss, network, tangents, strength=STRENGTH):
-    return TangentObjective(network, NETWORK_LOSSES[loss][0], strength, tangents)
+def objective_of(loss, tangents, strength=STRENGTH):
+    return TangentObjective(NETWORK_LOSSES[loss][0], strength, tangents)
 
 
-def value_and_gradient(objective, parameters, X, T, weights=None, index=slice(None)):
+def value_and_gradient(objective, chain, X, T, weights=None, index=slice(None)):
     """Return the objective of a batch and its gradient, as a step computes them."""
-    values, gradient = objective.values_and_gradient(parameters, index, X, T, weights)
+    values, gradient = objective.values_and_gradient(chain, index, X, T, weights)
     mean = (values if weights is None else weights * values).sum() / len(X)
-    return mean, dense(gradient, parameters)
+    return mean, dense(gradient, chain.parameters)
 
 
 def naive_penalties(parameters, X, tangents, names, loss):
@@ -73,8 +76,10 @@ def test_the_values_are_the_formulas(depth, loss):
     before = {name: p.clone() for name, p in parameters.items()}
     X, T = torch.from_numpy(draw_rows(7)), draw_targets(loss, 7)
     tangents, rows = draw_tangents(7), X.clone()
-    objective = objective_of(loss, network, tangents)
-    values, _ = objective.values_and_gradient(parameters, slice(None), X, T, None)
+    objective = objective_of(loss, tangents)
+    values, _ = objective.values_and_gradient(
+        network(parameters), slice(None), X, T, None
+    )
     expected = naive_values(parameters, X, T, tangents, names, loss)
     torch.testing.assert_close(values, expected, rtol=1e-11, atol=1e-13)
     # What is the penalty's is more than nothing.
@@ -95,8 +100,8 @@ def test_the_gradient_equals_autograd(activation, depth, loss, weighted):
     X, T = torch.from_numpy(draw_rows(7)), draw_targets(loss, 7)
     tangents = draw_tangents(7, m=3)
     weights = torch.from_numpy(draw_weights(7)) if weighted else None
-    objective = objective_of(loss, network, tangents)
-    value, gradient = value_and_gradient(objective, parameters, X, T, weights)
+    objective = objective_of(loss, tangents)
+    value, gradient = value_and_gradient(objective, network(parameters), X, T, weights)
 
     tracked = {name: p.clone().requires_grad_() for name, p in parameters.items()}
     values = naive_values(tracked, X, T, tangents, names, loss)
@@ -121,13 +126,15 @@ def test_gradcheck(activation, loss):
     start = draw_parameters(2, NETWORK_LOSSES[loss][2], scale=0.7)
     X, T = torch.from_numpy(draw_rows(3)), draw_targets(loss, 3)
     weights = torch.from_numpy(draw_weights(3))
-    objective = objective_of(loss, network, draw_tangents(3))
+    objective = objective_of(loss, draw_tangents(3))
 
     class Ours(torch.autograd.Function):
         @staticmethod
         def forward(ctx, *tensors):
             parameters = dict(zip(start, (t.detach() for t in tensors), strict=True))
-            value, gradient = value_and_gradient(objective, parameters, X, T, weights)
+            value, gradient = value_and_gradient(
+                objective, network(parameters), X, T, weights
+            )
             ctx.gradient = [gradient[name] for name in start]
             return value
 
@@ -183,12 +190,12 @@ def test_without_strength_it_is_the_loss_alone(loss, activation):
     parameters = draw_parameters(2, NETWORK_LOSSES[loss][2])
     X, T = torch.from_numpy(draw_rows(7)), draw_targets(loss, 7)
     weights = torch.from_numpy(draw_weights(7))
-    plain = NetworkObjective(network, NETWORK_LOSSES[loss][0])
+    plain = NetworkObjective(NETWORK_LOSSES[loss][0])
     for tangents, strength in ((draw_tangents(7), 0.0), (0 * draw_tangents(7), 1.0)):
-        objective = objective_of(loss, network, tangents, strength)
+        objective = objective_of(loss, tangents, strength)
         torch.testing.assert_close(
-            value_and_gradient(objective, parameters, X, T, weights),
-            value_and_gradient(plain, parameters, X, T, weights),
+            value_and_gradient(objective, network(parameters), X, T, weights),
+            value_and_gradient(plain, network(parameters), X, T, weights),
             rtol=1e-12,
             atol=1e-14,
         )
@@ -196,8 +203,7 @@ def test_without_strength_it_is_the_loss_alone(loss, activation):
 
 @pytest.mark.parametrize("depth", [1, 2])
 def test_of_a_linear_network_it_is_the_product_of_the_weights(depth):
-    network, _ = network_of("identity", 1)
-    network = type(network)(network.activations * depth)
+    network = partial(chain_of, ["identity"] * depth)
     parameters = draw_parameters(depth, 2)
     product = torch.eye(N_FEATURES, dtype=torch.float64)
     for k in range(depth + 1):
@@ -207,8 +213,8 @@ def test_of_a_linear_network_it_is_the_product_of_the_weights(depth):
         draw_targets("squared_error", 3),
         draw_tangents(3),
     )
-    values, _ = objective_of("squared_error", network, tangents).values_and_gradient(
-        parameters, slice(None), X, T, None
+    values, _ = objective_of("squared_error", tangents).values_and_gradient(
+        network(parameters), slice(None), X, T, None
     )
     losses = (X @ product.T + naive_bias(parameters, depth) - T).square().sum(1)
     penalties = (tangents @ product.T).square().sum((1, 2))
@@ -236,8 +242,8 @@ def test_along_all_directions_it_is_the_norm_of_the_jacobian(loss):
     norms = vmap(jacrev(output))(X).square().sum((1, 2))
     losses = NETWORK_LOSSES[loss][0].value(T, naive_outputs(parameters, X, names))
     for tangents in bases:
-        values, _ = objective_of(loss, network, tangents).values_and_gradient(
-            parameters, slice(None), X, T, None
+        values, _ = objective_of(loss, tangents).values_and_gradient(
+            network(parameters), slice(None), X, T, None
         )
         torch.testing.assert_close(values, losses + STRENGTH * norms)
 
@@ -251,12 +257,12 @@ def test_weights_are_repetitions(loss):
     weights = (counts * 6 / counts.sum()).double()  # of mean 1
     tangents = draw_tangents(6)
     weighted = value_and_gradient(
-        objective_of(loss, network, tangents), parameters, X, T, weights
+        objective_of(loss, tangents), network(parameters), X, T, weights
     )
     again = tangents.repeat_interleave(counts, 0)
     repeated = value_and_gradient(
-        objective_of(loss, network, again),
-        parameters,
+        objective_of(loss, again),
+        network(parameters),
         X.repeat_interleave(counts, 0),
         T.repeat_interleave(counts, 0),
     )
@@ -268,12 +274,12 @@ def test_each_batch_takes_the_tangents_of_its_rows():
     parameters = draw_parameters(2, 3)
     X, T = torch.from_numpy(draw_rows(9)), draw_targets("log_softmax", 9)
     tangents = draw_tangents(9)
-    objective = objective_of("log_softmax", network, tangents)
+    objective = objective_of("log_softmax", tangents)
     expected = naive_values(parameters, X, T, tangents, names, "log_softmax")
     order = np.array([7, 2, 2, 5])
     for index in (order, torch.from_numpy(order)):
         values, _ = objective.values_and_gradient(
-            parameters, index, X[index], T[index], None
+            network(parameters), index, X[index], T[index], None
         )
         torch.testing.assert_close(values, expected[order])
 
@@ -282,7 +288,7 @@ def test_each_batch_takes_the_tangents_of_its_rows():
 @pytest.mark.parametrize("loss", sorted(NETWORK_LOSSES))
 def test_fifty_steps_equal_autograd_and_torchs_optimizers(loss, solver):
     """Batches of a few rows in random order, the last of them short."""
-    network, names = network_of("sigmoid", 2)
+    _, names = network_of("sigmoid", 2)
     X, T, weights = draw_rows(18), draw_targets(loss, 18), draw_weights(18)
     tangents = draw_tangents(18)
     start = draw_parameters(2, NETWORK_LOSSES[loss][2], scale=0.3)
@@ -300,7 +306,7 @@ def test_fifty_steps_equal_autograd_and_torchs_optimizers(loss, solver):
         T,
         parameters={name: p.clone() for name, p in start.items()},
         solver=solver,
-        objective=objective_of(loss, network, tangents),
+        objective=objective_of(loss, tangents),
     )
     assert learner.n_multiplications == 3 * plain
     training = training_of(learner)
@@ -332,13 +338,12 @@ def test_fifty_steps_equal_autograd_and_torchs_optimizers(loss, solver):
 @pytest.mark.parametrize("loss", sorted(NETWORK_LOSSES))
 def test_held_out_error_is_the_plain_error(loss):
     """Held-out rows have no tangents."""
-    network, _ = network_of("sigmoid", 2)
     X, T = draw_rows(18), draw_targets(loss, 18)
     validation = rows_of(X[12:]), T[12:]
     tangents = draw_tangents(12)
     learners = [
         learner_of(loss, rows_of(X[:12]), T[:12], validation=validation, **objective)
-        for objective in ({}, {"objective": objective_of(loss, network, tangents)})
+        for objective in ({}, {"objective": objective_of(loss, tangents)})
     ]
     assert learners[0].held_out() == learners[1].held_out() > 0
 
@@ -348,10 +353,10 @@ def test_single_precision_follows_double(loss):
     network, _ = network_of("sigmoid", 2)
     X, T = torch.from_numpy(draw_rows(9)), draw_targets(loss, 9)
     parameters, tangents = draw_parameters(2, NETWORK_LOSSES[loss][2]), draw_tangents(9)
-    double = value_and_gradient(objective_of(loss, network, tangents), parameters, X, T)
+    double = value_and_gradient(objective_of(loss, tangents), network(parameters), X, T)
     single = value_and_gradient(
-        objective_of(loss, network, tangents.float()),
-        {name: p.float() for name, p in parameters.items()},
+        objective_of(loss, tangents.float()),
+        network({name: p.float() for name, p in parameters.items()}),
         X.float(),
         T.float(),
     )
@@ -372,11 +377,11 @@ def test_certain_outputs_hold_still(loss, size):
         draw_targets(loss, 3),
         draw_tangents(3),
     )
-    values, _ = objective_of(loss, network, tangents).values_and_gradient(
-        parameters, slice(None), X, T, None
+    values, _ = objective_of(loss, tangents).values_and_gradient(
+        network(parameters), slice(None), X, T, None
     )
-    plain, _ = NetworkObjective(network, NETWORK_LOSSES[loss][0]).values_and_gradient(
-        parameters, slice(None), X, T, None
+    plain, _ = NetworkObjective(NETWORK_LOSSES[loss][0]).values_and_gradient(
+        network(parameters), slice(None), X, T, None
     )
     torch.testing.assert_close(values, plain)
     assert values.isfinite().all()

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from skcae._core.data.rows import Rows
+from skcae._core.layers.dense import MatrixGradient
 from skcae._core.layers.gradient import Gradient
 from skcae._core.steps.objective import Objective
 from skcae._core.steps.reconstruction import mean_objective
@@ -94,7 +95,9 @@ def test_mean_objective_is_the_weighted_mean(layer):
     X = np.random.default_rng(0).random((9, 4))
     weights = np.arange(9.0)
     objective = Objective(ACTIVATIONS["tanh"], LOSSES["squared_error"])
-    per_sample = objective.per_sample(layer(), torch.from_numpy(X)).numpy()
+    per_sample = objective.per_sample(
+        objective.coder(layer()), torch.from_numpy(X)
+    ).numpy()
     mean = mean_objective(objective, layer(), rows_of(X, weights))
     assert mean == pytest.approx(np.average(per_sample, weights=weights))
 
@@ -172,8 +175,11 @@ def dense_gradient(parameters):
     W = parameters["components"]
     return Gradient(
         scale=0.5,
-        products={"components": (torch.ones_like(W), torch.ones_like(W.T @ W))},
-        row_factors=torch.ones_like(W[:, 0]),
+        weights={
+            "components": MatrixGradient(
+                torch.ones_like(W), torch.ones_like(W.T @ W), torch.ones_like(W[:, 0])
+            )
+        },
         vectors={n: torch.ones_like(p) for n, p in parameters.items() if p.ndim == 1},
     )
 

@@ -11,7 +11,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skcae import Autoencoder, ContractiveAutoencoder
-from skcae._core.layers.chain import Layers, row_space
+from skcae._core.layers.chain import Chain, row_space
 from skcae.activations import ACTIVATIONS
 from skcae.inspection import _encoder, jacobian, jacobian_norm, saturation
 from tests import oracles
@@ -175,11 +175,11 @@ def test_products_are_built_for_a_few_samples_at_a_time(unit_data, monkeypatch):
     X = np.repeat(unit_data, 20, axis=0)
     largest = []
 
-    def spy(layers, slopes, first, product=Layers._product):
+    def spy(layers, slopes, first, product=Chain._product):
         largest.append(product(layers, slopes, first).numel())
         return product(layers, slopes, first)
 
-    monkeypatch.setattr(Layers, "_product", spy)
+    monkeypatch.setattr(Chain, "_product", spy)
     monkeypatch.setattr("skcae._core.data.rows.CHUNK_ELEMENTS", 3000)
     assert jacobian_norm(model, X).shape == (800,)
     assert max(largest) <= 3000

@@ -1,46 +1,63 @@
-"""Layers one after the other: their code, and its Jacobian.
+"""Layers one after the other: their outputs, their Jacobian and their gradient.
 
-The Jacobian of f = f_K ∘ ⋯ ∘ f_1 with f_k(x) = φ_k(W_k x + b_k) is the product
-J = D_K W_K ⋯ D_1 W_1, with D_k the slopes φ_k' of layer k on the diagonal.
+The Jacobian of f = f_K ∘ ⋯ ∘ f_1 with f_k(x) = φ_k(A_k x + b_k) is the product
+J = D_K A_K ⋯ D_1 A_1, with D_k the slopes φ_k' of layer k on the diagonal.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from skcae.activations import Activation
+from skcae._core.layers.gradient import Gradient
+from skcae._core.layers.layer import Layer, Parameters
 from skcae.penalties import DerivativePenalty
 
 
 @dataclass(frozen=True)
-class Layers:
-    """The layers of an encoder.
+class Chain:
+    """Layers f_1, …, f_K, each of which takes what the one before it gives.
 
-    Parameters
-    ----------
-    weights : list of tensors of shape (h_k, h_{k-1})
-        W_1, …, W_K.
-    intercepts : list of tensors of shape (h_k,)
-        b_1, …, b_K.
-    activations : list of Activation
-        φ_1, …, φ_K.
+    Its parameters are named "coefs.k" and "intercepts.k", from 0 on.
     """
 
-    weights: list[Tensor]
-    intercepts: list[Tensor]
-    activations: list[Activation]
+    layers: tuple[Layer, ...]
+
+    # ---- parameters -------------------------------------------------------------
+
+    @property
+    def parameters(self) -> Parameters:
+        """The tensors of the layers themselves, by name."""
+        return {
+            **{f"coefs.{k}": layer.weights for k, layer in enumerate(self.layers)},
+            **{f"intercepts.{k}": f.intercept for k, f in enumerate(self.layers)},
+        }
+
+    def with_parameters(self, parameters: Parameters) -> "Chain":
+        """Return the same layers with these parameters."""
+        return Chain(
+            tuple(
+                replace(
+                    layer,
+                    weights=parameters[f"coefs.{k}"],
+                    intercept=parameters[f"intercepts.{k}"],
+                )
+                for k, layer in enumerate(self.layers)
+            )
+        )
+
+    # ---- sizes ------------------------------------------------------------------
 
     @property
     def n_features(self) -> int:
         """The size d of the input."""
-        return self.weights[0].shape[1]
+        return self.layers[0].n_inputs
 
     @property
     def n_components(self) -> int:
         """The size h of the code."""
-        return self.weights[-1].shape[0]
+        return self.layers[-1].n_units
 
     @property
     def n_singular_values(self) -> int:
@@ -48,49 +65,65 @@ class Layers:
         return min(self.n_components, self.n_features)
 
     @property
+    def most_units(self) -> int:
+        """The units of the largest layer."""
+        return max(layer.n_units for layer in self.layers)
+
+    @property
     def jacobian_size(self) -> int:
         """The most numbers that a sample's Jacobian takes on the way up."""
-        return max(W.shape[0] for W in self.weights) * self.n_features
+        return self.most_units * self.n_features
+
+    @property
+    def width(self) -> int:
+        """How many numbers a row is at most on its way."""
+        return max(layer.width for layer in self.layers)
+
+    @property
+    def n_multiplications(self) -> int:
+        """How many multiplications a row takes in the largest product."""
+        return max(layer.n_multiplications for layer in self.layers)
+
+    # ---- samples are rows: outputs ----------------------------------------------
 
     def outputs(self, X: Tensor) -> list[Tensor]:
         """Return the output of each layer for each row, (n, h_k)."""
-        return self.outputs_from(torch.addmm(self.intercepts[0], X, self.weights[0].mT))
+        return self.outputs_from(self.layers[0].pre_activations(X))
 
     def outputs_from(self, A: Tensor) -> list[Tensor]:
-        """Return the outputs where W_1 x + b_1 is A, which is overwritten."""
-        found = [self.activations[0].in_place(A)]
-        for W, b, phi in zip(
-            self.weights[1:], self.intercepts[1:], self.activations[1:], strict=True
-        ):
-            found.append(phi.in_place(torch.addmm(b, found[-1], W.mT)))
+        """Return the outputs where A_1 x + b_1 is A, which is overwritten."""
+        first, *others = self.layers
+        found = [first.activation.in_place(A)]
+        for layer in others:
+            found.append(layer.outputs(found[-1]))
         return found
 
     def slopes(self, outputs: list[Tensor]) -> list[Tensor]:
         """Return φ_k' of each layer where these are the outputs, (n, h_k)."""
-        return [
-            phi.derivatives(H, 1)[0]
-            for phi, H in zip(self.activations, outputs, strict=True)
-        ]
+        pairs = zip(self.layers, outputs, strict=True)
+        return [layer.slopes(H) for layer, H in pairs]
 
     def slopes_at(self, X: Tensor) -> list[Tensor]:
         """Return φ_k' of each layer for each row, (n, h_k)."""
         return self.slopes(self.outputs(X))
 
+    # ---- samples are rows: Jacobians --------------------------------------------
+
     def push_forward(self, slopes: list[Tensor], V: Tensor) -> Tensor:
         """Return J v for k vectors of each sample, (n, k, d) → (n, k, h)."""
-        for W, s in zip(self.weights, slopes, strict=True):
-            V = (V @ W.mT) * s[:, None]
+        for layer, s in zip(self.layers, slopes, strict=True):
+            V = layer.push(V) * s[:, None]
         return V
 
     def pull_back(self, slopes: list[Tensor], U: Tensor) -> Tensor:
         """Return Jᵀ u for k vectors of each sample, (n, k, h) → (n, k, d)."""
-        for W, s in zip(reversed(self.weights), reversed(slopes), strict=True):
-            U = (U * s[:, None]) @ W
+        for layer, s in zip(reversed(self.layers), reversed(slopes), strict=True):
+            U = layer.pull(U * s[:, None])
         return U
 
     def jacobians(self, slopes: list[Tensor]) -> Tensor:
         """Return the Jacobian of each sample, (n, h, d)."""
-        return self._product(slopes, self.weights[0])
+        return self._product(slopes, self.layers[0].matrix)
 
     def reduced_jacobians(self, slopes: list[Tensor]) -> Tensor:
         """Return a matrix R of each sample with R Rᵀ = J Jᵀ, (n, h, min(h_1, d))."""
@@ -98,19 +131,20 @@ class Layers:
 
     @cached_property
     def first_row_space(self) -> Tensor:
-        """A matrix with the Gram matrix W_1 W_1ᵀ, as narrow as possible."""
-        return row_space(self.weights[0])
+        """A matrix with the Gram matrix A_1 A_1ᵀ, as narrow as possible."""
+        return row_space(self.layers[0].matrix)
 
     @cached_property
     def first_gram_matrix(self) -> Tensor:
-        """W_1 W_1ᵀ, (h_1, h_1)."""
-        return self.weights[0] @ self.weights[0].mT
+        """A_1 A_1ᵀ, (h_1, h_1)."""
+        matrix = self.layers[0].matrix
+        return matrix @ matrix.mT
 
     def _product(self, slopes: list[Tensor], first: Tensor) -> Tensor:
-        """Multiply up the Jacobians, with another matrix in place of W_1."""
+        """Multiply up the Jacobians, with another matrix in place of A_1."""
         product = slopes[0][:, :, None] * first
-        for W, s in zip(self.weights[1:], slopes[1:], strict=True):
-            product = (W @ product).mul_(s[:, :, None])
+        for layer, s in zip(self.layers[1:], slopes[1:], strict=True):
+            product = (layer.matrix @ product).mul_(s[:, :, None])
         return product
 
     def squared_norms(self, slopes: list[Tensor], budget: int) -> Tensor:
@@ -119,11 +153,10 @@ class Layers:
         For one layer no Jacobian is built. For more they are multiplied up for a few
         samples at a time, so that these hold no more numbers than the budget.
         """
-        if len(self.weights) == 1:
-            squared_rows = self.weights[0].square().sum(1)
+        if len(self.layers) == 1:
+            squared_rows = self.layers[0].matrix.square().sum(1)
             return DerivativePenalty(order=1).per_sample(slopes, squared_rows)
-        widest = max(W.shape[0] for W in self.weights)
-        step = max(1, budget // (widest * self.first_row_space.shape[1]))
+        step = max(1, budget // (self.most_units * self.first_row_space.shape[1]))
         parts = [
             self.reduced_jacobians([s[start : start + step] for s in slopes])
             .square_()
@@ -131,6 +164,32 @@ class Layers:
             for start in range(0, len(slopes[0]), step)
         ]
         return torch.cat(parts)
+
+    # ---- samples are columns: a training step -----------------------------------
+
+    def forward(self, X: Tensor) -> list[Tensor]:
+        """Return H_0 = X, …, H_K with the samples as columns."""
+        outputs = [X]
+        for layer in self.layers:
+            A = layer.column_pre_activations(outputs[-1])
+            outputs.append(layer.activation.in_place(A))
+        return outputs
+
+    def backward(self, outputs: list[Tensor], dA: Tensor) -> Gradient:
+        """Return the gradient from that with respect to A_K, summed over samples.
+
+        `outputs` are H_0, …, H_{K−1}.
+        """
+        weights, vectors = {}, {}
+        for k in reversed(range(len(self.layers))):
+            layer, H = self.layers[k], outputs[k]
+            weights[f"coefs.{k}"] = layer.weight_gradient(dA, H.mT)
+            vectors[f"intercepts.{k}"] = layer.intercept_gradient(dA)
+            if k > 0:
+                # dA_{k−1} = φ' ∘ A_kᵀ dA_k, the slopes from the outputs.
+                slopes = self.layers[k - 1].slopes(H)
+                dA = layer.pull_columns(dA).mul_(slopes)
+        return Gradient(1 / H.shape[1], weights, vectors)
 
 
 def scaled(slopes: list[Tensor]) -> tuple[list[Tensor], Tensor]:

@@ -1,105 +1,138 @@
-"""One encoding layer and its decoder: h = φ(Wx + b), z = Vᵀh + c, V = W when tied."""
+"""The dense layer: h = φ(Wx + b), where A is the matrix W."""
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from skcae._core.data.moments import Scaling
-
-# "components" W (h, d), "intercept_hidden" b (h,), "intercept_visible" c (d,) and, for
-# untied weights only, "decoder_components" V (h, d).
-Parameters = dict[str, Tensor]
+from skcae._core.layers.layer import Layer
+from skcae.activations import Activation
 
 
-def initial_weights(
-    n_inputs: int,
-    n_outputs: int,
-    *,
-    generator: torch.Generator,
-    dtype: torch.dtype,
-    device: torch.device,
-) -> Tensor:
-    """Draw a matrix of shape (n_outputs, n_inputs) within ±√(6 / (inputs + outputs)).
+@dataclass(frozen=True)
+class MatrixGradient:
+    """The gradient left right + 2 diag(d_norms) W of a matrix, never formed by itself.
 
-    The draw is made in float64 on the processor, so that float32 and float64 models,
-    wherever they are trained, start from the same point.
+    Parameters
+    ----------
+    left, right : tensors of shapes (h, k) and (k, d)
+        The factors of what comes through the products with W.
+    d_norms : tensor of shape (h,), optional
+        The derivative with respect to the squared norms of W's rows.
     """
-    bound = math.sqrt(6.0 / (n_inputs + n_outputs))
-    drawn = torch.empty((n_outputs, n_inputs), dtype=dtype, device=device)
-    # Row by row, since a whole float64 matrix is twice the memory of float32.
-    row = torch.empty(n_inputs, dtype=torch.float64, device="cpu")
-    for weights in drawn:
-        weights.copy_(row.uniform_(-bound, bound, generator=generator))
-    return drawn
+
+    left: Tensor
+    right: Tensor
+    d_norms: Tensor | None = None
+
+    def add_to(
+        self, tensor: Tensor, weights: Tensor, *, scale: float = 1.0, decay: float = 1.0
+    ) -> Tensor:
+        """Set tensor ← decay · tensor + scale · gradient, and return it."""
+        tensor.addmm_(self.left, self.right, beta=decay, alpha=scale)
+        if self.d_norms is not None:
+            tensor.addcmul_(self.d_norms[:, None], weights, value=2 * scale)
+        return tensor
+
+    def descend(self, weights: Tensor, step: float) -> None:
+        """Set weights ← weights − step · gradient."""
+        if self.d_norms is not None:
+            kept = torch.rsub(self.d_norms, 1, alpha=2 * step)
+            weights.mul_(kept[:, None])
+        weights.addmm_(self.left, self.right, alpha=-step)
 
 
-def initial_parameters(
-    n_features: int,
-    n_components: int,
-    *,
-    tied_weights: bool,
-    generator: torch.Generator,
-    dtype: torch.dtype,
-    device: torch.device,
-    scaling: Scaling | None = None,
-) -> Parameters:
-    """Draw the weights; biases start at zero, unless the data are to be scaled."""
+@dataclass(frozen=True)
+class Dense(Layer):
+    """A layer with weights W of shape (h, d) and an intercept b of shape (h,)."""
 
-    def weights() -> Tensor:
-        return initial_weights(
-            n_features, n_components, generator=generator, dtype=dtype, device=device
-        )
+    @staticmethod
+    def initial_weights(
+        n_inputs: int,
+        n_units: int,
+        *,
+        generator: torch.Generator,
+        dtype: torch.dtype,
+        device: torch.device,
+    ) -> Tensor:
+        """Draw W within ±√(6 / (inputs + units)).
 
-    parameters = {
-        "components": weights(),
-        "intercept_hidden": torch.zeros(n_components, dtype=dtype, device=device),
-        "intercept_visible": torch.zeros(n_features, dtype=dtype, device=device),
-    }
-    if not tied_weights:
-        parameters["decoder_components"] = weights()
-    if scaling is not None and not scaling.is_none:
-        encode_scaled(parameters, scaling)
-    return parameters
+        The draw is made in float64 on the processor, so that float32 and float64
+        models, wherever they are trained, start from the same point.
+        """
+        bound = math.sqrt(6.0 / (n_inputs + n_units))
+        drawn = torch.empty((n_units, n_inputs), dtype=dtype, device=device)
+        # Row by row, since a whole float64 matrix is twice the memory of float32.
+        row = torch.empty(n_inputs, dtype=torch.float64, device="cpu")
+        for weights in drawn:
+            weights.copy_(row.uniform_(-bound, bound, generator=generator))
+        return drawn
 
+    @property
+    def n_inputs(self) -> int:
+        """The number d of inputs."""
+        return self.weights.shape[1]
 
-def encode_scaled(parameters: Parameters, scaling: Scaling) -> None:
-    """Let fresh weights encode (x − shift) / scale, and the decoder start at the shift.
+    @property
+    def n_units(self) -> int:
+        """The number h of units."""
+        return self.weights.shape[0]
 
-    Otherwise units would be saturated at the start, and learn nothing: W becomes
-    W / scale, b becomes −W shift, and c the shift.
-    """
-    W, b = parameters["components"], parameters["intercept_hidden"]
-    W.div_(torch.from_numpy(scaling.scale).to(W))
-    shift = torch.from_numpy(scaling.shift)
-    for j, row in enumerate(W):
-        b[j] = -(row.to(shift) @ shift)
-    parameters["intercept_visible"].copy_(shift)
+    @property
+    def n_multiplications(self) -> int:
+        """How many multiplications W x takes."""
+        return self.weights.numel()
 
+    @property
+    def matrix(self) -> Tensor:
+        """W."""
+        return self.weights
 
-def decoder_weights(parameters: Parameters) -> Tensor:
-    """Return V, which is W itself when the weights are tied."""
-    return parameters.get("decoder_components", parameters["components"])
+    def push(self, V: Tensor) -> Tensor:
+        """Return W v for vectors along the last axis, (…, d) → (…, h)."""
+        return V @ self.weights.mT
 
+    def pull(self, U: Tensor) -> Tensor:
+        """Return Wᵀ u for vectors along the last axis, (…, h) → (…, d)."""
+        return U @ self.weights
 
-def squared_row_norms(parameters: Parameters, out: Tensor | None = None) -> Tensor:
-    """Return ‖W_j‖² for each hidden unit, shape (h,)."""
-    W = parameters["components"]
-    norms: Tensor = torch.linalg.vector_norm(W, dim=1, out=out)
-    return norms.square_()
+    def pre_activations(self, X: Tensor, out: Tensor | None = None) -> Tensor:
+        """Return a = Wx + b of each row, (n, d) → (n, h)."""
+        return torch.addmm(self.intercept, X, self.weights.mT, out=out)
 
+    def push_columns(self, V: Tensor) -> Tensor:
+        """Return W v for vectors along the first axis, (d, …) → (h, …)."""
+        return (self.weights @ V.flatten(1)).view(-1, *V.shape[1:])
 
-def pre_activations(
-    parameters: Parameters, X: Tensor, out: Tensor | None = None
-) -> Tensor:
-    """Return a = Wx + b for each row x, shape (n, h)."""
-    W, b = parameters["components"], parameters["intercept_hidden"]
-    return torch.addmm(b, X, W.mT, out=out)
+    def pull_columns(self, U: Tensor, out: Tensor | None = None) -> Tensor:
+        """Return Wᵀ u for vectors along the first axis, (h, …) → (d, …)."""
+        found = torch.mm(self.weights.mT, U.flatten(1), out=out)
+        return found.view(-1, *U.shape[1:])
 
+    def column_pre_activations(self, X: Tensor, out: Tensor | None = None) -> Tensor:
+        """Return a = Wx + b of each column, (d, n) → (h, n)."""
+        return torch.addmm(self.intercept[:, None], self.weights, X, out=out)
 
-def pre_outputs(
-    parameters: Parameters, codes: Tensor, out: Tensor | None = None
-) -> Tensor:
-    """Return z = Vᵀh + c for each row h, shape (n, d)."""
-    c = parameters["intercept_visible"]
-    return torch.addmm(c, codes, decoder_weights(parameters), out=out)
+    def squared_norms(self, out: Tensor | None = None) -> Tensor:
+        """Return ‖W_j‖² of each unit, (h,)."""
+        norms: Tensor = torch.linalg.vector_norm(self.weights, dim=1, out=out)
+        return norms.square_()
+
+    def weight_gradient(
+        self, dA: Tensor, X: Tensor, d_norms: Tensor | None = None
+    ) -> MatrixGradient:
+        """Return dA X and, through the norms, 2 diag(d_norms) W."""
+        return MatrixGradient(dA, X, d_norms)
+
+    def decoder(
+        self, weights: Tensor, intercept: Tensor, activation: Activation
+    ) -> "Dense":
+        """Return z ↦ φ(Vᵀz + c)."""
+        return Dense(weights.mT, intercept, activation)
+
+    def encode_scaled(self, shift: Tensor, scale: Tensor) -> None:
+        """Let W become W / scale, and b become −W shift."""
+        self.weights.div_(scale.to(self.weights))
+        for j, row in enumerate(self.weights):
+            self.intercept[j] = -(row.to(shift) @ shift)

@@ -1,16 +1,15 @@
-"""The gradient of one step, with the weight matrices' part kept as factors.
+"""The gradient of one step, with the weights' part kept as factors.
 
-The gradient of W is scale · (left right + diag(row_factors) W). Plain gradient descent
-adds it to W without ever forming it; the other solvers add it to a matrix they hold.
+Plain gradient descent adds it to the weights without ever forming it; the other solvers
+add it to a tensor that they hold.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
-from skcae._core.layers.dense import Parameters
+from skcae._core.layers.layer import Parameters, WeightGradient
 
 
 @dataclass(frozen=True)
@@ -21,17 +20,14 @@ class Gradient:
     ----------
     scale : float
         1/n. All else is summed over the samples.
-    products : dict of (left, right), of shapes (h, k) and (k, d)
-        For each weight matrix the factors of its gradient.
-    row_factors : tensor of shape (h,) or None
-        The penalties' factors of the rows of `components`.
+    weights : dict of WeightGradient
+        The gradient of each layer's weights, as the layer keeps it.
     vectors : dict of tensors
-        The gradient of each intercept, and of all that has no product.
+        The gradient of each intercept, and of all that is formed.
     """
 
     scale: float
-    products: dict[str, tuple[Tensor, Tensor]]
-    row_factors: Tensor | None
+    weights: dict[str, WeightGradient]
     vectors: dict[str, Tensor]
 
     def add_to(
@@ -40,22 +36,13 @@ class Gradient:
         """Set tensor ← decay · tensor + gradient of the parameter of this name."""
         if name in self.vectors:
             tensor.mul_(decay).add_(self.vectors[name], alpha=self.scale)
-            return
-        tensor.addmm_(*self.products[name], beta=decay, alpha=self.scale)
-        if name == "components" and self.row_factors is not None:
-            W = parameters["components"]
-            tensor.addcmul_(self.row_factors[:, None], W, value=self.scale)
+        else:
+            factors = self.weights[name]
+            factors.add_to(tensor, parameters[name], scale=self.scale, decay=decay)
 
     def descend(self, parameters: Parameters, rates: Mapping[str, float]) -> None:
-        """Take the step −rate · gradient, W's part folded into its product.
-
-        `rates` has that of each parameter.
-        """
-        steps = {name: rate * self.scale for name, rate in rates.items()}
-        if self.row_factors is not None:
-            kept = torch.rsub(self.row_factors, 1, alpha=steps["components"])
-            parameters["components"].mul_(kept[:, None])
-        for name, (left, right) in self.products.items():
-            parameters[name].addmm_(left, right, alpha=-steps[name])
+        """Take the step −rate · gradient, with the rate of each parameter."""
+        for name, factors in self.weights.items():
+            factors.descend(parameters[name], rates[name] * self.scale)
         for name, vector in self.vectors.items():
-            parameters[name].sub_(vector, alpha=steps[name])
+            parameters[name].sub_(vector, alpha=rates[name] * self.scale)

@@ -13,7 +13,7 @@ import torch
 from scipy.sparse.linalg import ArpackError, eigsh
 from torch import Tensor
 
-from skcae._core.layers.chain import Layers, scaled
+from skcae._core.layers.chain import Chain, scaled
 
 # Of a Gram matrix of at least so many rows per eigenvalue wanted, an iteration finds
 # the leading ones in less time than a factorisation all of them: of 784 rows, up to 49.
@@ -24,12 +24,12 @@ ROWS_PER_ITERATED_VALUE = 16
 TAKES_RANDOM_STATE = "rng" in signature(eigsh).parameters
 
 
-def singular_values(layers: Layers, slopes: list[Tensor], n_values: int) -> Tensor:
+def singular_values(layers: Chain, slopes: list[Tensor], n_values: int) -> Tensor:
     """Return the n_values largest singular values of each sample, in falling order.
 
     Parameters
     ----------
-    layers : Layers
+    layers : Chain
         The encoder, in float64.
     slopes : list of tensors of shape (n, h_k)
         φ_k'(a) of each sample.
@@ -47,7 +47,7 @@ def singular_values(layers: Layers, slopes: list[Tensor], n_values: int) -> Tens
 
 
 def right_singular_vectors(
-    layers: Layers, slopes: list[Tensor], n_vectors: int, *, in_row_space: bool = False
+    layers: Chain, slopes: list[Tensor], n_vectors: int, *, in_row_space: bool = False
 ) -> Tensor:
     """Return the n_vectors leading right singular vectors of each sample.
 
@@ -85,12 +85,12 @@ def is_significant(squares: Tensor, gram: Tensor) -> Tensor:
     return (squares > rounding * squares[:, :1]).to(gram.dtype)
 
 
-def is_of_the_code(layers: Layers) -> bool:
+def is_of_the_code(layers: Chain) -> bool:
     """Tell which side of the Jacobians is the smaller: the code's, or its inputs'."""
     return layers.n_components <= layers.first_row_space.shape[1]
 
 
-def small_gram_matrices(layers: Layers, slopes: list[Tensor]) -> Tensor:
+def small_gram_matrices(layers: Chain, slopes: list[Tensor]) -> Tensor:
     """Return a matrix of each sample with the squared singular values of J, (n, m, m).
 
     It is J Jᵀ, or Rᵀ R with the narrow R for which R Rᵀ is J Jᵀ.

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from skcae._core.layers.dense import Parameters, pre_activations, pre_outputs
+from skcae._core.layers.layer import Parameters
 from skcae._core.steps.objective import Objective
 
 # A unit is flat where its slope is less than this part of the activation's largest.
@@ -53,15 +53,15 @@ def look_at(
         """Return the variance of each column."""
         return part @ (values - part @ values).square()
 
-    activation = objective.activation
-    H = activation.in_place(pre_activations(parameters, X))
-    slopes = activation.derivatives(H, 1)[0]
-    error = objective.loss.output(pre_outputs(parameters, H)) - X
+    coder, activation = objective.coder(parameters), objective.activation
+    H = coder.encoder.outputs(X)
+    slopes = coder.encoder.slopes(H)
+    error = objective.loss.output(coder.decoder.pre_activations(H)) - X
     total, mean_square = variance(X).sum(), part @ X.square()
     deviation = float(variance(H).mean().sqrt())
     # Fresh weights have the variance 2 / (d + h), and are smaller for columns that are
     # not scaled: pre-activations deviate by about 1 at the most.
-    fresh = math.sqrt(2 * float(total) / sum(parameters["components"].shape))
+    fresh = math.sqrt(2 * float(total) / (X.shape[1] + H.shape[1]))
     fresh = activation.largest_slope * min(1.0, fresh)
     explained = 1 - part @ error.square().sum(1) / total
     return Findings(

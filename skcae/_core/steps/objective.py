@@ -15,14 +15,10 @@ from functools import reduce
 import torch
 from torch import Tensor
 
-from skcae._core.layers.dense import (
-    Parameters,
-    decoder_weights,
-    pre_activations,
-    pre_outputs,
-    squared_row_norms,
-)
+from skcae._core.layers.coder import Coder
+from skcae._core.layers.dense import Dense
 from skcae._core.layers.gradient import Gradient
+from skcae._core.layers.layer import MakeLayer, Parameters, WeightGradient
 from skcae._core.steps.workspace import Batch
 from skcae.activations import Activation
 from skcae.losses import Loss
@@ -31,11 +27,16 @@ from skcae.penalties import Penalty
 
 @dataclass(frozen=True)
 class Objective:
-    """A loss, an activation and penalties with their strengths."""
+    """An activation, a loss, penalties with their strengths, and a kind of layer."""
 
     activation: Activation
     loss: Loss
     penalties: tuple[tuple[float, Penalty], ...] = ()
+    make: MakeLayer = Dense
+
+    def coder(self, parameters: Parameters) -> Coder:
+        """Return the layers of which this is the objective."""
+        return Coder.of(parameters, self.activation, self.make)
 
     @property
     def order(self) -> int:
@@ -55,7 +56,7 @@ class Objective:
     # ---- the value, sample by sample --------------------------------------------
 
     def per_sample(
-        self, parameters: Parameters, inputs: Tensor, target: Tensor | None = None
+        self, coder: Coder, inputs: Tensor, target: Tensor | None = None
     ) -> Tensor:
         """Return loss plus penalties for each row, shape (n,).
 
@@ -64,12 +65,12 @@ class Objective:
         """
         n = len(inputs) // (1 + self.n_copies)
         target = inputs[:n] if target is None else target
-        H = self.activation.in_place(pre_activations(parameters, inputs))
-        value = self.loss.value(target, pre_outputs(parameters, H[:n]))
+        H = coder.encoder.outputs(inputs)
+        value = self.loss.value(target, coder.decoder.pre_activations(H[:n]))
         if self.penalties:
             every = self.activation.derivatives(H, self.order)
             own = [derivative[:n] for derivative in every]
-            squared_rows = squared_row_norms(parameters)
+            squared_rows = coder.encoder.squared_norms()
             for strength, penalty in self.penalties:
                 derivatives = every if penalty.n_copies else own
                 value += strength * penalty.per_sample(derivatives, squared_rows)
@@ -77,13 +78,11 @@ class Objective:
 
     # ---- a training step: forward, backward, and between them what is to be known -
 
-    def forward(self, parameters: Parameters, batch: Batch) -> None:
+    def forward(self, coder: Coder, batch: Batch) -> None:
         """Encode all inputs, and decode X again: H = φ(WXᵀ + b), Z = HᵀV + c."""
-        W, V = parameters["components"], decoder_weights(parameters)
-        b, c = parameters["intercept_hidden"], parameters["intercept_visible"]
-        torch.addmm(b[:, None], W, batch.inputs.mT, out=batch.codes)
+        coder.encoder.column_pre_activations(batch.inputs.mT, out=batch.codes)
         self.activation.in_place(batch.codes)
-        torch.addmm(c, batch.H.mT, V, out=batch.Z)
+        coder.decoder.pre_activations(batch.H.mT, out=batch.Z)
 
     def total_loss(self, batch: Batch, weights: Tensor | None) -> Tensor:
         """Return Σ_i w_i L(target_i, z_i), between `forward` and `backward`."""
@@ -94,7 +93,7 @@ class Objective:
 
     def backward(
         self,
-        parameters: Parameters,
+        coder: Coder,
         squared_rows: Tensor,
         batch: Batch,
         weights: Tensor | None,
@@ -107,17 +106,16 @@ class Objective:
             self.loss.gradient_in_place(X, Z)
         if weights is not None:
             batch.Z.mul_(weights[:, None])
-        torch.mm(decoder_weights(parameters), batch.Z.mT, out=batch.dA)
+        coder.decoder.pull_columns(batch.Z.mT, out=batch.dA)
         if batch.copies is not None:
             batch.gradients[:, len(batch) :].zero_()  # copies are not decoded
         sums = self._through_activations(squared_rows, batch, weights)
         gradient = Gradient(
             scale=1 / len(batch),
-            products=weight_products(parameters, batch),
-            row_factors=self._row_factors(sums, squared_rows),
+            weights=weight_gradients(coder, batch, self._d_norms(sums, squared_rows)),
             vectors={
-                "intercept_hidden": batch.gradients.sum(1),
-                "intercept_visible": batch.Z.sum(0),
+                "intercept_hidden": coder.encoder.intercept_gradient(batch.gradients),
+                "intercept_visible": coder.decoder.intercept_gradient(batch.Z.mT),
             },
         )
         return gradient, sums
@@ -144,15 +142,13 @@ class Objective:
                 )
         return sums
 
-    def _row_factors(self, sums: list[Tensor], squared_rows: Tensor) -> Tensor | None:
-        """Return Σ_k strength_k 2k ‖W_j‖²ᵏ⁻² q_j for each unit j."""
-        factors = [
-            times_power(
-                2 * penalty.power * strength * q, squared_rows, penalty.power - 1
-            )
+    def _d_norms(self, sums: list[Tensor], squared_rows: Tensor) -> Tensor | None:
+        """Return the derivative Σ_k strength_k k ‖W_j‖²ᵏ⁻² q_j by each ‖W_j‖²."""
+        terms = [
+            times_power(penalty.power * strength * q, squared_rows, penalty.power - 1)
             for (strength, penalty), q in zip(self.penalties, sums, strict=True)
         ]
-        return total(factors) if factors else None
+        return total(terms) if terms else None
 
     def total_penalty(self, sums: list[Tensor], squared_rows: Tensor) -> Tensor:
         """Return Σ_k strength_k Σ_j q_j ‖W_j‖²ᵏ, from what `backward` summed up."""
@@ -174,18 +170,19 @@ def times_power(x: Tensor, base: Tensor, exponent: int) -> Tensor:
     return x if exponent == 0 else x * base.pow(exponent)
 
 
-def weight_products(
-    parameters: Parameters, batch: Batch
-) -> dict[str, tuple[Tensor, Tensor]]:
-    """Return the factors of each weight matrix's gradient.
+def weight_gradients(
+    coder: Coder, batch: Batch, d_norms: Tensor | None
+) -> dict[str, WeightGradient]:
+    """Return the gradient of each layer's weights.
 
-    Tied weights have one product, of stacked operands: H dZ + dA X = [H, dA] [dZ; X],
-    with copies further columns of dA and rows of X.
+    Tied weights have one, of stacked operands: H dZ + dA X = [H, dA] [dZ; X], with
+    copies further columns of dA and rows of X.
     """
-    if "decoder_components" in parameters:
+    gradient = coder.encoder.weight_gradient
+    if not coder.is_tied:
         return {
-            "components": (batch.gradients, batch.inputs),
-            "decoder_components": (batch.H, batch.Z),
+            "components": gradient(batch.gradients, batch.inputs, d_norms),
+            "decoder_components": gradient(batch.H, batch.Z),
         }
     torch.cat((batch.H, batch.gradients), dim=1, out=batch.left)
-    return {"components": (batch.left, batch.right)}
+    return {"components": gradient(batch.left, batch.right, d_norms)}

@@ -10,8 +10,8 @@ from skcae._core.data.evaluation import mean_over_rows
 from skcae._core.data.rows import Rows
 from skcae._core.data.streams import TrainingRows
 from skcae._core.data.threads import fitting_threads
-from skcae._core.layers.dense import Parameters, squared_row_norms
 from skcae._core.layers.gradient import Gradient
+from skcae._core.layers.layer import Parameters
 from skcae._core.steps.objective import Objective
 from skcae._core.steps.workspace import Batch, Workspace
 from skcae._core.training.ranks import ALONE, Ranks
@@ -33,18 +33,17 @@ def mean_objective(
     `corrupt` makes of some rows what is encoded: a corrupted copy, or for penalties
     that look at noisy copies the rows and, after them, those.
     """
-    W = parameters["components"]
-    n_inputs = 1 + objective.n_copies
+    coder, n_inputs = objective.coder(parameters), 1 + objective.n_copies
 
     def values(part: slice, target: Tensor) -> Tensor:
         inputs = corrupt(target) if corrupt else target
-        return objective.per_sample(parameters, inputs, target)
+        return objective.per_sample(coder, inputs, target)
 
     return mean_over_rows(
         rows,
         values,
-        width=n_inputs * max(W.shape),
-        n_multiplications=n_inputs * W.numel(),
+        width=n_inputs * coder.encoder.width,
+        n_multiplications=n_inputs * coder.encoder.n_multiplications,
     )
 
 
@@ -98,7 +97,9 @@ class ReconstructionLearner:
         self.corrupt = corrupt
         self.generator = generator or make_generator(0)
         self.ranks = ranks
-        self.squared_rows = squared_row_norms(parameters)
+        self.coder = objective.coder(parameters)
+        encoder = self.coder.encoder
+        self.squared_rows = encoder.squared_norms()
         # Whether the workspace holds all rows, as it does from the first full batch on,
         # unless they are read anew because they may be others in each pass.
         self.holds_all = False
@@ -107,14 +108,14 @@ class ReconstructionLearner:
             validation.move_to_device()
         n = min(batch_size, len(rows))
         n_inputs = n * (1 + objective.n_copies)
-        self.n_multiplications = n_inputs * parameters["components"].numel()
+        self.n_multiplications = n_inputs * encoder.n_multiplications
         with fitting_threads(self.n_multiplications):
             self.workspace = Workspace(
                 n,
                 rows.n_features,
-                parameters["components"].shape[0],
+                encoder.n_units,
                 objective.n_scratch,
-                tied="decoder_components" not in parameters,
+                tied=self.coder.is_tied,
                 corrupts=corrupt is not None and not objective.n_copies,
                 n_copies=objective.n_copies,
                 dtype=self.squared_rows.dtype,
@@ -153,11 +154,11 @@ class ReconstructionLearner:
 
         If `value` is given, the batch's objective, summed over its rows, is put there.
         """
-        self.objective.forward(self.parameters, batch)
+        self.objective.forward(self.coder, batch)
         if value is not None:
             value.copy_(self.objective.total_loss(batch, weights))
         gradient, sums = self.objective.backward(
-            self.parameters, self.squared_rows, batch, weights
+            self.coder, self.squared_rows, batch, weights
         )
         if value is not None and sums:
             value.add_(self.objective.total_penalty(sums, self.squared_rows))
@@ -171,7 +172,7 @@ class ReconstructionLearner:
         gradient = self.ranks.average(gradient, self.parameters, n_rows, total)
         self.solver.update(gradient, rate)
         if self.objective.penalties:
-            squared_row_norms(self.parameters, out=self.squared_rows)
+            self.coder.encoder.squared_norms(out=self.squared_rows)
 
     def held_out(self) -> float | None:
         """Measure the objective of the held-out data of all ranks."""

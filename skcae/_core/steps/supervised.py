@@ -1,4 +1,4 @@
-"""A multi-layer perceptron: its outputs, its gradient, and a step of its training.
+"""Layers with targets: what they are to lower, and a step of their training.
 
 For a batch of n rows with weights w_i, the objective is 1/n Σ_i w_i L(t_i, z_i) with
 
@@ -10,80 +10,15 @@ Samples are columns, as in the training step of an autoencoder.
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-import torch
 from torch import Tensor
 
 from skcae._core.data.arrays import Array
 from skcae._core.data.evaluation import mean_over_rows
 from skcae._core.data.rows import Rows
-from skcae._core.layers.dense import Parameters, initial_weights
+from skcae._core.layers.chain import Chain
 from skcae._core.layers.gradient import Gradient
 from skcae._core.training.solvers import Solver
-from skcae.activations import Activation
 from skcae.losses import Loss
-
-
-def initial_output(
-    n_outputs: int, n_inputs: int, generator: torch.Generator
-) -> Parameters:
-    """Draw a fresh output layer, by the rule of an autoencoder's weights."""
-    weights = initial_weights(
-        n_inputs,
-        n_outputs,
-        generator=generator,
-        dtype=torch.float64,
-        device=torch.device("cpu"),
-    )
-    return {"coefs": weights, "intercepts": torch.zeros_like(weights[:, 0])}
-
-
-@dataclass(frozen=True)
-class Network:
-    """Hidden layers with their activations, and a linear output layer.
-
-    The parameters are named "coefs.k" (W_k, of shape (outputs, inputs)) and
-    "intercepts.k".
-    """
-
-    activations: tuple[Activation, ...]
-
-    def forward(self, parameters: Parameters, X: Tensor) -> list[Tensor]:
-        """Return H_0, …, H_{K−1} and Z, each with the samples as columns."""
-        outputs = [X.mT]
-        for k, activation in enumerate(self.activations):
-            outputs.append(activation.in_place(pre_output(parameters, k, outputs[-1])))
-        outputs.append(pre_output(parameters, len(self.activations), outputs[-1]))
-        return outputs
-
-    def backward(
-        self, parameters: Parameters, outputs: list[Tensor], dZ: Tensor
-    ) -> Gradient:
-        """Return the gradient from that with respect to Z, summed over samples."""
-        products, vectors = {}, {}
-        for k in reversed(range(len(self.activations) + 1)):
-            H = outputs[k]
-            products[f"coefs.{k}"] = (dZ, H.mT)
-            vectors[f"intercepts.{k}"] = dZ.sum(1)
-            if k > 0:
-                slopes = self.activations[k - 1].derivatives(H, 1)[0]
-                dZ = (parameters[f"coefs.{k}"].mT @ dZ).mul_(slopes)
-        return Gradient(1 / H.shape[1], products, None, vectors)
-
-
-def pre_output(parameters: Parameters, k: int, H: Tensor) -> Tensor:
-    """Return W_k H + b_k."""
-    W, b = parameters[f"coefs.{k}"], parameters[f"intercepts.{k}"]
-    return torch.addmm(b[:, None], W, H)
-
-
-def widest(parameters: Parameters) -> int:
-    """Return the number of columns of the widest matrix a row passes through."""
-    return max(max(parameter.shape) for parameter in parameters.values())
-
-
-def largest(parameters: Parameters) -> int:
-    """Return the number of multiplications that a row takes in the largest product."""
-    return max(parameter.numel() for parameter in parameters.values())
 
 
 @dataclass(frozen=True)
@@ -92,15 +27,12 @@ class NetworkObjective:
 
     Parameters
     ----------
-    network : Network
-        The network.
     loss : Loss
-        Of its outputs.
+        Of its linear outputs Z.
     decay : float
         The strength α of ½ α ‖W_K‖², on the weights of the output layer.
     """
 
-    network: Network
     loss: Loss
     decay: float = field(default=0.0, kw_only=True)
 
@@ -111,7 +43,7 @@ class NetworkObjective:
 
     def values_and_gradient(
         self,
-        parameters: Parameters,
+        chain: Chain,
         index: Array | Tensor | slice,
         X: Tensor,
         T: Tensor,
@@ -122,19 +54,19 @@ class NetworkObjective:
         `index` says which of the training rows they are. The weights count in the
         gradient only.
         """
-        outputs = self.network.forward(parameters, X)
+        outputs = chain.forward(X.mT)
         Z = outputs.pop().mT
         losses = self.loss.value(T, Z)
         self.loss.gradient_in_place(T, Z)
         if weights is not None:
             Z.mul_(weights[:, None])
-        gradient = self.network.backward(parameters, outputs, Z.mT)
-        self.add_decay(parameters, weights, losses, gradient)
+        gradient = chain.backward(outputs, Z.mT)
+        self.add_decay(chain, weights, losses, gradient)
         return losses, gradient
 
     def add_decay(
         self,
-        parameters: Parameters,
+        chain: Chain,
         weights: Tensor | None,
         values: Tensor,
         gradient: Gradient,
@@ -142,12 +74,11 @@ class NetworkObjective:
         """Add the decay to the objective of each row, and to the gradient."""
         if self.decay == 0:
             return
-        name = f"coefs.{len(self.network.activations)}"
-        W = parameters[name]
+        name, W = f"coefs.{len(chain.layers) - 1}", chain.layers[-1].weights
         values += self.decay / 2 * W.square().sum()
         n = len(values) if weights is None else weights.sum()
         pull = W * (self.decay * n)
-        gradient.vectors[name] = pull.addmm_(*gradient.products.pop(name))
+        gradient.vectors[name] = gradient.weights.pop(name).add_to(pull, W)
 
 
 class NetworkLearner:
@@ -156,9 +87,9 @@ class NetworkLearner:
     Parameters
     ----------
     objective : NetworkObjective
-        The network, and what to lower.
-    parameters : dict of tensors
-        Where to start; changed in place.
+        What to lower.
+    chain : Chain
+        The layers, the last of them linear; their parameters are changed in place.
     solver : Solver
         What changes them.
     rows : Rows
@@ -178,7 +109,7 @@ class NetworkLearner:
     def __init__(
         self,
         objective: NetworkObjective,
-        parameters: Parameters,
+        chain: Chain,
         solver: Solver,
         rows: Rows,
         targets: Tensor,
@@ -189,7 +120,8 @@ class NetworkLearner:
         unit: float = 1.0,
     ) -> None:
         self.objective = objective
-        self.parameters = parameters
+        self.chain = chain
+        self.parameters = chain.parameters
         self.solver = solver
         self.rows = rows
         self.targets = targets
@@ -198,7 +130,7 @@ class NetworkLearner:
         self.unit = unit
         n = min(batch_size, len(rows))
         self.batch = targets.new_empty((n, rows.n_features))
-        self.n_multiplications = n * objective.columns_per_row * largest(parameters)
+        self.n_multiplications = n * objective.columns_per_row * chain.n_multiplications
         rows.move_to_device()
         if validation is not None:
             validation[0].move_to_device()
@@ -211,7 +143,7 @@ class NetworkLearner:
         self.rows.read(index, X)
         weights = self.rows.weights_of(index)
         values, gradient = self.objective.values_and_gradient(
-            self.parameters, index, X, T, weights
+            self.chain, index, X, T, weights
         )
         value.copy_(values.sum() if weights is None else weights @ values)
         value.mul_(self.unit)
@@ -224,13 +156,13 @@ class NetworkLearner:
         rows, targets = self.validation
 
         def errors(part: slice, X: Tensor) -> Tensor:
-            Z = self.objective.network.forward(self.parameters, X)[-1].mT
+            Z = self.chain.forward(X.mT)[-1].mT
             return self.error(targets[part], Z)
 
         mean = mean_over_rows(
             rows,
             errors,
-            width=widest(self.parameters),
-            n_multiplications=largest(self.parameters),
+            width=self.chain.width,
+            n_multiplications=self.chain.n_multiplications,
         )
         return self.unit * mean

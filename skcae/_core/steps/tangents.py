@@ -18,9 +18,10 @@ import torch
 from torch import Tensor
 
 from skcae._core.data.arrays import Array
-from skcae._core.layers.dense import Parameters
+from skcae._core.layers.chain import Chain
 from skcae._core.layers.gradient import Gradient
-from skcae._core.steps.supervised import Network, NetworkObjective
+from skcae._core.layers.layer import Layer
+from skcae._core.steps.supervised import NetworkObjective
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class TangentObjective(NetworkObjective):
 
     def values_and_gradient(
         self,
-        parameters: Parameters,
+        chain: Chain,
         index: Array | Tensor | slice,
         X: Tensor,
         T: Tensor,
@@ -53,15 +54,13 @@ class TangentObjective(NetworkObjective):
     ) -> tuple[Tensor, Gradient]:
         """Return the objective of each row of a batch, and the gradient of the mean."""
         tangents = self.tangents[index].transpose(0, 1)
-        outputs, rates = forward(
-            self.network, parameters, torch.cat((X[None], tangents))
-        )
+        outputs, rates = forward(chain, torch.cat((X[None], tangents)))
         both = outputs.pop()
         values = self._values_and_output_gradient(T, both)
         if weights is not None:
             both.mul_(weights)
-        gradient = backward(self.network, parameters, outputs, rates, both)
-        self.add_decay(parameters, weights, values, gradient)
+        gradient = backward(chain, outputs, rates, both)
+        self.add_decay(chain, weights, values, gradient)
         return values, gradient
 
     def _values_and_output_gradient(self, T: Tensor, both: Tensor) -> Tensor:
@@ -78,54 +77,47 @@ class TangentObjective(NetworkObjective):
         return values
 
 
-def forward(
-    network: Network, parameters: Parameters, X: Tensor
-) -> tuple[list[Tensor], list[Tensor]]:
+def forward(chain: Chain, X: Tensor) -> tuple[list[Tensor], list[Tensor]]:
     """Return (H_0, Ḣ_0), …, (H_{K−1}, Ḣ_{K−1}) and (Z, Ż); and Ȧ_1, …, Ȧ_{K−1}.
 
     X of shape (1 + m, n, d) holds the rows, and then the tangents of each.
     """
     outputs, rates = [X.permute(2, 0, 1)], []
-    for k, activation in enumerate(network.activations):
-        both = pre_outputs(parameters, k, outputs[-1])
-        H = activation.in_place(both[:, 0])
-        slopes = activation.derivatives(H, 1)[0]
-        outputs.append(both * slopes[:, None])
+    *hidden, last = chain.layers
+    for layer in hidden:
+        both = pre_activations(layer, outputs[-1])
+        H = layer.activation.in_place(both[:, 0])
+        # Ḣ = φ'(A) ∘ Ȧ; H, which stands at position 0, is put back.
+        outputs.append(both * layer.slopes(H)[:, None])
         outputs[-1][:, 0] = H
         rates.append(both[:, 1:])
-    outputs.append(pre_outputs(parameters, len(network.activations), outputs[-1]))
+    outputs.append(pre_activations(last, outputs[-1]))
     return outputs, rates
 
 
 def backward(
-    network: Network,
-    parameters: Parameters,
-    outputs: list[Tensor],
-    rates: list[Tensor],
-    d_both: Tensor,
+    chain: Chain, outputs: list[Tensor], rates: list[Tensor], d_both: Tensor
 ) -> Gradient:
     """Return the gradient from that with respect to (Z, Ż), summed over the rows."""
-    products, vectors = {}, {}
-    for k in reversed(range(len(network.activations) + 1)):
-        below = outputs[k]
-        products[f"coefs.{k}"] = (d_both.flatten(1), below.flatten(1).mT)
-        vectors[f"intercepts.{k}"] = d_both[:, 0].sum(1)
+    weights, vectors = {}, {}
+    for k in reversed(range(len(chain.layers))):
+        layer, below = chain.layers[k], outputs[k]
+        # Rows and tangents count alike in W, and rows alone in b.
+        X = below.flatten(1).mT
+        weights[f"coefs.{k}"] = layer.weight_gradient(d_both.flatten(1), X)
+        vectors[f"intercepts.{k}"] = layer.intercept_gradient(d_both[:, 0])
         if k > 0:
-            first, second = network.activations[k - 1].derivatives(below[:, 0], 2)
-            d_both = times(parameters[f"coefs.{k}"].mT, d_both)
+            activation = chain.layers[k - 1].activation
+            first, second = activation.derivatives(below[:, 0], 2)
+            d_both = layer.pull_columns(d_both)
             # The way to A through the slope in Ḣ = φ'(A) ∘ Ȧ.
             through_slopes = second * (rates[k - 1] * d_both[:, 1:]).sum(1)
             d_both.mul_(first[:, None])[:, 0] += through_slopes
-    return Gradient(1 / d_both.shape[2], products, None, vectors)
+    return Gradient(1 / d_both.shape[2], weights, vectors)
 
 
-def pre_outputs(parameters: Parameters, k: int, both: Tensor) -> Tensor:
-    """Return W_k H + b_k beside W_k Ḣ."""
-    result = times(parameters[f"coefs.{k}"], both)
-    result[:, 0] += parameters[f"intercepts.{k}"][:, None]
+def pre_activations(layer: Layer, both: Tensor) -> Tensor:
+    """Return A H + b beside A Ḣ."""
+    result = layer.push_columns(both)
+    result[:, 0] += layer.unit_intercepts[:, None]
     return result
-
-
-def times(W: Tensor, both: Tensor) -> Tensor:
-    """Return W applied to the values and to the derivatives."""
-    return (W @ both.flatten(1)).view(-1, *both.shape[1:])

@@ -13,7 +13,7 @@ from torch import Tensor
 from skcae._core.data.arrays import Array, all_finite, to_array
 from skcae._core.data.streams import TrainingRows
 from skcae._core.data.threads import fitting_threads
-from skcae._core.layers.dense import Parameters
+from skcae._core.layers.layer import Parameters
 from skcae._core.training.ranks import ALONE, Ranks
 from skcae._core.training.solvers import Solver
 

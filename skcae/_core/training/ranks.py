@@ -17,8 +17,8 @@ from typing import TypeVar
 
 from torch import Tensor, distributed
 
-from skcae._core.layers.dense import Parameters
 from skcae._core.layers.gradient import Gradient
+from skcae._core.layers.layer import Parameters
 
 Thing = TypeVar("Thing")
 
@@ -166,7 +166,7 @@ class GroupRanks(Ranks):
         n_rows_of_all = self._sum(value, n_rows)
         value.copy_(self._numbers[0])
         # Where every parameter has its gradient itself, there are no factors.
-        return Gradient(1 / n_rows_of_all, {}, None, self._gradient)
+        return Gradient(1 / n_rows_of_all, {}, self._gradient)
 
     def mean(self, value: float, weight: float) -> float:
         """Return the weighted mean over the ranks."""

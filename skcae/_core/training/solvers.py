@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 from torch.optim.adam import adam
 
-from skcae._core.layers.dense import Parameters
 from skcae._core.layers.gradient import Gradient
+from skcae._core.layers.layer import Parameters
 
 # For each name of the solver's `slots` one tensor per parameter, "mean.components",
 # "mean.intercept_hidden", …, and for Adam "step", the steps that each has taken.

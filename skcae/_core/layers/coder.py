@@ -1,0 +1,84 @@
+"""One encoding layer and its decoder: h = φ(Wx + b), z = Vᵀh + c, V = W when tied."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from skcae._core.data.moments import Scaling
+from skcae._core.layers.dense import Dense
+from skcae._core.layers.layer import Layer, MakeLayer, Parameters
+from skcae.activations import ACTIVATIONS, Activation
+
+
+@dataclass(frozen=True)
+class Coder:
+    """What encodes rows, and what decodes their codes.
+
+    Its parameters are named "components" (W), "intercept_hidden" (b),
+    "intercept_visible" (c) and, for untied weights only, "decoder_components" (V).
+
+    Parameters
+    ----------
+    encoder : Layer
+        x ↦ φ(Wx + b).
+    decoder : Layer
+        h ↦ Vᵀh + c, the pre-outputs.
+    is_tied : bool
+        Whether V is W.
+    """
+
+    encoder: Layer
+    decoder: Layer
+    is_tied: bool
+
+    @classmethod
+    def of(
+        cls, parameters: Parameters, activation: Activation, make: MakeLayer = Dense
+    ) -> "Coder":
+        """Make layers that share these tensors."""
+        W, b = parameters["components"], parameters["intercept_hidden"]
+        V, c = parameters.get("decoder_components", W), parameters["intercept_visible"]
+        encoder = make(W, b, activation)
+        decoder = encoder.decoder(V, c, ACTIVATIONS["identity"])
+        return cls(encoder, decoder, V is W)
+
+
+def initial_parameters(
+    n_features: int,
+    n_components: int,
+    *,
+    tied_weights: bool,
+    generator: torch.Generator,
+    dtype: torch.dtype,
+    device: torch.device,
+    scaling: Scaling | None = None,
+) -> Parameters:
+    """Draw the weights; biases start at zero, unless the data are to be scaled."""
+
+    def weights() -> Tensor:
+        return Dense.initial_weights(
+            n_features, n_components, generator=generator, dtype=dtype, device=device
+        )
+
+    parameters = {
+        "components": weights(),
+        "intercept_hidden": torch.zeros(n_components, dtype=dtype, device=device),
+        "intercept_visible": torch.zeros(n_features, dtype=dtype, device=device),
+    }
+    if not tied_weights:
+        parameters["decoder_components"] = weights()
+    if scaling is not None and not scaling.is_none:
+        encode_scaled(parameters, scaling)
+    return parameters
+
+
+def encode_scaled(parameters: Parameters, scaling: Scaling) -> None:
+    """Let fresh weights encode (x − shift) / scale, and the decoder start at the shift.
+
+    Otherwise units would be saturated at the start, and learn nothing.
+    """
+    shift, scale = torch.from_numpy(scaling.shift), torch.from_numpy(scaling.scale)
+    coder = Coder.of(parameters, ACTIVATIONS["identity"])
+    coder.encoder.encode_scaled(shift, scale)
+    parameters["intercept_visible"].copy_(shift)

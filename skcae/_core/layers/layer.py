@@ -1,0 +1,176 @@
+"""What the rest of the library asks of a layer, whatever its linear map is.
+
+A layer is h = φ(Ax + b) with an elementwise φ and a linear map A that its weights
+give: a matrix, or the matrix that a convolution stands for. Its Jacobian is D A with
+the slopes φ' on the diagonal of D, so that all derivatives, and all penalties on them,
+need no more than A, Aᵀ and the squared norms of the rows of A.
+
+Where a model is looked at, samples are rows; in a training step they are columns,
+which is faster for a matrix. A layer has a form of each map for both, those for
+columns from those for rows unless it knows better.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from skcae.activations import Activation
+
+# By the names of fitted attributes without their last "_".
+Parameters = dict[str, Tensor]
+
+
+class WeightGradient(Protocol):
+    """The gradient of a layer's weights, summed over samples, kept as factors."""
+
+    def add_to(
+        self, tensor: Tensor, weights: Tensor, *, scale: float = 1.0, decay: float = 1.0
+    ) -> Tensor:
+        """Set tensor ← decay · tensor + scale · gradient, and return it."""
+
+    def descend(self, weights: Tensor, step: float) -> None:
+        """Set weights ← weights − step · gradient."""
+
+
+@dataclass(frozen=True)
+class Layer(ABC):
+    """One layer h = φ(Ax + b), of d inputs and h units.
+
+    A new kind of layer is a subclass in a file of its own. It has to say what is
+    abstract here, and may say more to be faster.
+
+    Parameters
+    ----------
+    weights : tensor
+        What A is made of, in the shape that it is trained and kept in.
+    intercept : tensor
+        What b is made of.
+    activation : Activation
+        φ.
+    """
+
+    weights: Tensor
+    intercept: Tensor
+    activation: Activation
+
+    # ---- sizes ------------------------------------------------------------------
+
+    @property
+    @abstractmethod
+    def n_inputs(self) -> int:
+        """The number d of inputs."""
+
+    @property
+    @abstractmethod
+    def n_units(self) -> int:
+        """The number h of units."""
+
+    @property
+    @abstractmethod
+    def n_multiplications(self) -> int:
+        """How many multiplications A x takes."""
+
+    @property
+    def width(self) -> int:
+        """How many numbers a row is at most, on either side."""
+        return max(self.n_inputs, self.n_units)
+
+    # ---- samples are rows -------------------------------------------------------
+
+    @abstractmethod
+    def push(self, V: Tensor) -> Tensor:
+        """Return A v for vectors along the last axis, (…, d) → (…, h)."""
+
+    @abstractmethod
+    def pull(self, U: Tensor) -> Tensor:
+        """Return Aᵀ u for vectors along the last axis, (…, h) → (…, d)."""
+
+    def pre_activations(self, X: Tensor, out: Tensor | None = None) -> Tensor:
+        """Return a = Ax + b of each row, (n, d) → (n, h)."""
+        return torch.add(self.push(X), self.unit_intercepts, out=out)
+
+    def outputs(self, X: Tensor, out: Tensor | None = None) -> Tensor:
+        """Return h = φ(a) of each row, (n, d) → (n, h)."""
+        return self.activation.in_place(self.pre_activations(X, out))
+
+    # ---- samples are columns ----------------------------------------------------
+
+    def push_columns(self, V: Tensor) -> Tensor:
+        """Return A v for vectors along the first axis, (d, …) → (h, …)."""
+        return self.push(V.movedim(0, -1)).movedim(-1, 0)
+
+    def pull_columns(self, U: Tensor, out: Tensor | None = None) -> Tensor:
+        """Return Aᵀ u for vectors along the first axis, (h, …) → (d, …)."""
+        found = self.pull(U.movedim(0, -1)).movedim(-1, 0)
+        return found if out is None else out.copy_(found)
+
+    def column_pre_activations(self, X: Tensor, out: Tensor | None = None) -> Tensor:
+        """Return a = Ax + b of each column, (d, n) → (h, n)."""
+        return torch.add(self.push_columns(X), self.unit_intercepts[:, None], out=out)
+
+    # ---- derivatives ------------------------------------------------------------
+
+    @property
+    def unit_intercepts(self) -> Tensor:
+        """b, (h,)."""
+        return self.intercept
+
+    @property
+    def matrix(self) -> Tensor:
+        """A itself, (h, d)."""
+        identity = torch.eye(self.n_inputs).to(self.weights)
+        return self.push_columns(identity)
+
+    def slopes(self, H: Tensor) -> Tensor:
+        """Return φ'(a) where the outputs are H, in its shape."""
+        return self.activation.derivatives(H, 1)[0]
+
+    @abstractmethod
+    def squared_norms(self, out: Tensor | None = None) -> Tensor:
+        """Return the squared norm of each row of A, ‖A_j‖², (h,)."""
+
+    # ---- gradients, summed over samples -------------------------------------------
+
+    @abstractmethod
+    def weight_gradient(
+        self, dA: Tensor, X: Tensor, d_norms: Tensor | None = None
+    ) -> WeightGradient:
+        """Return the gradient of the weights.
+
+        Parameters
+        ----------
+        dA : tensor of shape (h, n)
+            The derivative with respect to a; samples are columns.
+        X : tensor of shape (n, d)
+            The inputs; samples are rows. Both may be stacked of several parts, since
+            the gradient is linear in either.
+        d_norms : tensor of shape (h,), optional
+            The derivative with respect to ‖A_j‖², if anything weighs that.
+        """
+
+    def intercept_gradient(self, dA: Tensor) -> Tensor:
+        """Return the gradient of the intercept from that of a, (h, n)."""
+        return dA.sum(1)
+
+    # ---- other layers -----------------------------------------------------------
+
+    @abstractmethod
+    def decoder(
+        self, weights: Tensor, intercept: Tensor, activation: Activation
+    ) -> "Layer":
+        """Return the layer z ↦ φ(Aᵀz + c) with A of weights like these."""
+
+    @abstractmethod
+    def encode_scaled(self, shift: Tensor, scale: Tensor) -> None:
+        """Let weights with no intercept yet encode (x − shift) / scale, in place.
+
+        Both are float64 on the processor, (d,).
+        """
+
+
+# Makes a layer of a kind from weights, intercept and activation.
+MakeLayer = Callable[[Tensor, Tensor, Activation], Layer]
