@@ -4,7 +4,9 @@ import json
 import os
 import pickle
 import sys
+import time
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 
 import joblib
@@ -578,3 +580,23 @@ def test_a_damaged_model_inside_a_pipeline_is_found(fitted, tmp_path):
     save(pipeline, tmp_path / "model.skops")
     with pytest.raises(ValueError, match="intercept_hidden_ must be a float32"):
         load(tmp_path / "model.skops")
+
+
+def test_threads_read_one_model_at_a_time(unit_data, tmp_path, monkeypatch):
+    """Python's parser, which reads NumPy's headers, is not always made for several."""
+    model = ContractiveAutoencoder(3, max_iter=2, tol=10.0).fit(unit_data)
+    save(model, tmp_path / "model")
+    reading, at_once, skops_load = [], [], skops.io.load
+
+    def slow(*arguments, **how):
+        reading.append(1)
+        at_once.append(len(reading))
+        time.sleep(0.05)
+        reading.pop()
+        return skops_load(*arguments, **how)
+
+    monkeypatch.setattr(skops.io, "load", slow)
+    with ThreadPoolExecutor(4) as pool:
+        models = list(pool.map(load, [tmp_path / "model"] * 4))
+    assert at_once == [1, 1, 1, 1]
+    assert len({id(model) for model in models}) == 4

@@ -1,6 +1,7 @@
 """Writing and reading models, and taking weights out and putting them in."""
 
 import os
+import threading
 from copy import copy
 from importlib import import_module
 from typing import Any
@@ -26,6 +27,25 @@ CALLBACKS = {
     "_skl_callbacks",
     "_skl_callbacks_to_teardown",
 }
+
+
+class _Reading:
+    """What the threads of a process share that read models.
+
+    NumPy reads an array's header with Python's own parser, which before Python 3.13 can
+    fail where another thread parses too.
+    """
+
+    lock = threading.Lock()
+
+    @classmethod
+    def start_in_fork(cls) -> None:
+        """Start afresh: a thread that holds the lock is not in the fork."""
+        cls.lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_Reading.start_in_fork)
 
 
 def save(estimator: Any, path: str | os.PathLike[str]) -> None:
@@ -122,7 +142,8 @@ def read(path: str | os.PathLike[str], trusted: list[str] | None) -> Any:
     with open(path, "rb") as file:
         try:
             check_archive(file)
-            estimator = skops.load(file, trusted=[*TRUSTED, *(trusted or [])])
+            with _Reading.lock:
+                estimator = skops.load(file, trusted=[*TRUSTED, *(trusted or [])])
             check_model(estimator)
         except untrusted as error:
             raise TypeError(

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain, repeat
 from typing import Any, Protocol
 
@@ -121,6 +121,7 @@ class Learner(Protocol):
         """Measure the model on held-out data, if there is any; less is better."""
 
 
+@dataclass(eq=False, kw_only=True)
 class Training:
     """A training in progress: a model, what changes it, and the record so far.
 
@@ -143,7 +144,7 @@ class Training:
         interrupt in the next, of the last.
     ranks : Ranks, optional
         Those who train together.
-    shards : list of int, optional
+    shards : sequence of int, optional
         How many rows each of them has.
 
     Attributes
@@ -166,37 +167,28 @@ class Training:
         The state of the generator after the last complete epoch.
     """
 
-    def __init__(
-        self,
-        learner: Learner,
-        *,
-        batch_size: int,
-        rate: Schedule,
-        stopping: StoppingRule,
-        shuffle: bool,
-        generator: torch.Generator,
-        keeps_epochs: bool = True,
-        ranks: Ranks = ALONE,
-        shards: Sequence[int] | None = None,
-    ) -> None:
-        self.learner = learner
-        self.batch_size = batch_size
-        self.rate = rate
-        self.stopping = stopping
-        self.shuffle = shuffle
-        self.generator = generator
-        self.keeps_epochs = keeps_epochs
-        self.ranks = ranks
-        self.shards = shards or [len(learner.rows)]
-        self.step = 0
-        self.stalled_at: int | None = None
-        self.loss_curve: list[float] = []
-        self.validation_curve: list[float] = []
-        self.kept: Parameters = {}
-        self.kept_epoch = 0
-        self.not_finite = ""
-        self.was_cut_short = False
-        self.completed_generator = generator.get_state()
+    learner: Learner = field(kw_only=False)
+    batch_size: int
+    rate: Schedule
+    stopping: StoppingRule
+    shuffle: bool
+    generator: torch.Generator
+    keeps_epochs: bool = True
+    ranks: Ranks = ALONE
+    shards: Sequence[int] = ()
+    step: int = field(default=0, init=False)
+    stalled_at: int | None = field(default=None, init=False)
+    loss_curve: list[float] = field(default_factory=list, init=False)
+    validation_curve: list[float] = field(default_factory=list, init=False)
+    kept: Parameters = field(default_factory=dict, init=False)
+    kept_epoch: int = field(default=0, init=False)
+    not_finite: str = field(default="", init=False)
+    was_cut_short: bool = field(default=False, init=False)
+    completed_generator: Tensor = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.shards = self.shards or [len(self.learner.rows)]
+        self.completed_generator = self.generator.get_state()
 
     @property
     def parameters(self) -> Parameters:
