@@ -96,6 +96,14 @@ def test_nobody_inside_imports_inspection():
             )
 
 
+def test_files_and_graphs_ask_an_estimator_and_not_its_type():
+    """Or one more estimator would be one more case in each of them."""
+    for path in FILES:
+        room = ROOMS[room_of(module_name(path))]
+        if room in ("skcae.persistence", "skcae.checkpoints", "skcae.onnx"):
+            assert not any(name.startswith("skcae._est") for name in imports(path))
+
+
 def test_datasets_know_nothing_of_the_rest():
     """But how a file is written, and what to say of a package that is missing."""
     for path in (PACKAGE / "datasets").glob("*.py"):
