@@ -1,13 +1,8 @@
 """Data that is not held in memory: memory-mapped, or coming in batches."""
 
-import os
-import resource
 import runpy
-import signal
 import sys
-import tracemalloc
 from functools import partial
-from mmap import mmap
 from pathlib import Path
 
 import dask.array
@@ -175,41 +170,6 @@ def test_every_pass_is_trained_on_in_a_stack(unit_data):
 # ---- blocks ---------------------------------------------------------------------
 
 
-def epoch(X, sizes, batch_size, shuffle=True, seed=0):
-    rows = streams.StreamedRows(
-        Batches(X, *sizes), X.shape, dtype=X.dtype, device=torch.device("cpu")
-    )
-    generator = torch.Generator().manual_seed(seed)
-    taken = []
-    for index in rows.batches(batch_size, shuffle=shuffle, generator=generator):
-        out = torch.empty((rows.count(index), X.shape[1]), dtype=torch.float64)
-        rows.read(index, out)
-        taken.append(out.numpy())
-    return taken
-
-
-@pytest.mark.parametrize("shuffle", [True, False])
-@pytest.mark.parametrize("sizes", [(40,), (13, 13, 14), (1,) * 40, (39, 1)])
-def test_blocks_hold_whole_batches_and_each_row_once(sizes, shuffle, monkeypatch):
-    monkeypatch.setattr(streams, "BLOCK_ELEMENTS", 2 * 13)
-    X = np.arange(80.0).reshape(40, 2)
-    taken = epoch(X, sizes, 4, shuffle)
-    assert [len(batch) for batch in taken] == [4] * 10
-    blocks = [np.concatenate(taken[k : k + 3]) for k in range(0, 10, 3)]
-    for k, block in enumerate(blocks):
-        expected = X[12 * k : 12 * k + 12]
-        assert_array_equal(np.sort(block, axis=0), expected)
-        assert (block != expected).any() == shuffle
-
-
-def test_a_block_holds_one_batch_at_least(monkeypatch):
-    monkeypatch.setattr(streams, "BLOCK_ELEMENTS", 1)
-    X = np.arange(40.0)[:, None]
-    taken = epoch(X, (9, 31), 16)
-    assert [len(batch) for batch in taken] == [16, 16, 8]
-    assert_array_equal(np.sort(taken[1], axis=0), X[16:32])
-
-
 def test_a_fit_in_blocks_reconstructs_as_well(digits, monkeypatch):
     X, _ = digits
     monkeypatch.setattr(streams, "BLOCK_ELEMENTS", 64 * 200)
@@ -218,36 +178,6 @@ def test_a_fit_in_blocks_reconstructs_as_well(digits, monkeypatch):
     whole = ContractiveAutoencoder(16, **how).fit(X)
     assert (model.components_ != whole.components_).any()
     assert_allclose(model.score(X), whole.score(X), rtol=0.1)
-
-
-def test_memory_is_that_of_a_block(monkeypatch):
-    monkeypatch.setattr(streams, "BLOCK_ELEMENTS", 100)
-    X = np.zeros((1000, 5))
-    rows = streams.StreamedRows(
-        Batches(X, *[50] * 20), X.shape, dtype=X.dtype, device=torch.device("cpu")
-    )
-    for _ in rows.batches(4, shuffle=True, generator=torch.Generator()):
-        assert rows._block.numel() <= 100
-
-
-@pytest.mark.parametrize("batch_size", [10, 10_000])
-def test_a_block_is_gone_before_the_next_epoch_makes_its_own(batch_size):
-    X = np.zeros((10_000, 50))
-    source = Batches(X, *[100] * 100)
-    rows = streams.StreamedRows(
-        source, X.shape, dtype=X.dtype, device=torch.device("cpu")
-    )
-    tracemalloc.start()
-    try:
-        for _ in range(3):
-            for _ in rows.batches(
-                batch_size, shuffle=True, generator=torch.Generator()
-            ):
-                pass
-        _, peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-    assert X.nbytes <= peak < 1.5 * X.nbytes
 
 
 # ---- stacks, held-out rows, checkpoints -----------------------------------------
@@ -402,19 +332,6 @@ def mapped(tmp_path):
     return make
 
 
-def test_what_is_on_disk(mapped, unit_data):
-    X = mapped(unit_data)
-    for view in (X, X[3:], X.T, np.asarray(X), X.view(np.ndarray)[::2]):
-        assert arrays.is_on_disk(view)
-    with open(X.filename, "rb") as file, mmap(file.fileno(), 0, prot=1) as whole:
-        frombuffer = np.frombuffer(whole, np.uint8)
-        assert arrays.is_on_disk(frombuffer)
-        del frombuffer
-    for computed in (X / 2, X[[1, 2]], X.copy(), unit_data, sparse.csr_array(X), [X]):
-        assert not arrays.is_on_disk(computed)
-    assert arrays.is_on_disk(arrays.array_on_disk((2, 3), np.dtype(float)))
-
-
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 @pytest.mark.parametrize("shuffle", [True, False])
@@ -497,38 +414,6 @@ def test_integers_need_no_look(mapped, unit_data):
     X = (255 * unit_data).astype(np.uint8)
     model = ContractiveAutoencoder(6, **{**HOW, "learning_rate": 1e-4})
     assert_array_equal(model.fit(mapped(X)).components_, model.fit(X).components_)
-
-
-def test_a_full_disk_is_an_error_and_no_crash(monkeypatch):
-    """A page of a mapped file that the disk has no room for would end the process."""
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    try:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
-        with pytest.raises(OSError, match="large"):
-            arrays.array_on_disk((1000, 10), np.dtype(float))
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-        signal.signal(signal.SIGXFSZ, ignored)
-
-
-@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="cannot be reserved")
-def test_an_array_on_disk_has_its_room_from_the_start(monkeypatch):
-    """A file with holes would end the process when the disk is full later."""
-    files, make = [], arrays.TemporaryFile
-
-    def kept(**how):
-        file = make(**how)
-        files.append(os.dup(file.fileno()))
-        return file
-
-    monkeypatch.setattr(arrays, "TemporaryFile", kept)
-    array = arrays.array_on_disk((1000, 100), np.dtype(float))
-    (file,) = files
-    try:
-        assert 512 * os.fstat(file).st_blocks >= array.nbytes
-    finally:
-        os.close(file)
 
 
 def test_a_stack_keeps_its_codes_where_its_data_is(mapped, unit_data, monkeypatch):

@@ -1,6 +1,12 @@
+import os
+import resource
+import signal
+from mmap import mmap
+
 import numpy as np
 import pytest
 import torch
+from scipy import sparse
 
 from skcae._core.data import arrays
 from skcae._core.data.arrays import (
@@ -90,3 +96,49 @@ def test_tensors_share_writeable_memory_and_copy_read_only_memory():
 def test_a_single_row_or_column_read_backwards(array):
     """NumPy calls it contiguous, whatever its stride."""
     np.testing.assert_array_equal(to_tensor(array, FLOAT64, CPU), array)
+
+
+def test_what_is_on_disk(tmp_path, unit_data):
+    np.save(tmp_path / "X.npy", unit_data)
+    X = np.load(tmp_path / "X.npy", mmap_mode="r")
+    for view in (X, X[3:], X.T, np.asarray(X), X.view(np.ndarray)[::2]):
+        assert arrays.is_on_disk(view)
+    with open(X.filename, "rb") as file, mmap(file.fileno(), 0, prot=1) as whole:
+        frombuffer = np.frombuffer(whole, np.uint8)
+        assert arrays.is_on_disk(frombuffer)
+        del frombuffer
+    for computed in (X / 2, X[[1, 2]], X.copy(), unit_data, sparse.csr_array(X), [X]):
+        assert not arrays.is_on_disk(computed)
+    assert arrays.is_on_disk(arrays.array_on_disk((2, 3), np.dtype(float)))
+
+
+def test_a_full_disk_is_an_error_and_no_crash(monkeypatch):
+    """A page of a mapped file that the disk has no room for would end the process."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+        with pytest.raises(OSError, match="large"):
+            arrays.array_on_disk((1000, 10), np.dtype(float))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, ignored)
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="cannot be reserved")
+def test_an_array_on_disk_has_its_room_from_the_start(monkeypatch):
+    """A file with holes would end the process when the disk is full later."""
+    files, make = [], arrays.TemporaryFile
+
+    def kept(**how):
+        file = make(**how)
+        files.append(os.dup(file.fileno()))
+        return file
+
+    monkeypatch.setattr(arrays, "TemporaryFile", kept)
+    array = arrays.array_on_disk((1000, 100), np.dtype(float))
+    (file,) = files
+    try:
+        assert 512 * os.fstat(file).st_blocks >= array.nbytes
+    finally:
+        os.close(file)

@@ -5,8 +5,6 @@ import pytest
 import torch
 
 from skcae._core.data.rows import Rows
-from skcae._core.layers.dense import MatrixGradient
-from skcae._core.layers.gradient import Gradient
 from skcae._core.steps.objective import Objective
 from skcae._core.steps.reconstruction import mean_objective
 from skcae._core.training.loop import (
@@ -17,7 +15,6 @@ from skcae._core.training.loop import (
     has_stalled,
     linear_rate,
 )
-from skcae._core.training.solvers import Adam, Sgd
 from skcae.activations import ACTIVATIONS
 from skcae.losses import LOSSES
 
@@ -102,13 +99,6 @@ def test_mean_objective_is_the_weighted_mean(layer):
     assert mean == pytest.approx(np.average(per_sample, weights=weights))
 
 
-SOLVERS = {
-    "adam": lambda parameters: Adam(parameters),
-    "sgd": lambda parameters: Sgd(parameters, momentum=0.0),
-    "momentum": lambda parameters: Sgd(parameters, momentum=0.9),
-}
-
-
 class Still:
     """A learner of twelve rows that learns nothing and notes the rate of each step."""
 
@@ -168,44 +158,3 @@ def test_a_training_that_is_taken_up_leaves_the_record_as_it_is():
     assert progress["kept"]["weights"] == 0.0
     assert progress["loss_curve"] == [0.0]
     assert progress["validation_curve"] == [9.0]
-
-
-def dense_gradient(parameters):
-    """A gradient of W and of the intercepts."""
-    W = parameters["components"]
-    return Gradient(
-        scale=0.5,
-        weights={
-            "components": MatrixGradient(
-                torch.ones_like(W), torch.ones_like(W.T @ W), torch.ones_like(W[:, 0])
-            )
-        },
-        vectors={n: torch.ones_like(p) for n, p in parameters.items() if p.ndim == 1},
-    )
-
-
-def test_the_state_of_a_solver_can_be_taken_up(layer):
-    """Ten steps are five and five more from the saved state."""
-    gradient = dense_gradient(layer())
-    for make in (Adam, lambda p, state=None: Sgd(p, state, momentum=0.9)):
-        whole, halves = layer(), layer()
-        solver = make(whole)
-        for _ in range(10):
-            solver.update(gradient, 0.1)
-        first = make(halves)
-        for _ in range(5):
-            first.update(gradient, 0.1)
-        second = make(halves, {k: v.clone() for k, v in first.state.items()})
-        for _ in range(5):
-            second.update(gradient, 0.1)
-        for name in whole:
-            torch.testing.assert_close(halves[name], whole[name], rtol=0, atol=0)
-
-
-@pytest.mark.parametrize("solver", sorted(SOLVERS))
-def test_solvers_keep_their_state_on_the_parameters_device(solver, layer):
-    parameters = {name: p.to("meta") for name, p in layer().items()}
-    made = SOLVERS[solver](parameters)
-    assert all(tensor.is_meta for tensor in made.state.values())
-    made.update(dense_gradient(parameters), 0.1)
-    assert all(p.is_meta for p in parameters.values())

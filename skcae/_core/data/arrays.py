@@ -39,6 +39,7 @@ def resolve_device(device: str | torch.device, dtype: np.dtype[Any]) -> torch.de
         resolved = torch.device(device)
         if resolved.type == "meta":
             raise RuntimeError("the meta device holds no data")
+        # torch knows names of devices that are not here; a tensor there is the proof.
         torch.empty(0, device=resolved)
         if resolved.type == "mps" and dtype == np.float64:
             raise RuntimeError("it has no float64, pass float32 data")
@@ -68,6 +69,7 @@ def resolve_device_or_cpu(
 
 def working_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
     """Return float32 for float32 and float64 for everything else."""
+    # Data from another machine may have its bytes the other way round.
     is_single = dtype.newbyteorder("=") == np.float32
     return np.dtype(np.float32) if is_single else np.dtype(np.float64)
 
@@ -105,6 +107,7 @@ def array_of(tensor: Tensor) -> Array:
     known = (torch.float16, torch.float32, torch.float64)
     if tensor.is_floating_point() and tensor.dtype not in known:
         tensor = tensor.float()
+    # A sign or a conjugate may be a mark on the tensor, which NumPy does not read.
     return to_array(tensor.detach().resolve_neg().resolve_conj())
 
 
@@ -115,6 +118,7 @@ def make_generator(seed: int) -> torch.Generator:
 
 def resume_generator(state: Array) -> torch.Generator:
     """Make a generator that goes on from a saved state."""
+    # A copy, since a state out of a file may be read-only.
     return torch.Generator().set_state(torch.from_numpy(state.copy()))
 
 
@@ -136,6 +140,7 @@ def array_on_disk(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
     with TemporaryFile(prefix="skcae-") as file:
         if hasattr(os, "posix_fallocate"):  # a full disk is an error now, not later
             os.posix_fallocate(file.fileno(), 0, math.prod(shape) * dtype.itemsize)
+        # The map keeps what it maps when the file is closed and has no name.
         return np.memmap(file, dtype=dtype, shape=shape)
 
 
@@ -147,6 +152,7 @@ def finite_range(dtype: np.dtype[Any]) -> tuple[float, float]:
 
 def within(tensor: Tensor, low: float, high: float) -> bool:
     """Tell whether no entry is NaN or out of these bounds, without a copy."""
+    # Both are NaN if anything is, and then no comparison holds.
     smallest, largest = tensor.aminmax()
     return bool((smallest >= low) & (largest <= high))
 

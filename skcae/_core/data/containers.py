@@ -67,6 +67,7 @@ def opened(X: Any, name: str = "X") -> tuple[Any, Any]:
         return X, "numeric"
     if nw.dependencies.is_dask_dataframe(X):
         X = cast(Any, X).compute()
+    # A frame is asked column by column: as an array it might be all objects.
     frame = as_frame(X)
     if frame is not None:
         return X, dtype_of(frame, name)
@@ -88,6 +89,7 @@ def as_frame(X: Any) -> Any:
 
 def as_table(X: Any) -> Any:
     """Return a batch of Arrow's records as a table, and anything else as it is."""
+    # Who has not imported it has no such batch.
     pyarrow = sys.modules.get("pyarrow")
     if pyarrow and isinstance(X, pyarrow.RecordBatch):
         return pyarrow.Table.from_batches([X])
@@ -107,6 +109,7 @@ def without_mask(X: Any) -> Any:
         return X
     if not np.ma.getmaskarray(X).any():
         return X.data
+    # Integers have no NaN: they become floats that hold them.
     numbers = X.astype(np.result_type(X.dtype, np.float32))
     return np.ma.filled(numbers, np.nan)
 
@@ -117,6 +120,7 @@ def dtype_of(frame: Any, name: str) -> Any:
         dtype_of_column(frame, k, kind, name)
         for k, kind in enumerate(frame.schema.values())
     ]
+    # Single precision only where it holds what every column has.
     is_single = bool(kinds) and np.result_type(*set(kinds)) == np.float32
     return np.float32 if is_single else FLOATS
 

@@ -26,6 +26,7 @@ def write_whole(path: Where, data: bytes) -> None:
     with _part_beside(path) as (part, file, target):
         with file:
             file.write(data)
+            # The content first, or a crash could leave its name to an empty file.
             file.flush()
             os.fsync(file.fileno())
         os.replace(part, target)
@@ -54,9 +55,11 @@ def _part_beside(path: Where) -> Iterator[tuple[Path, BinaryIO, Path]]:
     It is gone after an error.
     """
     # Another name than the target's with an ending: that might be too long.
+    # A link stays one, and the part is on its target's disk, where renaming is atomic.
     target = Path(os.path.realpath(path))
     mode = _mode_of(path)
     part = target.with_name(f".skcae-{uuid4().hex}.part")
+    # Only a file that was not there before is ours to remove.
     file = part.open("xb")
     try:
         if mode is not None:

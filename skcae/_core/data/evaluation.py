@@ -33,6 +33,7 @@ def map_rows(
     given, in memory or in a file that is gone with it.
     """
     new = array_on_disk if to_disk else np.empty
+    # Rows are the first axis, here and of what the function is given.
     result = new((len(rows), *shape), dtype or rows.dtype)
     for part, X in rows.chunks(width):
         # On the processor it writes straight into the result.
@@ -57,6 +58,7 @@ def mean_over_rows(
 
     The function gets the positions of the rows, too.
     """
+    # In double precision, whatever the data's is.
     total = weight = 0.0
     for part, X in rows.chunks(width):
         with fitting_threads(len(X) * n_multiplications):

@@ -38,6 +38,8 @@ class Moments:
         """Return the moments of both sets of rows together."""
         if not self.weight or not other.weight:
             return self if self.weight else other
+        # Chan, Golub and LeVeque (1979): the mean of the variances, and the variance
+        # of the means.
         weight = self.weight + other.weight
         part = other.weight / weight
         change = other.mean - self.mean
@@ -80,6 +82,8 @@ def moments_of(block: Any, weights: Array | None = None) -> Moments:
 
 
 def _moments_of_dense(block: Any, w: Array) -> Moments:
+    # Centred first: E[x²] − E[x]² loses all digits of a column far from 0. Samples are
+    # the axis 0.
     X = np.asarray(block, np.float64)
     mean = np.average(X, axis=0, weights=w)
     X = X - mean
@@ -88,6 +92,7 @@ def _moments_of_dense(block: Any, w: Array) -> Moments:
 
 def _moments_of_sparse(block: Any, w: Array) -> Moments:
     """Go through the entries that are stored; the others are 0."""
+    # A stored entry has the weight of its row; what is left of the total is of zeros.
     column, x = block.indices, block.data.astype(np.float64)
     total, w = float(w.sum()), w.repeat(np.diff(block.indptr))
 
@@ -119,9 +124,11 @@ def total_moments(moments: Iterable[Moments]) -> Moments:
 def scaling_of(moments: Moments) -> Scaling:
     """Settle what a column that is not scaled asks of the initial weights."""
     mean, deviation = moments.mean, np.sqrt(moments.variance)
+    # The root mean square, √(mean² + variance).
     is_far = np.hypot(mean, deviation) > LARGEST_UNSCALED
     is_far &= np.isfinite(mean) & np.isfinite(deviation)
     far = np.where(is_far, deviation, 1.0)
+    # To divide by a power of two rounds nothing.
     scale = np.exp2(np.round(np.log2(np.maximum(far, 1.0))))
     unit = PART_OF_SCALE * scale
     return Scaling(np.where(is_far, unit * np.round(mean / unit), 0.0), scale)

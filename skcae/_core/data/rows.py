@@ -30,6 +30,7 @@ RESIDENT_PART = 0.5
 
 def random_order(n_rows: int, generator: torch.Generator) -> Array:
     """Draw a permutation of the rows."""
+    # On the processor: all devices take the same order.
     order: Array = torch.randperm(n_rows, generator=generator, device="cpu").numpy()
     return order
 
@@ -55,6 +56,7 @@ def block_slices(matrix: Any, n_rows: int) -> Iterator[slice]:
 def copy_rows(matrix: Any, position: Array | slice, out: Array) -> None:
     """Write the rows at these positions into an array, densified and cast."""
     if sparse.issparse(matrix):
+        # Cast before it is dense: so many numbers fewer.
         matrix[position].astype(out.dtype, copy=False).toarray(out=out)
     elif (
         isinstance(position, np.ndarray)
@@ -131,9 +133,12 @@ class Rows:
         self.bounds = bounds
         self.subset = subset
         self._are_checked = not is_on_disk(matrix)
+        # What rounding has moved out of the bounds is clipped, what lies further off
+        # is refused.
         self._allowed = finite_range(dtype)
         if bounds is not None and margin is not None:
             self._allowed = bounds[0] - margin, bounds[1] + margin
+        # Where rows are gathered that go to a device; grows to the largest batch.
         self._staging = torch.empty(0, dtype=torch_dtype(dtype), device="cpu")
         self._resident: Tensor | None = None
         self._resident_weights: Tensor | None = None
@@ -179,9 +184,11 @@ class Rows:
         """Put an order of the rows where batches are gathered."""
         if self._resident is None:
             return order
+        # Once for an epoch: its batches are slices of it.
         return torch.from_numpy(order).to(self.device)
 
     def _position(self, index: Any) -> Any:
+        """Turn positions among the rows in use into those in the matrix."""
         return index if isinstance(self.subset, slice) else self.subset[index]
 
     def read(self, index: Array | Tensor | slice, out: Tensor) -> None:
@@ -195,6 +202,7 @@ class Rows:
             torch.index_select(self._resident, 0, index, out=out)
         else:
             out.copy_(self._resident[index])
+        # In the copy, so that the user's matrix stays what it is.
         if self.bounds is not None:
             out.clamp_(*self.bounds)
 
@@ -204,6 +212,7 @@ class Rows:
             copy_rows(self.matrix, self._position(index), out.numpy())
             self._check(out, index)
             return
+        # From pinned memory a card fetches by itself.
         if self._staging.numel() < out.numel():
             self._staging = torch.empty(
                 out.numel(),
@@ -218,6 +227,7 @@ class Rows:
 
     def _check(self, rows: Tensor, index: Any) -> None:
         """Refuse values that are not allowed in rows that were read just now."""
+        # Two numbers tell whether all is well; where it is not is looked for only then.
         low, high = self._allowed
         if self._are_checked or within(rows, low, high):
             return
@@ -250,6 +260,7 @@ class Rows:
         resident = torch.empty(shape, dtype=self._staging.dtype, device=self.device)
         for part in row_slices(*shape):
             self._read_from_host(part, resident[part])
+        # As long as the largest chunk, and not needed for what is there now.
         self._staging = self._staging[:0].clone()
         return resident
 
@@ -272,6 +283,7 @@ class Rows:
         is_sparse = sparse.issparse(self.matrix)
         for part in block_slices(self.matrix, len(self)):
             at = self._position(part)
+            # Sparse rows stay so: who takes them goes through stored entries alone.
             rows = self.matrix[at] if is_sparse else to_array(self._chunk(part))
             yield rows, None if self.weights is None else self.weights[at]
 
@@ -301,4 +313,5 @@ class Rows:
                 block = block.toarray()
             rows = to_tensor(block, self.dtype, self.device)
             self._check(rows, part)
+        # Not in place: it may be a view of the user's matrix.
         return rows if self.bounds is None else rows.clamp(*self.bounds)

@@ -26,6 +26,7 @@ def is_stream(X: Any) -> bool:
     if _is_dask(X) or _is_dataset(X):
         return True
     is_array = hasattr(X, "shape") or hasattr(X, "__array__")
+    # A list of rows is a matrix to NumPy, and a text no data at all.
     is_collection = isinstance(X, (Sequence, Set, Mapping, str, bytes))
     return isinstance(X, Iterable) and not is_array and not is_collection
 
@@ -114,12 +115,14 @@ class StreamedRows:
                 yield slice(None)
                 continue
             n = len(block)
+            # The order within the block: the source alone can change that of blocks.
             order = random_order(n, generator) if shuffle else np.arange(n)
             for start in range(0, n, batch_size):
                 yield order[start : start + batch_size]
 
     def _blocks(self, batch_size: int) -> Iterator[Array]:
         """Gather the rows into blocks of whole batches; the last may be short."""
+        # Whole batches, so that none lies in two blocks.
         n_batches = max(1, BLOCK_ELEMENTS // (self.n_features * batch_size))
         length = min(n_batches * batch_size, len(self))
         block = np.empty((length, self.n_features), self.dtype)
@@ -128,11 +131,13 @@ class StreamedRows:
             n, start = piece.shape[0], 0
             seen += n
             self._check_count(seen, is_last=False)
+            # A piece may fill several blocks, and a block take several pieces.
             while start < n:
                 end = min(n, start + length - filled)
                 part = block[filled : filled + end - start]
                 copy_rows(piece, slice(start, end), part)
                 filled, start = filled + len(part), end
+                # The same memory for each block: it has been read when we go on.
                 if filled == length:
                     yield block
                     filled = 0
@@ -162,6 +167,7 @@ class StreamedRows:
 
     def some(self, n: int) -> tuple[Tensor, None]:
         """Return at most n rows of the block that was read last."""
+        # Rows of all blocks would take another pass over the source.
         index = evenly_spaced(len(self._block), n)
         rows = self._block.new_empty((len(index), self.n_features), device=self.device)
         self.read(index, rows)

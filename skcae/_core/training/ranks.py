@@ -129,6 +129,7 @@ class GroupRanks(Ranks):
 
     def broadcast(self, tensors: Iterable[Tensor]) -> None:
         """Write the first rank's values into the tensors of all."""
+        # First of all whether everybody is still there.
         self.gather(None)
         with self._hearing():
             for tensor in tensors:
@@ -138,6 +139,7 @@ class GroupRanks(Ranks):
         """Begin to train these parameters, and return each rank's number of rows."""
         sizes = [parameter.numel() for parameter in parameters.values()]
         some = next(iter(parameters.values()))
+        # One message for all parameters, and each parameter a view into it.
         buffer = some.new_zeros(sum(sizes) + N_NUMBERS)
         *parts, self._numbers = buffer.split_with_sizes([*sizes, N_NUMBERS])
         self._gradient = {
@@ -158,6 +160,7 @@ class GroupRanks(Ranks):
         value: Tensor,
     ) -> Gradient:
         """Return the gradient of the mean objective over the rows of all ranks."""
+        # Sums over rows, not means: a rank may have fewer rows in its batch, or none.
         for name, part in self._gradient.items():
             if gradient is None:
                 part.zero_()
@@ -179,6 +182,7 @@ class GroupRanks(Ranks):
 
     def close(self) -> None:
         """End the training, and what is done together if that was all."""
+        # The last message, in which a rank can still say that it has failed.
         self._sum(0.0, 0.0)
         self._buffer = None
         if self.depth == 0:
@@ -195,6 +199,7 @@ class GroupRanks(Ranks):
         self._numbers[1], self._numbers[2] = weight, float(failed)
         with self._hearing():
             distributed.all_reduce(self._buffer)
+        # Read together: each reading waits for the device.
         _, weights, failures = self._numbers.tolist()
         if failures and not failed:
             self.gather(None)  # hears of the failures, and raises
@@ -209,6 +214,7 @@ class GroupRanks(Ranks):
         self.is_over = True
         reason = f"{type(error).__name__}: {error}".rstrip(": ")
         with suppress(RuntimeError):  # they may be gone, too
+            # In a training the others wait for a sum, and gather when they read this.
             if self.is_training:
                 self._sum(0.0, 0.0, failed=True)
             self._all_objects(Failure(self.rank, reason))
