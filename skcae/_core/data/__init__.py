@@ -1,1 +1,1 @@
-"""Between NumPy and torch: rows of data, and passes over them."""
+"""Between NumPy and torch: rows of data by the batch and by the chunk, and files."""
