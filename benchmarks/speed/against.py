@@ -129,7 +129,7 @@ def compared(args):
     found = {}
     for _ in range(args.pairs):
         before, now = Tree(args.before.resolve()), Tree(HERE)
-        for name in now.cases:
+        for name in [name for name in now.cases if args.only in name]:
             found.setdefault(name, []).append(rounds_of(before, now, name, args))
         before.end()
         now.end()
@@ -140,6 +140,7 @@ def main():
     """Measure, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("before", type=Path, help="the other tree")
+    parser.add_argument("--only", default="", help="what has this in its name")
     parser.add_argument("--pairs", type=int, default=3, help="of processes")
     parser.add_argument("--rounds", type=int, default=15, help="for each pair")
     parser.add_argument("--seconds", type=float, default=0.3, help="for each time")

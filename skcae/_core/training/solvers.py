@@ -29,6 +29,8 @@ class Solver:
         The state of an earlier solver of the same kind, to go on from. It is copied.
     factors : mapping of str to float, optional
         By what the rate of a parameter is multiplied; by 1 if it is not there.
+    **more : tensor
+        What else belongs to the state, by name.
     """
 
     slots: tuple[str, ...] = ()
@@ -39,26 +41,20 @@ class Solver:
         state: SolverState | None = None,
         *,
         factors: Mapping[str, float] = ALIKE,
+        **more: Tensor,
     ) -> None:
         self.parameters = parameters
         self.factors = {name: factors.get(name, 1.0) for name in parameters}
-        self.state = self._initial_state()
+        self.slot = {
+            slot: {name: torch.zeros_like(p) for name, p in parameters.items()}
+            for slot in self.slots
+        }
+        self.state: SolverState = dict(more)
+        for slot, tensors in self.slot.items():
+            self.state |= {f"{slot}.{name}": t for name, t in tensors.items()}
         earlier = state or {}
         for name in self.state.keys() & earlier.keys():
             self.state[name].copy_(earlier[name])
-
-    def _initial_state(self) -> SolverState:
-        return {
-            f"{slot}.{name}": torch.zeros_like(parameter)
-            for slot in self.slots
-            for name, parameter in self.parameters.items()
-        }
-
-    def _slot(self, slot: str) -> Parameters:
-        return {name: self.state[f"{slot}.{name}"] for name in self.parameters}
-
-    def _rates(self, rate: float) -> dict[str, float]:
-        return {name: rate * factor for name, factor in self.factors.items()}
 
     def update(self, gradient: Gradient, rate: float) -> None:
         """Take one step of the given learning rate."""
@@ -77,7 +73,10 @@ class Adam(Solver):
         *,
         factors: Mapping[str, float] = ALIKE,
     ) -> None:
-        super().__init__(parameters, state, factors=factors)
+        # In float32, as the fused update wants them.
+        some = next(iter(parameters.values()))
+        steps = some.new_zeros(len(parameters), dtype=torch.float32)
+        super().__init__(parameters, state, factors=factors, step=steps)
         # The update wants a gradient that is formed: the one buffer for it.
         self._gradient = {n: torch.zeros_like(p) for n, p in parameters.items()}
         # Parameters of one rate are updated by one call.
@@ -89,20 +88,20 @@ class Adam(Solver):
     def _update_of(self, names: list[str]) -> Callable[..., None]:
         """Return torch's update of these parameters, which have one rate."""
         steps = dict(zip(self.parameters, self.state["step"].unbind(), strict=True))
-
-        def of(tensors: Parameters) -> list[Tensor]:
-            return [tensors[name] for name in names]
-
+        groups = (self.parameters, self._gradient, *self.slot.values(), steps)
+        weights, gradients, means, squares, counts = (
+            [tensors[name] for name in names] for tensors in groups
+        )
         # torch.optim.Adam gives the same numbers, but its bookkeeping takes nearly as
         # long as the update of a small layer.
         return partial(
             adam,
-            of(self.parameters),
-            of(self._gradient),
-            of(self._slot("mean")),
-            of(self._slot("square")),
+            weights,
+            gradients,
+            means,
+            squares,
             [],
-            of(steps),
+            counts,
             fused=True,
             amsgrad=False,
             beta1=0.9,
@@ -111,12 +110,6 @@ class Adam(Solver):
             eps=1e-8,
             maximize=False,
         )
-
-    def _initial_state(self) -> SolverState:
-        some = next(iter(self.parameters.values()))
-        # In float32, as the fused update wants them.
-        steps = some.new_zeros(len(self.parameters), dtype=torch.float32)
-        return {"step": steps, **super()._initial_state()}
 
     def update(self, gradient: Gradient, rate: float) -> None:
         """Take one step of the given learning rate."""
@@ -143,13 +136,14 @@ class Sgd(Solver):
 
     def update(self, gradient: Gradient, rate: float) -> None:
         """Take one step of the given learning rate."""
-        rates = self._rates(rate)
+        rates = {name: rate * factor for name, factor in self.factors.items()}
         # Equation (20) goes straight into the weights, and no gradient is formed.
         if not self.momentum:
             gradient.descend(self.parameters, rates)
             return
         # v ← μ v + ∂. All before any weight changes: ∂/∂W has a part in W, diag(r) W.
-        for name, velocity in self._slot("velocity").items():
+        velocities = self.slot["velocity"]
+        for name, velocity in velocities.items():
             gradient.add_to(velocity, name, self.parameters, decay=self.momentum)
-        for name, velocity in self._slot("velocity").items():
+        for name, velocity in velocities.items():
             self.parameters[name].sub_(velocity, alpha=rates[name])
