@@ -20,8 +20,7 @@ from skcae import FineTunedClassifier, FineTunedRegressor, StackedCAE
 from skcae._encoders import tangents as tangents_of_encoders
 from skcae.inspection import tangent_vectors
 from tests import oracles
-from tests.test_callbacks import Recorder
-from tests.test_finetuned import (
+from tests.estimators.finetuned import (
     ENCODERS,
     HOW,
     assert_same_network,
@@ -34,6 +33,7 @@ from tests.test_finetuned import (
     same_network,
     tuned,
 )
+from tests.test_callbacks import Recorder
 
 penalised = partial(classifier, tangent_penalty=0.5, n_tangents=2)
 penalised_regressor = partial(regressor, tangent_penalty=0.5, n_tangents=2)

@@ -44,10 +44,14 @@ REPORT = ROOT / "benchmarks" / "results" / "robustness" / "mutants.md"
 # What is mutated, and the tests that are to notice it.
 LAYER = (
     "core/test_objective test_penalties core/test_trajectories core/test_training "
-    "test_autoencoders"
+    "estimators/test_autoencoders estimators/test_autoencoders_training "
+    "promises/test_weights"
 )
 ENCODER = "inspection/test_spectrum inspection/test_measures inspection/test_walk"
-NETWORK = "core/test_network core/test_tangents test_tangents test_finetuned"
+NETWORK = (
+    "core/test_network core/test_tangents test_tangents estimators/test_finetuned "
+    "estimators/test_finetuned_weights estimators/test_finetuned_training"
+)
 FILES = "test_persistence test_checkpoints"
 TESTS = {
     "_core/data/arrays": "core/test_arrays test_out_of_core core/test_training",
