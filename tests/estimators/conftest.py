@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import sklearn
 
-from skcae._core.training.solvers import Adam
 from skcae._fit.autoencoder import AutoencoderFit
 from tests.conftest import MODELS, class_name, maker_of
 from tests.estimators.autoencoders import sampled_contractive
@@ -30,16 +29,6 @@ def no_training(monkeypatch):
         raise AssertionError("a layer was trained")
 
     monkeypatch.setattr(AutoencoderFit, "train", trained)
-
-
-@pytest.fixture
-def interrupted_steps(monkeypatch):
-    """Interrupt each fit in its very first step."""
-
-    def interrupted(self, gradient, rate):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(Adam, "update", interrupted)
 
 
 @pytest.fixture

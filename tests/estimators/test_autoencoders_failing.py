@@ -258,16 +258,3 @@ def test_a_real_interrupt():
         [sys.executable, "-c", INTERRUPTED], capture_output=True, text=True, check=True
     )
     assert out.stdout == "True (2000, 100)\n"
-
-
-def test_an_interrupt_before_the_first_epoch_leaves_nothing(
-    small, unit_data, monkeypatch
-):
-    def interrupted(self, gradient, rate):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(Adam, "update", interrupted)
-    model = small()
-    with pytest.raises(KeyboardInterrupt):
-        model.fit(unit_data)
-    assert not fitted_state(model)

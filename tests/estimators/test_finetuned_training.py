@@ -259,17 +259,6 @@ def test_callbacks_see_the_model_as_it_is_at_each_epoch(refitted, make, X):
         assert recorder.models[0].predict_proba(X).shape == (40, 3)
 
 
-def test_callbacks_cannot_change_the_fit(X, y):
-    class Vandal(Recorder):
-        def on_fit_task_end(self, estimator, context, *, fitted_estimator):
-            if context.task_name == "epoch":
-                fitted_estimator.coefs_[0][:] = 0
-                fitted_estimator.intercepts_[1][:] = 7
-
-    model = classifier().set_callbacks(Vandal()).fit(X, y)
-    assert same_network(model, classifier().fit(X, y))
-
-
 @both
 def test_a_scoring_monitor_logs_a_score_for_each_epoch(make, digits):
     X, y = digits[0][:300], digits[1][:300]

@@ -100,11 +100,6 @@ def test_callbacks_cannot_change_the_fit(unit_data):
     assert_same_stack(stack, small_stack().fit(unit_data))
 
 
-def test_callbacks_change_nothing(unit_data):
-    stack = small_stack().set_callbacks(Recorder(), Watcher()).fit(unit_data)
-    assert_same_stack(stack, small_stack().fit(unit_data))
-
-
 def test_a_callback_that_returns_true_stops_after_a_layer(unit_data):
     recorder = Recorder(lambda model, number: number == 1)
     stack = small_stack((6, 5, 4)).set_callbacks(recorder).fit(unit_data)

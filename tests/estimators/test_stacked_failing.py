@@ -285,26 +285,6 @@ def test_an_interrupt_between_the_layers_leaves_those_below(unit_data, monkeypat
     assert stack.transform(unit_data).shape == (40, 6)
 
 
-@pytest.mark.usefixtures("interrupted_steps")
-def test_an_interrupt_before_the_first_epoch_leaves_nothing(unit_data):
-    stack = small_stack()
-    with pytest.raises(KeyboardInterrupt):
-        stack.fit(unit_data)
-    assert not fitted_state(stack)
-
-
-@pytest.mark.parametrize("warm_start", [False, True])
-def test_an_interrupt_before_the_first_epoch_leaves_the_old_model(
-    warm_start, unit_data, request
-):
-    stack = small_stack(warm_start=warm_start).fit(unit_data)
-    before = pickle.loads(pickle.dumps(stack))
-    request.getfixturevalue("interrupted_steps")
-    with pytest.raises(KeyboardInterrupt):
-        stack.fit(unit_data)
-    assert_same_stack(stack, before)
-
-
 def test_an_interrupt_before_the_second_layers_first_epoch(unit_data, monkeypatch):
     update, n_steps = Adam.update, small_layer(6).fit(unit_data).n_iter_
     steps = []
