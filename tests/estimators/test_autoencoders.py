@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose
-from scipy import sparse
 from scipy.linalg import subspace_angles
 from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
@@ -128,51 +127,6 @@ def test_the_hessian_penalty_flattens_the_encoder(
         return float(oracles.squared_hessian_norm(parameters, X, activation).mean())
 
     assert curvature(3.0) < 0.7 * curvature(0.0)
-
-
-# ---- cross-entropy --------------------------------------------------------------
-
-
-@pytest.mark.parametrize("make", [np.asarray, sparse.csr_matrix, sparse.csc_array])
-@pytest.mark.parametrize(("low", "high"), [(0.0, 16.0), (-0.5, 1.0)])
-def test_cross_entropy_refuses_other_ranges(make, low, high, small, unit_data):
-    X = unit_data.copy()
-    X[0, 0], X[1, 1] = low, high
-    smallest = f"{X.min():g}" if low < 0 else "0"
-    with pytest.raises(ValueError, match=rf"ranges from {smallest}.* to {high:g}") as e:
-        small(loss="cross_entropy").fit(make(X))
-    assert "MinMaxScaler" in str(e.value)
-    assert "squared_error" in str(e.value)
-
-
-@pytest.mark.parametrize(
-    ("dtype", "rounding"), [("f2", 2e-3), ("f4", 1e-6), ("f8", 1e-9)]
-)
-def test_cross_entropy_forgives_rounding(dtype, rounding, small, unit_data):
-    X = unit_data.astype(dtype)
-    X[0, 0], X[0, 1] = 1 + 0.5 * rounding, -0.5 * rounding
-    over = small(loss="cross_entropy").fit(X)
-    clipped = small(loss="cross_entropy").fit(X.clip(0, 1))
-    assert_same_model(over, clipped, rtol=0)
-    X[0, 0] = 1 + 3 * rounding
-    with pytest.raises(ValueError, match="cross_entropy"):
-        small(loss="cross_entropy").fit(X)
-
-
-def test_a_small_step_over_the_range_is_shown(small, unit_data):
-    X = unit_data.copy()
-    X[0, 0] = 1 + 1e-7
-    with pytest.raises(ValueError, match=r"to 1\.0000001\."):
-        small(loss="cross_entropy").fit(X)
-
-
-def test_cross_entropy_encodes_and_scores_any_finite_data(small, unit_data):
-    model = small(loss="cross_entropy", early_stopping=True)
-    model.fit(unit_data, X_val=1.5 * unit_data - 0.25)
-    beyond = 3 * unit_data - 1
-    assert np.isfinite(model.transform(beyond)).all()
-    assert np.isfinite(model.score_samples(beyond)).all()
-    assert np.isfinite(model.score(beyond))
 
 
 def test_cross_entropy_in_a_grid_search_behind_a_scaler(digits):

@@ -7,7 +7,6 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from numpy.testing import assert_array_equal
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
@@ -16,30 +15,9 @@ from skcae import ContractiveAutoencoder
 from skcae._core.training import loop as training
 from skcae._core.training.loop import Training
 from skcae._core.training.solvers import Adam, Sgd
-from skcae.activations import ACTIVATIONS
 from tests.estimators.autoencoders import assert_same_model, fitted_state
 
 # ---- the model ------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("activation", ["relu", "identity"])
-@pytest.mark.parametrize("method", ["fit", "partial_fit"])
-def test_a_hessian_penalty_without_effect_is_refused(
-    activation, method, small_contractive, unit_data
-):
-    model = small_contractive(activation=activation, hessian_penalty=0.5)
-    with pytest.raises(ValueError, match=r"hessian_penalty=0.5 would have no effect"):
-        getattr(model, method)(unit_data)
-
-
-@pytest.mark.parametrize("activation", ["softmax", "gelu", torch.softmax, None])
-def test_an_activation_we_do_not_know_is_refused_with_the_list(
-    activation, small, unit_data
-):
-    with pytest.raises(ValueError, match="'activation' parameter") as caught:
-        small(activation=activation).fit(unit_data)
-    for name in ACTIVATIONS:
-        assert repr(name) in str(caught.value)
 
 
 # ---- when things go wrong -------------------------------------------------------

@@ -91,7 +91,8 @@ def test_held_out_data_that_would_not_be_used_is_refused(kind, unit_data):
 def test_errors_of_held_out_rows_name_them(X_val, message, kind, unit_data):
     y = kind.target(unit_data)
     held_out = {"X_val": X_val, **({"y_val": y} if kind.learns else {})}
-    with pytest.raises(ValueError, match=rf"X_val.*{message}") as caught:
+    named = "X_val" if kind.learns else "X_val or sample_weight_val"
+    with pytest.raises(ValueError, match=rf"{named}.*{message}") as caught:
         kind(early_stopping=True).fit(unit_data, y, **held_out)
     # These rows are not to join pre-training.
     assert "X_unlabeled" not in str(caught.value)
