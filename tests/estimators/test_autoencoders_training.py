@@ -243,38 +243,6 @@ def test_partial_fit_draws_a_new_order_each_time(small, digits):
     assert_same_model(whole, steps, rtol=1e-12)
 
 
-def test_warm_start_goes_on(small, digits):
-    X = digits[0][:400]
-    model = small(warm_start=True, learning_rate=0.003).fit(X)
-    first = model.components_.copy()
-    n_first, loss_first = model.n_iter_, model.loss_curve_[-1]
-    model.fit(X)
-    assert model.n_iter_ > n_first
-    assert model.loss_curve_[n_first] < model.loss_curve_[0]
-    assert model.loss_curve_[-1] < loss_first
-    assert not np.array_equal(first, model.components_)
-    cold = clone(model).set_params(warm_start=False).fit(X)
-    assert cold.fit(X).n_iter_ == n_first
-
-
-@pytest.mark.parametrize(
-    "parameters",
-    [
-        {"n_components": 5},
-        {"tied_weights": False},
-        {"activation": "tanh"},
-        {"loss": "cross_entropy"},
-    ],
-    ids=str,
-)
-def test_going_on_as_another_model_is_refused(parameters, small, unit_data):
-    model = small(warm_start=True).fit(unit_data).set_params(**parameters)
-    for method in (model.fit, model.partial_fit):
-        with pytest.raises(ValueError, match="cannot go on"):
-            method(unit_data)
-    model.set_params(warm_start=False).fit(unit_data)
-
-
 def test_a_warm_start_holds_out_the_same_rows(small, digits, monkeypatch):
     subsets = []
     make = AutoencoderFit._learner
@@ -296,12 +264,6 @@ def test_weights_from_elsewhere_can_be_trained_on(small, unit_data):
     model = small().fit(unit_data)
     model._training_state = None
     assert model.partial_fit(unit_data).n_iter_ == len(model.loss_curve_)
-
-
-def test_the_solver_may_change_between_fits(small, unit_data):
-    model = small(warm_start=True).fit(unit_data)
-    model.set_params(solver="sgd", learning_rate=1e-3).fit(unit_data)
-    assert np.isfinite(model.components_).all()
 
 
 @pytest.mark.parametrize("solver", ["adam", "sgd"])

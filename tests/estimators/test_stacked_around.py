@@ -103,12 +103,6 @@ def test_going_on_as_another_model_is_refused_before_any_training(
     assert_same_stack(stack, before)
 
 
-def test_going_on_with_other_columns_is_refused(unit_data):
-    stack = small_stack(warm_start=True).fit(unit_data)
-    with pytest.raises(ValueError, match="7 features, but StackedCAE is expecting 8"):
-        stack.fit(unit_data[:, :7])
-
-
 # ---- scikit-learn around it -----------------------------------------------------
 
 

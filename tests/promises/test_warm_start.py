@@ -1,0 +1,64 @@
+"""A warm start goes on where the last fit ended, with the model that there is."""
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+
+from tests.promises.kinds import assert_same_model
+
+
+def first_layer(model):
+    return getattr(model, "estimators_", [model])[0]
+
+
+def test_a_warm_start_goes_on(encoder, digits):
+    X = digits[0][:400]
+    model = encoder(warm_start=True, learning_rate=0.003).fit(X)
+    layer = first_layer(model)
+    first, n_first = layer.components_.copy(), layer.n_iter_
+    n_all, loss_first = model.n_iter_, layer.loss_curve_[-1]
+    model.fit(X)
+    layer = first_layer(model)
+    assert layer.n_iter_ == len(layer.loss_curve_) > n_first
+    assert layer.loss_curve_[n_first] < layer.loss_curve_[0]
+    assert layer.loss_curve_[-1] < loss_first
+    assert not np.array_equal(first, layer.components_)
+    cold = clone(model).set_params(warm_start=False).fit(X)
+    assert cold.fit(X).n_iter_ == n_all
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [{"tied_weights": False}, {"activation": "tanh"}, {"loss": "cross_entropy"}],
+    ids=str,
+)
+def test_going_on_as_another_model_is_refused(parameters, encoder, unit_data):
+    model = encoder(warm_start=True).fit(unit_data)
+    before = encoder(warm_start=True).fit(unit_data).set_params(**parameters)
+    model.set_params(**parameters)
+    for method in ("fit", "partial_fit"):
+        if hasattr(model, method):
+            with pytest.raises(ValueError, match="cannot go on"):
+                getattr(model, method)(unit_data)
+    assert_same_model(model, before)
+    model.set_params(warm_start=False).fit(unit_data)
+
+
+def test_going_on_with_other_columns_is_refused(encoder, unit_data):
+    model = encoder(warm_start=True).fit(unit_data)
+    with pytest.raises(ValueError, match=r"7 features, but .* is expecting 8"):
+        model.fit(unit_data[:, :7])
+
+
+def test_going_on_with_other_sizes_is_refused(single, unit_data):
+    model = single(warm_start=True).fit(unit_data).set_params(n_components=5)
+    for method in (model.fit, model.partial_fit):
+        with pytest.raises(ValueError, match="cannot go on"):
+            method(unit_data)
+    model.set_params(warm_start=False).fit(unit_data)
+
+
+def test_the_solver_may_change_between_fits(encoder, unit_data):
+    model = encoder(warm_start=True).fit(unit_data)
+    model.set_params(solver="sgd", learning_rate=1e-3).fit(unit_data)
+    assert np.isfinite(model.transform(unit_data)).all()
