@@ -4,52 +4,31 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from numbers import Integral
-from typing import Any
+from typing import Any, NamedTuple
 
-import numpy as np
 from sklearn.frozen import FrozenEstimator
 from sklearn.neural_network import BernoulliRBM
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_array, check_is_fitted
 
 from skcae._core.data.containers import opened
+from skcae._core.layers.layer import Layer
+from skcae._encoders.tensors import dense_layers, stored
+from skcae.activations import ACTIVATIONS
 
 
-@dataclass(frozen=True)
-class EncodingLayer:
-    """One layer h = φ(Wx + b) of a fitted encoder.
-
-    Parameters
-    ----------
-    weights : ndarray of shape (n_components, n_features)
-        W.
-    intercept : ndarray of shape (n_components,)
-        b.
-    activation : str
-        The name of φ.
-    """
-
-    weights: np.ndarray
-    intercept: np.ndarray
-    activation: str
-
-
-@dataclass(frozen=True)
-class DecodingLayer:
-    """One layer s(Vᵀh + c) that undoes an encoding layer.
+class DecodingLayer(NamedTuple):
+    """What undoes an encoding layer: z = Vᵀh + c, and the loss whose output follows.
 
     Parameters
     ----------
-    weights : ndarray of shape (n_components, n_features)
-        V.
-    intercept : ndarray of shape (n_features,)
-        c.
+    linear : Layer
+        From h to z.
     loss : str
-        The name of the loss whose output s is.
+        The name of the loss.
     """
 
-    weights: np.ndarray
-    intercept: np.ndarray
+    linear: Layer
     loss: str
 
 
@@ -109,13 +88,15 @@ class SigmoidUnits:
 
     rbm: BernoulliRBM
 
-    def _encoding_layers(self) -> list[EncodingLayer]:
+    def _encoding_layers(self) -> list[Layer]:
         W, b = self.rbm.components_, self.rbm.intercept_hidden_
-        return [EncodingLayer(W, b, "sigmoid")]
+        return dense_layers([W], [b], ["sigmoid"])
 
     def _decoding_layers(self) -> list[DecodingLayer]:
-        V, c = self.rbm.components_, self.rbm.intercept_visible_
-        return [DecodingLayer(V, c, "cross_entropy")]
+        (encoder,) = self._encoding_layers()
+        c = stored(self.rbm.intercept_visible_)
+        decoder = encoder.decoder(encoder.weights, c, ACTIVATIONS["identity"])
+        return [DecodingLayer(decoder, "cross_entropy")]
 
     def _code_size(self) -> Any:
         return self.rbm.n_components
@@ -126,7 +107,7 @@ def is_encoder(step: Any) -> bool:
     return isinstance(step, BernoulliRBM) or hasattr(type(step), "_encoding_layers")
 
 
-def encoding_layers(encoders: Sequence[Any]) -> list[EncodingLayer]:
+def encoding_layers(encoders: Sequence[Any]) -> list[Layer]:
     """Return the layers of fitted encoders, from the input up."""
     for encoder in encoders:
         check_is_fitted(encoder)
@@ -146,7 +127,7 @@ def code_size(encoder: Any) -> float:
     It is infinite if they are of no use; its fit is going to refuse them.
     """
     if hasattr(encoder, "n_features_in_"):
-        return len(encoding_layers([encoder])[-1].intercept)
+        return encoding_layers([encoder])[-1].n_units
     n = _asked(encoder)._code_size()
     return int(n) if isinstance(n, Integral) and int(n) > 0 else math.inf
 

@@ -1,6 +1,7 @@
 """The tangents of the manifold that an encoder has learnt, at rows of data."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,9 @@ from skcae._core.data.arrays import Array, resolve_device_or_cpu, to_tensor
 from skcae._core.data.evaluation import map_rows
 from skcae._core.data.rows import Rows
 from skcae._core.layers.chain import Chain
+from skcae._core.layers.layer import Layer
 from skcae._core.layers.spectrum import right_singular_vectors
-from skcae._encoders.steps import EncodingLayer, code_size, split_steps
+from skcae._encoders.steps import code_size, split_steps
 from skcae._encoders.tensors import chain_of
 
 
@@ -67,7 +69,7 @@ def tangents_at(
     )
 
 
-def tangents_of(encoder: list[EncodingLayer], rows: Rows, n_tangents: int) -> Tensor:
+def tangents_of(encoder: Sequence[Layer], rows: Rows, n_tangents: int) -> Tensor:
     """Return the tangents of rows, where and in the precision that their batches are.
 
     They are computed in float64, on the same device if it has it. Directions to which

@@ -1,5 +1,6 @@
-"""From an encoder's layers as NumPy arrays to a chain of tensors."""
+"""Between fitted attributes, which are NumPy arrays, and layers of tensors."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,52 +11,62 @@ from skcae._core.data.evaluation import map_rows
 from skcae._core.data.rows import Rows
 from skcae._core.layers.chain import Chain
 from skcae._core.layers.dense import Dense
-from skcae._encoders.steps import EncodingLayer
-from skcae.activations import ACTIVATIONS
+from skcae._core.layers.layer import Layer
+from skcae.activations import ACTIVATIONS, Activation
+
+CPU = torch.device("cpu")
+
+
+def stored(array: Array) -> torch.Tensor:
+    """Give fitted numbers as a tensor in the precision that they are kept in."""
+    return to_tensor(array, working_dtype(array.dtype), CPU)
+
+
+def dense_layers(
+    weights: Sequence[Array], intercepts: Sequence[Array], activations: Sequence[str]
+) -> list[Layer]:
+    """Return fitted dense layers, to be read only; weights are (units, inputs)."""
+    parts = zip(weights, intercepts, activations, strict=True)
+    return [Dense(stored(W), stored(b), ACTIVATIONS[name]) for W, b, name in parts]
+
+
+def name_of(activation: Activation) -> str:
+    """Return the name that an estimator takes for an activation."""
+    return next(name for name, known in ACTIVATIONS.items() if known is activation)
 
 
 def chain_of(
-    layers: list[EncodingLayer], dtype: np.dtype[Any], device: torch.device
+    layers: Sequence[Layer], dtype: np.dtype[Any], device: torch.device
 ) -> Chain:
-    """Return layers as tensors, to be read only."""
-    return Chain(
-        tuple(
-            Dense(
-                to_tensor(layer.weights, dtype, device),
-                to_tensor(layer.intercept, dtype, device),
-                ACTIVATIONS[layer.activation],
-            )
-            for layer in layers
-        )
-    )
+    """Return layers one after the other, in this precision and there."""
+    return Chain(tuple(layers)).to(torch_dtype(dtype), device)
 
 
 def initial_network(
-    layers: list[EncodingLayer],
+    layers: Sequence[Layer],
     output_intercepts: Array,
     generator: torch.Generator,
     dtype: np.dtype[Any],
     device: torch.device,
 ) -> Chain:
     """Copy the encoder's layers and draw a fresh output layer with these biases."""
-    encoder = chain_of(layers, dtype, device)
     output = Dense(
         Dense.initial_weights(
-            encoder.n_components,
+            layers[-1].n_units,
             len(output_intercepts),
             generator=generator,
             dtype=torch_dtype(dtype),
             device=device,
         ),
-        to_tensor(output_intercepts, dtype, device),
+        stored(output_intercepts),
         ACTIVATIONS["identity"],
     )
-    network = Chain((*encoder.layers, output))
+    network = chain_of([*layers, output], dtype, device)
     copies = {name: tensor.clone() for name, tensor in network.parameters.items()}
     return network.with_parameters(copies)
 
 
-def outputs_of(layers: list[EncodingLayer], X: Any, device: torch.device) -> Array:
+def outputs_of(layers: Sequence[Layer], X: Any, device: torch.device) -> Array:
     """Return the outputs of a fitted network's last layer for each row."""
     dtype = working_dtype(X.dtype)
     chain = chain_of(layers, dtype, device)

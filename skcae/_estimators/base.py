@@ -27,10 +27,10 @@ from skcae._core.data.arrays import (
 from skcae._core.data.evaluation import map_rows
 from skcae._core.data.rows import Rows
 from skcae._core.layers.coder import Coder
-from skcae._core.layers.layer import Parameters
+from skcae._core.layers.layer import Layer, Parameters
 from skcae._core.steps.objective import Objective
 from skcae._core.steps.reconstruction import Corruption
-from skcae._encoders.steps import DecodingLayer, EncodingLayer
+from skcae._encoders.steps import DecodingLayer
 from skcae._estimators.encoder import BaseEncoder
 from skcae._estimators.integrity import (
     LAYER_SHAPES,
@@ -309,15 +309,13 @@ class BaseAutoencoder(BaseEncoder):
 
     # ---- what anything that takes a fitted model asks it ------------------------
 
-    def _encoding_layers(self) -> list[EncodingLayer]:
+    def _encoding_layers(self) -> list[Layer]:
         """Return what encodes, from the input up."""
-        W, b = self.components_, self.intercept_hidden_
-        return [EncodingLayer(W, b, self._fitted_activation)]
+        return [self._stored_coder().encoder]
 
     def _decoding_layers(self) -> list[DecodingLayer]:
         """Return what decodes, from the code down; tied weights are the encoder's."""
-        V = getattr(self, "decoder_components_", self.components_)
-        return [DecodingLayer(V, self.intercept_visible_, self._fitted_loss)]
+        return [DecodingLayer(self._stored_coder().decoder, self._fitted_loss)]
 
     def _code_size(self) -> Any:
         """Return the size of the code that the parameters ask for."""
@@ -393,6 +391,10 @@ class BaseAutoencoder(BaseEncoder):
         """Give the fitted layers as tensors, to be read only."""
         activation = ACTIVATIONS[self._fitted_activation]
         return Coder.of(self._parameters(dtype, device), activation)
+
+    def _stored_coder(self) -> Coder:
+        """Give the fitted layers in the precision that they are kept in."""
+        return self._coder(working_dtype(self.components_.dtype), torch.device("cpu"))
 
     def _encode(self, coder: Coder, X: Tensor, out: Tensor) -> Tensor:
         return coder.encoder.outputs(X, out)

@@ -14,8 +14,9 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from skcae._core.data.arrays import Array, resolve_device_or_cpu, working_dtype
-from skcae._encoders.steps import EncodingLayer, features_of, split_steps
-from skcae._encoders.tensors import outputs_of
+from skcae._core.layers.layer import Layer
+from skcae._encoders.steps import features_of, split_steps
+from skcae._encoders.tensors import dense_layers, outputs_of
 from skcae._estimators.integrity import (
     check_arrays,
     check_known,
@@ -201,12 +202,12 @@ class BaseFineTuned(MetaEstimatorMixin, FineTuningParameters, BaseEstimator):
         """Return the fixed steps before the first layer."""
         return split_steps(self.encoder_)[0]
 
-    def _network_layers(self) -> list[EncodingLayer]:
+    def _network_layers(self) -> list[Layer]:
         """Return the layers from the input up, the last of them linear."""
         check_is_fitted(self)
         activations = [*self._fitted_activations, "identity"]
-        parts = zip(self.coefs_, self.intercepts_, activations, strict=True)
-        return [EncodingLayer(W.T, b, activation) for W, b, activation in parts]
+        weights = [W.T for W in self.coefs_]
+        return dense_layers(weights, self.intercepts_, activations)
 
     def _named_weights(self) -> dict[str, Array]:
         """Return the weights by their names in a file."""

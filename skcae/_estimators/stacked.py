@@ -11,10 +11,10 @@ from sklearn.utils.validation import check_is_fitted
 
 from skcae._core.data.arrays import Array
 from skcae._core.data.rows import row_slices
+from skcae._core.layers.layer import Layer
 from skcae._core.training.ranks import together
 from skcae._encoders.steps import (
     DecodingLayer,
-    EncodingLayer,
     decoding_layers,
     encoding_layers,
 )
@@ -324,7 +324,7 @@ class StackedCAE(ContractiveParameters):
 
     # ---- what anything that takes a fitted model asks it ------------------------
 
-    def _encoding_layers(self) -> list[EncodingLayer]:
+    def _encoding_layers(self) -> list[Layer]:
         """Return what encodes, from the input up."""
         return encoding_layers(self.estimators_)
 

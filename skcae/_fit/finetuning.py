@@ -16,18 +16,17 @@ from skcae._core.data.arrays import (
     working_dtype,
 )
 from skcae._core.data.rows import Rows
-from skcae._core.layers.layer import Parameters
+from skcae._core.layers.layer import Layer, Parameters
 from skcae._core.steps.supervised import NetworkLearner, NetworkObjective
 from skcae._core.steps.tangents import TangentObjective
 from skcae._core.training.loop import Training
 from skcae._encoders.steps import (
-    EncodingLayer,
     encoding_layers,
     features_of,
     split_steps,
 )
 from skcae._encoders.tangents import tangents_of
-from skcae._encoders.tensors import initial_network
+from skcae._encoders.tensors import initial_network, name_of
 from skcae._fit.data import check_n_features, check_range, normalized
 from skcae._fit.epochs import Fit, watched
 from skcae._fit.outcomes import warn_if_dead
@@ -51,14 +50,14 @@ class PretrainedModel:
     ----------
     attributes : dict
         The fitted attributes that fine-tuning does not change.
-    layers : list of EncodingLayer
+    layers : list of Layer
         Where the hidden layers start.
     units : TargetUnits
         Those of the outputs in fine-tuning.
     """
 
     attributes: dict[str, Any]
-    layers: list[EncodingLayer]
+    layers: list[Layer]
     units: TargetUnits
 
 
@@ -138,7 +137,7 @@ class FineTuningFit(Fit):
         plan, layers, units = self.plan, self.model.layers, self.model.units
         data, held_out = plan.data, plan.held_out
         X = features_of(steps, data.X)
-        check_n_features(X, layers[0].weights.shape[1])
+        check_n_features(X, layers[0].n_inputs)
         dtype = working_dtype(X.dtype)
         device = resolve_device(self.estimator.device, dtype)
         check_range("y", data.targets, dtype)
@@ -209,7 +208,7 @@ class FineTuningFit(Fit):
             "loss_curve_": np.array(training.loss_curve),
             "n_iter_": len(training.loss_curve),
             "validation_error_curve_": np.array(validation) if validation else None,
-            "_fitted_activations": [layer.activation for layer in layers],
+            "_fitted_activations": [name_of(layer.activation) for layer in layers],
         }
 
     def become(self, parameters: Parameters, *, in_step: bool = True) -> None:

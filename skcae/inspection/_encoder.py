@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from skcae._core.data.arrays import resolve_device_or_cpu, to_tensor, working_dtype
+from skcae._core.data.arrays import resolve_device_or_cpu, torch_dtype, working_dtype
 from skcae._core.data.evaluation import map_rows
 from skcae._core.data.rows import Rows, copy_rows
 from skcae._core.layers.chain import Chain
-from skcae._core.layers.dense import Dense
 from skcae._core.layers.layer import Layer
 from skcae._encoders.steps import (
     decoding_layers,
@@ -21,7 +20,6 @@ from skcae._encoders.steps import (
 )
 from skcae._encoders.tensors import chain_of
 from skcae._fit.data import check_n_features, check_X
-from skcae.activations import ACTIVATIONS
 from skcae.losses import LOSSES, Loss
 
 
@@ -95,7 +93,7 @@ def measurement(encoder: Any, X: Any, *, in_double: bool = False) -> Measurement
     steps, encoders = split_steps(encoder)
     found = encoding_layers(encoders)
     X = features_of(steps, X) if steps else check_X(encoders[0], X)
-    check_n_features(X, found[0].weights.shape[1])
+    check_n_features(X, found[0].n_inputs)
     result_dtype = working_dtype(X.dtype)
     dtype = np.dtype(np.float64) if in_double else result_dtype
     # scikit-learn's encoders have none.
@@ -140,15 +138,8 @@ class Decoder:
 
 def decoder_of(measured: Measurement) -> Decoder:
     """Return what decodes the codes of the encoders."""
-    rows, layers = measured.rows, decoding_layers(measured.encoders)
+    rows, parts = measured.rows, decoding_layers(measured.encoders)
     return Decoder(
-        [
-            Dense(
-                to_tensor(layer.weights, rows.dtype, rows.device).mT,
-                to_tensor(layer.intercept, rows.dtype, rows.device),
-                ACTIVATIONS["identity"],
-            )
-            for layer in layers
-        ],
-        [LOSSES[layer.loss] for layer in layers],
+        [part.linear.to(torch_dtype(rows.dtype), rows.device) for part in parts],
+        [LOSSES[part.loss] for part in parts],
     )

@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import Any
 
 import numpy as np
+import torch
 from sklearn.base import is_classifier, is_regressor
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.svm import LinearSVC
@@ -12,8 +13,8 @@ from sklearn.utils.validation import check_array, check_is_fitted
 import skcae
 from skcae._core.data.arrays import Array
 from skcae._core.extras import imported
+from skcae._core.layers.layer import Layer
 from skcae._encoders.steps import (
-    EncodingLayer,
     decoding_layers,
     encoding_layers,
 )
@@ -291,7 +292,7 @@ def _parse_classifier(
     return outputs
 
 
-def _set_shape(operator: Any, layers: list[EncodingLayer]) -> None:
+def _set_shape(operator: Any, layers: list[Layer]) -> None:
     """Say what layers give: a matrix of the input's precision."""
     types = import_module("skl2onnx.common.data_types")
     checks = import_module("skl2onnx.common.utils")
@@ -301,7 +302,7 @@ def _set_shape(operator: Any, layers: list[EncodingLayer]) -> None:
     checks.check_input_and_output_types(operator, good)
     (rows,), result = operator.inputs, operator.outputs[0]
     result.type = types.guess_tensor_type(rows.type)
-    result.type.shape = [rows.get_first_dimension(), len(layers[-1].intercept)]
+    result.type.shape = [rows.get_first_dimension(), layers[-1].n_units]
 
 
 def _set_encoder_shapes(operator: Any) -> None:
@@ -355,13 +356,13 @@ def _convert_classifier(scope: Any, operator: Any, container: Any) -> None:
     graph.give(_probabilities(graph, network, outputs), operator.outputs[1])
 
 
-def _with_an_output_per_class(layers: list[EncodingLayer]) -> list[EncodingLayer]:
+def _with_an_output_per_class(layers: list[Layer]) -> list[Layer]:
     """Give the first of two classes an output too: minus that of the second."""
     *hidden, last = layers
     W, b = last.weights, last.intercept
     if len(b) > 1:
         return layers
-    return [*hidden, EncodingLayer(np.vstack([-W, W]), np.append(-b, b), "identity")]
+    return [*hidden, last.with_parameters(torch.cat([-W, W]), torch.cat([-b, b]))]
 
 
 def _labels(graph: Graph, network: Any, outputs: str) -> str:

@@ -7,7 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from skcae._encoders.steps import DecodingLayer, EncodingLayer
+from skcae._core.layers.dense import Dense
+from skcae._core.layers.layer import Layer
+from skcae._encoders.steps import DecodingLayer
+from skcae._encoders.tensors import name_of
 
 
 @dataclass(frozen=True)
@@ -92,12 +95,26 @@ ACTIVATION_NODES: dict[str, AddActivation] = {
 }
 
 
-def add_layers(graph: Graph, layers: Sequence[EncodingLayer], values: str) -> str:
-    """Add h = φ(Wx + b) for each layer, and return the name of the last output."""
+def add_dense(graph: Graph, layer: Layer, x: str) -> str:
+    """Add Wx + b."""
+    W, b = graph.numbers(layer.weights), graph.numbers(layer.intercept)
+    return graph.node("Gemm", x, W, b, transB=1)
+
+
+#: How the pre-activation of each kind of layer is added, from the name of x.
+LAYER_NODES: dict[type[Layer], Callable[[Graph, Any, str], str]] = {Dense: add_dense}
+
+
+def add_pre_activation(graph: Graph, layer: Layer, x: str) -> str:
+    """Add a = Ax + b."""
+    return LAYER_NODES[type(layer)](graph, layer, x)
+
+
+def add_layers(graph: Graph, layers: Sequence[Layer], values: str) -> str:
+    """Add h = φ(Ax + b) for each layer, and return the name of the last output."""
     for layer in layers:
-        W, b = graph.numbers(layer.weights), graph.numbers(layer.intercept)
-        a = graph.node("Gemm", values, W, b, transB=1)
-        values = ACTIVATION_NODES[layer.activation](graph, a)
+        a = add_pre_activation(graph, layer, values)
+        values = ACTIVATION_NODES[name_of(layer.activation)](graph, a)
     return values
 
 
@@ -131,10 +148,9 @@ def add_scores(
 ) -> str:
     """Add minus the loss of the rows that layers decode from codes, of shape (n,)."""
     values = codes
-    for layer in layers:
-        V, c = graph.numbers(layer.weights), graph.numbers(layer.intercept)
-        z = graph.node("Gemm", values, V, c)
-        values = OUTPUT_NODES[layer.loss](graph, z)
-    losses = LOSS_NODES[layers[-1].loss](graph, x, z)
-    minus = graph.numbers(np.full(len(layers[-1].intercept), -1))
+    for linear, loss in layers:
+        z = add_pre_activation(graph, linear, values)
+        values = OUTPUT_NODES[loss](graph, z)
+    losses = LOSS_NODES[loss](graph, x, z)
+    minus = graph.numbers(np.full(linear.n_units, -1))
     return graph.node("MatMul", losses, minus)

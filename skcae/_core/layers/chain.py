@@ -4,7 +4,7 @@ The Jacobian of f = f_K ∘ ⋯ ∘ f_1 with f_k(x) = φ_k(A_k x + b_k) is the p
 J = D_K A_K ⋯ D_1 A_1, with D_k the slopes φ_k' of layer k on the diagonal.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import torch
@@ -38,14 +38,16 @@ class Chain:
         """Return the same layers with these parameters."""
         return Chain(
             tuple(
-                replace(
-                    layer,
-                    weights=parameters[f"coefs.{k}"],
-                    intercept=parameters[f"intercepts.{k}"],
+                layer.with_parameters(
+                    parameters[f"coefs.{k}"], parameters[f"intercepts.{k}"]
                 )
                 for k, layer in enumerate(self.layers)
             )
         )
+
+    def to(self, dtype: torch.dtype, device: torch.device) -> "Chain":
+        """Return the same layers in this precision and there."""
+        return Chain(tuple(layer.to(dtype, device) for layer in self.layers))
 
     # ---- sizes ------------------------------------------------------------------
 

@@ -12,8 +12,8 @@ columns from those for rows unless it knows better.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, replace
+from typing import Protocol, Self
 
 import torch
 from torch import Tensor
@@ -157,6 +157,15 @@ class Layer(ABC):
         return dA.sum(1)
 
     # ---- other layers -----------------------------------------------------------
+
+    def with_parameters(self, weights: Tensor, intercept: Tensor) -> Self:
+        """Return the same layer with these parameters."""
+        return replace(self, weights=weights, intercept=intercept)
+
+    def to(self, dtype: torch.dtype, device: torch.device) -> Self:
+        """Return the same layer in this precision and there."""
+        parts = (self.weights, self.intercept)
+        return self.with_parameters(*(part.to(device, dtype) for part in parts))
 
     @abstractmethod
     def decoder(
