@@ -113,12 +113,14 @@ class Chain:
 
     def push_forward(self, slopes: list[Tensor], V: Tensor) -> Tensor:
         """Return J v for k vectors of each sample, (n, k, d) → (n, k, h)."""
+        # D_K A_K ⋯ D_1 A_1 v, from the right; samples and vectors are the first axes.
         for layer, s in zip(self.layers, slopes, strict=True):
             V = layer.push(V) * s[:, None]
         return V
 
     def pull_back(self, slopes: list[Tensor], U: Tensor) -> Tensor:
         """Return Jᵀ u for k vectors of each sample, (n, k, h) → (n, k, d)."""
+        # A_1ᵀ D_1 ⋯ A_Kᵀ D_K u, from the right.
         for layer, s in zip(reversed(self.layers), reversed(slopes), strict=True):
             U = layer.pull(U * s[:, None])
         return U
@@ -144,6 +146,7 @@ class Chain:
 
     def _product(self, slopes: list[Tensor], first: Tensor) -> Tensor:
         """Multiply up the Jacobians, with another matrix in place of A_1."""
+        # From the right: the first axis is the samples', and D scales rows.
         product = slopes[0][:, :, None] * first
         for layer, s in zip(self.layers[1:], slopes[1:], strict=True):
             product = (layer.matrix @ product).mul_(s[:, :, None])
@@ -156,8 +159,10 @@ class Chain:
         samples at a time, so that these hold no more numbers than the budget.
         """
         if len(self.layers) == 1:
+            # (4) with k = 1.
             squared_rows = self.layers[0].matrix.square().sum(1)
             return DerivativePenalty(order=1).per_sample(slopes, squared_rows)
+        # ‖J‖² = tr J Jᵀ = tr R Rᵀ = ‖R‖².
         step = max(1, budget // (self.most_units * self.first_row_space.shape[1]))
         parts = [
             self.reduced_jacobians([s[start : start + step] for s in slopes])
@@ -172,6 +177,7 @@ class Chain:
     def forward(self, X: Tensor) -> list[Tensor]:
         """Return H_0 = X, …, H_K with the samples as columns."""
         outputs = [X]
+        # (23) and (24), one layer after the other.
         for layer in self.layers:
             A = layer.column_pre_activations(outputs[-1])
             outputs.append(layer.activation.in_place(A))
@@ -185,10 +191,11 @@ class Chain:
         weights, vectors = {}, {}
         for k in reversed(range(len(self.layers))):
             layer, H = self.layers[k], outputs[k]
+            # (32) and (33) without tangents: sums over the samples.
             weights[f"coefs.{k}"] = layer.weight_gradient(dA, H.mT)
             vectors[f"intercepts.{k}"] = layer.intercept_gradient(dA)
             if k > 0:
-                # dA_{k−1} = φ' ∘ A_kᵀ dA_k, the slopes from the outputs.
+                # (34), and (31) without tangents: dA_{k−1} = φ' ∘ A_kᵀ dA_k.
                 slopes = self.layers[k - 1].slopes(H)
                 dA = layer.pull_columns(dA).mul_(slopes)
         return Gradient(1 / H.shape[1], weights, vectors)
@@ -199,6 +206,7 @@ def scaled(slopes: list[Tensor]) -> tuple[list[Tensor], Tensor]:
 
     That is a power of two for each sample, (n, 1), so that nothing is rounded.
     """
+    # J is linear in each D_k, so that it scales by the product.
     scales = [power_of_two(s.abs().amax(1, keepdim=True)) for s in slopes]
     divided = [s / scale for s, scale in zip(slopes, scales, strict=True)]
     return divided, torch.stack(scales).prod(0)

@@ -37,6 +37,7 @@ class Coder:
         cls, parameters: Parameters, activation: Activation, make: MakeLayer = Dense
     ) -> "Coder":
         """Make layers that share these tensors."""
+        # (1); the decoder's map is the transpose of what V, or W, encodes by.
         W, b = parameters["components"], parameters["intercept_hidden"]
         V, c = parameters.get("decoder_components", W), parameters["intercept_visible"]
         encoder = make(W, b, activation)

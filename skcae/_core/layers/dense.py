@@ -12,7 +12,9 @@ from skcae.activations import Activation
 
 @dataclass(frozen=True)
 class MatrixGradient:
-    """The gradient left right + 2 diag(d_norms) W of a matrix, never formed by itself.
+    """The gradient left right + 2 diag(d_norms) W of a matrix, kept as its factors.
+
+    That is (20) of docs/gradient.md, with 2 d_norms for its row factors r.
 
     Parameters
     ----------
@@ -30,14 +32,17 @@ class MatrixGradient:
         self, tensor: Tensor, weights: Tensor, *, scale: float = 1.0, decay: float = 1.0
     ) -> Tensor:
         """Set tensor ← decay · tensor + scale · gradient, and return it."""
+        # The product sums over the samples.
         tensor.addmm_(self.left, self.right, beta=decay, alpha=scale)
         if self.d_norms is not None:
+            # The gradient of ‖W_j‖² is 2 W_j.
             tensor.addcmul_(self.d_norms[:, None], weights, value=2 * scale)
         return tensor
 
     def descend(self, weights: Tensor, step: float) -> None:
         """Set weights ← weights − step · gradient."""
         if self.d_norms is not None:
+            # W_j − step 2 d_norms_j W_j: the rows shrink, and no matrix is made.
             kept = torch.rsub(self.d_norms, 1, alpha=2 * step)
             weights.mul_(kept[:, None])
         weights.addmm_(self.left, self.right, alpha=-step)
@@ -116,6 +121,7 @@ class Dense(Layer):
 
     def squared_norms(self, out: Tensor | None = None) -> Tensor:
         """Return ‖W_j‖² of each unit, (h,)."""
+        # No matrix of squares is made for it.
         norms: Tensor = torch.linalg.vector_norm(self.weights, dim=1, out=out)
         return norms.square_()
 
@@ -133,6 +139,7 @@ class Dense(Layer):
 
     def encode_scaled(self, shift: Tensor, scale: Tensor) -> None:
         """Let W become W / scale, and b become −W shift."""
+        # W (x − shift) / scale = (W / scale) x − (W / scale) shift.
         self.weights.div_(scale.to(self.weights))
         for j, row in enumerate(self.weights):
             self.intercept[j] = -(row.to(shift) @ shift)

@@ -5,8 +5,8 @@ For a batch of n rows with weights w_i,
     objective = 1/n Σ_i w_i ( L(x_i, z_i) + Σ_k strength_k penalty_k(x_i) ),
 
 with a = Wx + b, h = φ(a), z = Vᵀh + c. A penalty may look at noisy copies of x_i, too,
-which are encoded beside the rows and not decoded. The derivation of the gradient is in
-docs/gradient.md; no graph is built for it.
+which are encoded beside the rows and not decoded. The derivation of the gradient, and
+the equations whose numbers stand here, are in docs/gradient.md; no graph is built.
 """
 
 from dataclasses import dataclass
@@ -63,11 +63,13 @@ class Objective:
         `inputs` are the rows X and, after them, the noisy copies that the penalties
         look at. What is to be reconstructed is X unless a target is given.
         """
+        # Samples are rows here, in X, H and the derivatives.
         n = len(inputs) // (1 + self.n_copies)
         target = inputs[:n] if target is None else target
         H = coder.encoder.outputs(inputs)
         value = self.loss.value(target, coder.decoder.pre_activations(H[:n]))
         if self.penalties:
+            # (4), and of copies (7), from the derivatives of φ and ‖W_j‖².
             every = self.activation.derivatives(H, self.order)
             own = [derivative[:n] for derivative in every]
             squared_rows = coder.encoder.squared_norms()
@@ -80,6 +82,7 @@ class Objective:
 
     def forward(self, coder: Coder, batch: Batch) -> None:
         """Encode all inputs, and decode X again: H = φ(WXᵀ + b), Z = HᵀV + c."""
+        # (1): samples are the columns of H, and the rows of X and Z.
         coder.encoder.column_pre_activations(batch.inputs.mT, out=batch.codes)
         self.activation.in_place(batch.codes)
         coder.decoder.pre_activations(batch.H.mT, out=batch.Z)
@@ -102,17 +105,21 @@ class Objective:
 
         `squared_rows` holds ‖W_j‖², which only penalties read.
         """
+        # (11): dZ in the place of Z; samples are rows, and have their weights.
         for X, Z in batch.outputs:
             self.loss.gradient_in_place(X, Z)
         if weights is not None:
             batch.Z.mul_(weights[:, None])
+        # dH = V dZᵀ, the first part of (12); samples are columns from here on.
         coder.decoder.pull_columns(batch.Z.mT, out=batch.dA)
         if batch.copies is not None:
-            batch.gradients[:, len(batch) :].zero_()  # copies are not decoded
+            # Copies are not decoded: what they get is the penalties' alone.
+            batch.gradients[:, len(batch) :].zero_()
         sums = self._through_activations(squared_rows, batch, weights)
         gradient = Gradient(
             scale=1 / len(batch),
             weights=weight_gradients(coder, batch, self._d_norms(sums, squared_rows)),
+            # (15) and (16): sums over the samples.
             vectors={
                 "intercept_hidden": coder.encoder.intercept_gradient(batch.gradients),
                 "intercept_visible": coder.decoder.intercept_gradient(batch.Z.mT),
@@ -125,25 +132,29 @@ class Objective:
     ) -> list[Tensor]:
         """Turn dH, which batch.dA holds, into dA, and sum up the penalties' q."""
         sums = [torch.empty_like(squared_rows) for _ in self.penalties]
-        factors = [
+        # strength_k ‖W_j‖²ᵏ of each unit.
+        norm_weights = [
             times_power(strength * squared_rows, squared_rows, penalty.power - 1)
             for strength, penalty in self.penalties
         ]
         for rows, codes, every, own in batch.units:
             self.activation.derivatives(codes, self.order + 1, every.scratch)
+            # (12): dH ∘ φ' of the rows themselves, which are the first columns.
             own.gradient.mul_(own.scratch[0])
-            for (_, penalty), q, factor in zip(
-                self.penalties, sums, factors, strict=True
+            for (_, penalty), q, norm_weight in zip(
+                self.penalties, sums, norm_weights, strict=True
             ):
+                # q_j of (22), and (5), or (8) and (9), added to dA.
                 dA, (*derivatives, scratch) = every if penalty.n_copies else own
                 penalty.sums(derivatives, weights, scratch, q[rows])
                 penalty.add_through_activations(
-                    dA, derivatives, factor[rows], weights, scratch
+                    dA, derivatives, norm_weight[rows], weights, scratch
                 )
         return sums
 
     def _d_norms(self, sums: list[Tensor], squared_rows: Tensor) -> Tensor | None:
         """Return the derivative Σ_k strength_k k ‖W_j‖²ᵏ⁻² q_j by each ‖W_j‖²."""
+        # Twice this is what weighs the rows of W in (6), (10) and (17).
         terms = [
             times_power(penalty.power * strength * q, squared_rows, penalty.power - 1)
             for (strength, penalty), q in zip(self.penalties, sums, strict=True)
@@ -152,6 +163,7 @@ class Objective:
 
     def total_penalty(self, sums: list[Tensor], squared_rows: Tensor) -> Tensor:
         """Return Σ_k strength_k Σ_j q_j ‖W_j‖²ᵏ, from what `backward` summed up."""
+        # (22): the product sums over the units.
         return total(
             [
                 strength * (q @ times_power(squared_rows, squared_rows, p.power - 1))
@@ -180,9 +192,11 @@ def weight_gradients(
     """
     gradient = coder.encoder.weight_gradient
     if not coder.is_tied:
+        # (13) and (14): the products sum over the samples.
         return {
             "components": gradient(batch.gradients, batch.inputs, d_norms),
             "decoder_components": gradient(batch.H, batch.Z),
         }
+    # (18), or with copies (19); batch.right holds [dZ; X] already.
     torch.cat((batch.H, batch.gradients), dim=1, out=batch.left)
     return {"components": gradient(batch.left, batch.right, d_norms)}

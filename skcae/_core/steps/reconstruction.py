@@ -134,6 +134,7 @@ class ReconstructionLearner:
             self._update(None, n_rows, rate, value)
             return
         batch = self.workspace.batch(n_rows)
+        # (2): L compares with the rows as they are, whatever is encoded.
         is_all = isinstance(index, slice)
         if not (is_all and self.holds_all):
             self.rows.read(index, batch.target)

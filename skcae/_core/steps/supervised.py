@@ -54,9 +54,11 @@ class NetworkObjective:
         `index` says which of the training rows they are. The weights count in the
         gradient only.
         """
+        # Samples are columns inside, and rows of Z, which is a view of the last output.
         outputs = chain.forward(X.mT)
         Z = outputs.pop().mT
         losses = self.loss.value(T, Z)
+        # dZ = w ∂L/∂z in the place of Z.
         self.loss.gradient_in_place(T, Z)
         if weights is not None:
             Z.mul_(weights[:, None])
@@ -76,6 +78,7 @@ class NetworkObjective:
             return
         name, W = f"coefs.{len(chain.layers) - 1}", chain.layers[-1].weights
         values += self.decay / 2 * W.square().sum()
+        # Its gradient α W for each row, added to that of the loss, which is now formed.
         n = len(values) if weights is None else weights.sum()
         pull = W * (self.decay * n)
         gradient.vectors[name] = gradient.weights.pop(name).add_to(pull, W)
@@ -156,6 +159,7 @@ class NetworkLearner:
         rows, targets = self.validation
 
         def errors(part: slice, X: Tensor) -> Tensor:
+            # Held-out rows have neither tangents nor a decay.
             Z = self.chain.forward(X.mT)[-1].mT
             return self.error(targets[part], Z)
 

@@ -55,6 +55,7 @@ class TangentObjective(NetworkObjective):
         """Return the objective of each row of a batch, and the gradient of the mean."""
         tangents = self.tangents[index].transpose(0, 1)
         outputs, rates = forward(chain, torch.cat((X[None], tangents)))
+        # (Z, Ż), which becomes (dZ, dŻ).
         both = outputs.pop()
         values = self._values_and_output_gradient(T, both)
         if weights is not None:
@@ -66,11 +67,12 @@ class TangentObjective(NetworkObjective):
     def _values_and_output_gradient(self, T: Tensor, both: Tensor) -> Tensor:
         """Return L + strength · Ω of each row; (Z, Ż) becomes its gradient."""
         loss, s = self.loss, self.loss.output
+        # Rows are samples for the loss, as in (25): (n, o), and (m, n, o) of tangents.
         Z, Z_dot = both[:, 0].mT, both[:, 1:].permute(1, 2, 0)
         o = s(Z)
         o_dot = s.along(o, Z_dot)
         values = loss.value(T, Z) + self.strength * o_dot.square().sum((0, 2))
-        # From ȯ = s'(Z) Ż it goes on to Ż and, through s', to Z.
+        # dȯ = 2 strength ȯ; (29) for Z, which s' depends on, and then (28) for Ż.
         d_o_dot = o_dot.mul_(2 * self.strength)
         loss.gradient_in_place(T, Z).add_(s.bend(o, d_o_dot, Z_dot).sum(0))
         Z_dot.copy_(s.along(o, d_o_dot))
@@ -85,12 +87,14 @@ def forward(chain: Chain, X: Tensor) -> tuple[list[Tensor], list[Tensor]]:
     outputs, rates = [X.permute(2, 0, 1)], []
     *hidden, last = chain.layers
     for layer in hidden:
+        # (23) at position 0 of the second axis and (26) at the others.
         both = pre_activations(layer, outputs[-1])
         H = layer.activation.in_place(both[:, 0])
         # Ḣ = φ'(A) ∘ Ȧ; H, which stands at position 0, is put back.
         outputs.append(both * layer.slopes(H)[:, None])
         outputs[-1][:, 0] = H
         rates.append(both[:, 1:])
+    # (24) and (27).
     outputs.append(pre_activations(last, outputs[-1]))
     return outputs, rates
 
@@ -102,15 +106,16 @@ def backward(
     weights, vectors = {}, {}
     for k in reversed(range(len(chain.layers))):
         layer, below = chain.layers[k], outputs[k]
-        # Rows and tangents count alike in W, and rows alone in b.
+        # (32): rows and tangents count alike in W; (33): rows alone in b.
         X = below.flatten(1).mT
         weights[f"coefs.{k}"] = layer.weight_gradient(d_both.flatten(1), X)
         vectors[f"intercepts.{k}"] = layer.intercept_gradient(d_both[:, 0])
         if k > 0:
             activation = chain.layers[k - 1].activation
             first, second = activation.derivatives(below[:, 0], 2)
+            # (34) for both.
             d_both = layer.pull_columns(d_both)
-            # The way to A through the slope in Ḣ = φ'(A) ∘ Ȧ.
+            # (31): the way to A through the slope in Ḣ = φ'(A) ∘ Ȧ, and (30).
             through_slopes = second * (rates[k - 1] * d_both[:, 1:]).sum(1)
             d_both.mul_(first[:, None])[:, 0] += through_slopes
     return Gradient(1 / d_both.shape[2], weights, vectors)

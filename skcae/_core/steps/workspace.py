@@ -145,6 +145,7 @@ class Workspace:
         def numbers(count: int) -> Tensor:
             return torch.zeros(count, dtype=dtype, device=device)
 
+        # [H, gradients] and [dZ; inputs] have a column or row for both.
         n_stacked = batch_size + n_inputs
         self._codes = numbers(2 * n_inputs * n_components)
         self._left = numbers(n_stacked * n_components if tied else 0)
@@ -160,8 +161,10 @@ class Workspace:
         return self._batches[n]
 
     def _make(self, n: int) -> Batch:
+        # Samples are the last axis of codes and gradients, the first of all others.
         d, h, m = self.n_features, self.n_components, (1 + self.n_copies) * n
         codes, gradients = self._codes[: 2 * h * m].view(2, h, m)
+        # [dZ; inputs] of (18) and (19), where dZ stands in the place of Z.
         right = self._right[: (n + m) * d].view(n + m, d)
         Z, inputs = right[:n], right[n:]
         X = inputs[:n]
@@ -188,6 +191,7 @@ class Workspace:
     def _unit_tile(
         self, rows: slice, codes: Tensor, gradients: Tensor, n: int
     ) -> UnitTile:
+        # The first n columns are those of X.
         scratch = [part[: codes.numel()].view_as(codes) for part in self._scratch]
         own = [matrix[:, :n] for matrix in scratch]
         return UnitTile(
