@@ -49,7 +49,7 @@ LAYER = (
 )
 ENCODER = "inspection/test_spectrum inspection/test_measures inspection/test_walk"
 NETWORK = (
-    "core/test_network core/test_tangents test_tangents estimators/test_finetuned "
+    "core/test_supervised core/test_tangents test_tangents estimators/test_finetuned "
     "estimators/test_finetuned_weights estimators/test_finetuned_training"
 )
 FILES = "test_persistence test_checkpoints"

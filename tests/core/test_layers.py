@@ -16,7 +16,7 @@ from skcae._core.data.rows import Rows
 from skcae._core.layers import spectrum
 from skcae._core.layers.chain import Chain
 from skcae._core.layers.coder import Coder, initial_parameters
-from skcae._core.layers.dense import Dense, MatrixGradient
+from skcae._core.layers.dense import Dense
 from skcae._core.layers.layer import Layer
 from skcae._core.steps.objective import Objective
 from skcae._core.steps.reconstruction import ReconstructionLearner
@@ -367,22 +367,6 @@ def test_what_the_dense_layer_knows_better_is_the_same():
                 assert getattr(layer, name)(argument, out=out) is out
                 torch.testing.assert_close(out, expected)
     torch.testing.assert_close(dense.matrix, plain.matrix)
-
-
-@pytest.mark.parametrize("weighs_norms", [True, False])
-def test_a_step_down_the_factors_is_one_down_the_gradient(weighs_norms):
-    W, left, right = draw(3, 4), draw(3, 5, seed=1), draw(5, 4, seed=2)
-    d_norms = draw(3, seed=3) if weighs_norms else None
-    gradient = MatrixGradient(left, right, d_norms)
-    formed = left @ right
-    if d_norms is not None:
-        formed += 2 * d_norms[:, None] * W
-    start = draw(3, 4, seed=4)
-    added = gradient.add_to(start.clone(), W, scale=0.5, decay=0.25)
-    torch.testing.assert_close(added, 0.25 * start + 0.5 * formed)
-    moved = W.clone()
-    gradient.descend(moved, 0.1)
-    torch.testing.assert_close(moved, W - 0.1 * formed)
 
 
 # ---- an encoder with its decoder --------------------------------------------------

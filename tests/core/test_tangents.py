@@ -11,7 +11,7 @@ from skcae._core.steps.supervised import NetworkObjective
 from skcae._core.steps.tangents import TangentObjective
 from skcae.activations import ACTIVATIONS
 from skcae.losses import LOG_SOFTMAX, LOSSES
-from tests.core.test_network import (
+from tests.core.test_supervised import (
     N_FEATURES,
     NETWORK_LOSSES,
     chain_of,

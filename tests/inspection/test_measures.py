@@ -11,7 +11,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skcae import Autoencoder, ContractiveAutoencoder
-from skcae._core.layers.chain import Chain, row_space
+from skcae._core.layers.chain import Chain
 from skcae.activations import ACTIVATIONS
 from skcae.inspection import _encoder, jacobian, jacobian_norm, saturation
 from tests import oracles
@@ -159,14 +159,6 @@ def test_saturation_of_a_stack_is_that_of_its_code(unit_data):
     X = 50 * unit_data - 25
     h = model.transform(X)
     assert_array_equal(saturation(model, X), ((h < 0.05) | (h > 0.95)).mean(1))
-
-
-@pytest.mark.parametrize("shape", [(4, 9), (9, 4), (5, 5), (1, 3)])
-def test_the_row_space_has_the_gram_matrix(shape):
-    W = torch.randn(shape, dtype=torch.float64)
-    basis = row_space(W)
-    assert basis.shape == (shape[0], min(shape))
-    torch.testing.assert_close(basis @ basis.mT, W @ W.mT)
 
 
 def test_products_are_built_for_a_few_samples_at_a_time(unit_data, monkeypatch):
