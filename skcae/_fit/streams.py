@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from copy import copy
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from skcae._fit.data import (
 from skcae.losses import LOSSES
 
 
+@dataclass(eq=False)
 class Stream:
     """Batches of rows that are validated each time that they are read.
 
@@ -45,15 +47,15 @@ class Stream:
         That of the first batch.
     """
 
-    def __init__(
-        self, source: Any, estimator: Any, loss: str, *, knows_columns: bool
-    ) -> None:
-        self.source = source
-        self.estimator = estimator
-        self.loss = loss
-        self.knows_columns = knows_columns
-        self.dtype: np.dtype[Any] = np.dtype(np.float64)
-        self.moments: Moments
+    source: Any
+    estimator: Any
+    loss: str
+    knows_columns: bool
+    dtype: np.dtype[Any] = field(default=np.dtype(np.float64), init=False)
+    moments: Moments = field(init=False)
+    shape: tuple[int, int] = field(init=False)
+
+    def __post_init__(self) -> None:
         self.shape = self._look_through()
 
     def _look_through(self) -> tuple[int, int]:

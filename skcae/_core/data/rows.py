@@ -1,7 +1,8 @@
 """Rows of a matrix: their order, slices of them, and batches as tensors."""
 
 from collections.abc import Iterator
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -77,6 +78,7 @@ def fits_on(device: torch.device, n_bytes: int) -> bool:
     return n_bytes <= RESIDENT_PART * free
 
 
+@dataclass(eq=False)
 class Rows:
     """Rows of a data matrix with their weights, handed out as tensors by the batch.
 
@@ -111,35 +113,27 @@ class Rows:
         The rows are the same in each pass.
     """
 
-    may_change = False
+    may_change: ClassVar[bool] = False
 
-    def __init__(
-        self,
-        matrix: Any,
-        weights: Array | None = None,
-        *,
-        dtype: np.dtype[Any],
-        device: torch.device,
-        bounds: tuple[float, float] | None = None,
-        margin: float | None = None,
-        subset: Array | slice = slice(None),
-        name: str = "X",
-    ) -> None:
-        self.name = name
-        self.matrix = matrix
-        self.weights = weights
-        self.dtype = dtype
-        self.device = device
-        self.bounds = bounds
-        self.subset = subset
-        self._are_checked = not is_on_disk(matrix)
+    matrix: Any
+    weights: Array | None = None
+    dtype: np.dtype[Any] = field(kw_only=True)
+    device: torch.device = field(kw_only=True)
+    bounds: tuple[float, float] | None = field(default=None, kw_only=True)
+    margin: float | None = field(default=None, kw_only=True)
+    subset: Array | slice = field(default_factory=lambda: slice(None), kw_only=True)
+    name: str = field(default="X", kw_only=True)
+
+    def __post_init__(self) -> None:
+        self._are_checked = not is_on_disk(self.matrix)
         # What rounding has moved out of the bounds is clipped, what lies further off
         # is refused.
-        self._allowed = finite_range(dtype)
-        if bounds is not None and margin is not None:
-            self._allowed = bounds[0] - margin, bounds[1] + margin
+        self._allowed = finite_range(self.dtype)
+        if self.bounds is not None and self.margin is not None:
+            low, high = self.bounds
+            self._allowed = low - self.margin, high + self.margin
         # Where rows are gathered that go to a device; grows to the largest batch.
-        self._staging = torch.empty(0, dtype=torch_dtype(dtype), device="cpu")
+        self._staging = torch.empty(0, dtype=torch_dtype(self.dtype), device="cpu")
         self._resident: Tensor | None = None
         self._resident_weights: Tensor | None = None
 

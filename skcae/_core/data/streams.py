@@ -6,7 +6,8 @@ is shuffled as an array is.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -50,6 +51,7 @@ def batches_of(X: Any) -> Iterator[Any]:
         yield from X.to_batches() if _is_dataset(X) else X
 
 
+@dataclass(eq=False)
 class StreamedRows:
     """Rows that come in order, handed out as tensors by the batch.
 
@@ -72,26 +74,24 @@ class StreamedRows:
         The source may give other values in each pass.
     """
 
-    may_change = True
+    may_change: ClassVar[bool] = True
 
-    def __init__(
-        self,
-        pieces: Iterable[Any],
-        shape: tuple[int, int],
-        *,
-        dtype: np.dtype[Any],
-        device: torch.device,
-        bounds: tuple[float, float] | None = None,
-    ) -> None:
-        self.pieces = pieces
-        self.n_rows, self.n_features = shape
-        self.dtype = dtype
-        self.device = device
-        self.bounds = bounds
+    pieces: Iterable[Any]
+    shape: tuple[int, int]
+    dtype: np.dtype[Any] = field(kw_only=True)
+    device: torch.device = field(kw_only=True)
+    bounds: tuple[float, float] | None = field(default=None, kw_only=True)
+
+    def __post_init__(self) -> None:
         self._block = torch.empty(0)
 
+    @property
+    def n_features(self) -> int:
+        """The number of columns."""
+        return self.shape[1]
+
     def __len__(self) -> int:
-        return self.n_rows
+        return self.shape[0]
 
     def count(self, index: Array | Tensor | slice) -> int:
         """Return the number of rows of a batch."""
@@ -147,9 +147,9 @@ class StreamedRows:
 
     def _check_count(self, seen: int, *, is_last: bool) -> None:
         """Refuse a source that has not the same number of rows each time."""
-        if seen > self.n_rows or (is_last and seen < self.n_rows):
+        if seen > len(self) or (is_last and seen < len(self)):
             raise ValueError(
-                f"X had {self.n_rows} rows when it was first read, but now it has "
+                f"X had {len(self)} rows when it was first read, but now it has "
                 f"{seen if is_last else f'at least {seen}'}: it must give all its rows "
                 "each time that it is iterated over."
             )
