@@ -72,7 +72,7 @@ def test_a_training_step_writes_to_nothing_that_it_is_given():
     assert torch.equal(X, before)
     assert (dA == 1).all()
     assert gradient.scale == 1 / 5
-    assert gradient.weights.keys() | gradient.vectors.keys() == chain.parameters.keys()
+    assert gradient.parts.keys() == chain.parameters.keys()
 
 
 @pytest.mark.parametrize("budget", [1, 40, 10**6])

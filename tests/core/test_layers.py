@@ -37,33 +37,6 @@ NAMES = ["sigmoid", "tanh"]
 
 
 @dataclass(frozen=True)
-class FilterGradient:
-    """What the weights of a convolution get: through its products, and its norms."""
-
-    layer: Layer
-    dA: torch.Tensor
-    X: torch.Tensor
-    d_norms: torch.Tensor | None
-
-    def formed(self):
-        layer, how = self.layer, {"stride": STRIDE, "padding": PADDING}
-        dA = self.dA.mT.reshape(-1, *CODE)
-        X, W = self.X.reshape(-1, *IMAGE), layer.weights
-        formed = grad.conv2d_weight(X, W.shape, dA, **how)
-        if self.d_norms is not None:
-            ones = torch.ones_like(X[:1])
-            at_units = self.d_norms.view(1, *CODE)
-            formed += 2 * W * grad.conv2d_weight(ones, W.shape, at_units, **how)
-        return formed
-
-    def add_to(self, tensor, weights, *, scale=1.0, decay=1.0):
-        return tensor.mul_(decay).add_(self.formed(), alpha=scale)
-
-    def descend(self, weights, step):
-        weights.sub_(self.formed(), alpha=step)
-
-
-@dataclass(frozen=True)
 class Convolution(Layer):
     """A convolution of images whose pixels lie in a row."""
 
@@ -94,16 +67,20 @@ class Convolution(Layer):
         return found.flatten() if out is None else out.copy_(found.flatten())
 
     def weight_gradient(self, dA, X, d_norms=None):
-        return FilterGradient(self, dA, X, d_norms)
+        how = {"stride": STRIDE, "padding": PADDING}
+        dA, X, W = dA.mT.reshape(-1, *CODE), X.reshape(-1, *IMAGE), self.weights
+        formed = grad.conv2d_weight(X, W.shape, dA, **how)
+        if d_norms is not None:
+            # ‖A_j‖² is the sum of the squares of those weights that lie in the image.
+            ones, at_units = torch.ones_like(X[:1]), d_norms.view(1, *CODE)
+            formed += 2 * W * grad.conv2d_weight(ones, W.shape, at_units, **how)
+        return formed
 
     def intercept_gradient(self, dA):
         return dA.sum(1).view(N_FILTERS, -1).sum(1)
 
     def decoder(self, weights, intercept, activation):
         return Deconvolution(weights, intercept, activation)
-
-    def encode_scaled(self, shift, scale):
-        raise NotImplementedError
 
 
 class Deconvolution(Convolution):

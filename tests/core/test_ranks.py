@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from skcae._core.layers.dense import MatrixGradient
+from skcae._core.layers.dense import MatrixFactors
 from skcae._core.layers.gradient import Gradient
 from skcae._core.training.ranks import ALONE, GroupRanks, together
 from tests.ranks import Threads, run_ranks
@@ -30,12 +30,12 @@ def gradient_of(layer, scale):
     draw = torch.ones_like(W).normal_(generator=generator)
     return Gradient(
         scale=1 / scale,
-        weights={
-            "components": MatrixGradient(
+        parts={
+            "components": MatrixFactors(
                 draw[:, :2].clone(), draw[:2].clone(), draw[:, 0].clone()
-            )
+            ),
+            **{n: p + scale for n, p in layer.items() if p.ndim == 1},
         },
-        vectors={n: p + scale for n, p in layer.items() if p.ndim == 1},
     )
 
 

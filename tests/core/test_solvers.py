@@ -5,7 +5,7 @@ from functools import partial
 import pytest
 import torch
 
-from skcae._core.layers.dense import MatrixGradient
+from skcae._core.layers.dense import MatrixFactors
 from skcae._core.layers.gradient import Gradient
 from skcae._core.training.solvers import Adam, Sgd
 
@@ -26,12 +26,12 @@ def dense_gradient(parameters):
     W = parameters["components"]
     return Gradient(
         scale=0.5,
-        weights={
-            "components": MatrixGradient(
+        parts={
+            "components": MatrixFactors(
                 torch.ones_like(W), torch.ones_like(W.T @ W), torch.ones_like(W[:, 0])
-            )
+            ),
+            **{n: torch.ones_like(p) for n, p in parameters.items() if p.ndim == 1},
         },
-        vectors={n: torch.ones_like(p) for n, p in parameters.items() if p.ndim == 1},
     )
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from skcae._core.layers.gradient import Gradient
-from skcae._core.layers.layer import Layer, Parameters
+from skcae._core.layers.layer import Factors, Layer, Parameters
 from skcae.penalties import DerivativePenalty
 
 
@@ -188,17 +188,17 @@ class Chain:
 
         `outputs` are H_0, …, H_{K−1}.
         """
-        weights, vectors = {}, {}
+        parts: dict[str, Tensor | Factors] = {}
         for k in reversed(range(len(self.layers))):
             layer, H = self.layers[k], outputs[k]
             # (32) and (33) without tangents: sums over the samples.
-            weights[f"coefs.{k}"] = layer.weight_gradient(dA, H.mT)
-            vectors[f"intercepts.{k}"] = layer.intercept_gradient(dA)
+            parts[f"coefs.{k}"] = layer.weight_gradient(dA, H.mT)
+            parts[f"intercepts.{k}"] = layer.intercept_gradient(dA)
             if k > 0:
                 # (34), and (31) without tangents: dA_{k−1} = φ' ∘ A_kᵀ dA_k.
                 slopes = self.layers[k - 1].slopes(H)
                 dA = layer.pull_columns(dA).mul_(slopes)
-        return Gradient(1 / H.shape[1], weights, vectors)
+        return Gradient(1 / H.shape[1], parts)
 
 
 def scaled(slopes: list[Tensor]) -> tuple[list[Tensor], Tensor]:

@@ -80,6 +80,6 @@ def encode_scaled(parameters: Parameters, scaling: Scaling) -> None:
     Otherwise units would be saturated at the start, and learn nothing.
     """
     shift, scale = torch.from_numpy(scaling.shift), torch.from_numpy(scaling.scale)
-    coder = Coder.of(parameters, ACTIVATIONS["identity"])
-    coder.encoder.encode_scaled(shift, scale)
+    W, b = parameters["components"], parameters["intercept_hidden"]
+    Dense(W, b, ACTIVATIONS["identity"]).encode_scaled(shift, scale)
     parameters["intercept_visible"].copy_(shift)

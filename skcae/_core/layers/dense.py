@@ -11,7 +11,7 @@ from skcae.activations import Activation
 
 
 @dataclass(frozen=True)
-class MatrixGradient:
+class MatrixFactors:
     """The gradient left right + 2 diag(d_norms) W of a matrix, kept as its factors.
 
     That is (20) of docs/gradient.md, with 2 d_norms for its row factors r.
@@ -29,15 +29,14 @@ class MatrixGradient:
     d_norms: Tensor | None = None
 
     def add_to(
-        self, tensor: Tensor, weights: Tensor, *, scale: float = 1.0, decay: float = 1.0
-    ) -> Tensor:
-        """Set tensor ← decay · tensor + scale · gradient, and return it."""
+        self, tensor: Tensor, weights: Tensor, *, scale: float, decay: float
+    ) -> None:
+        """Set tensor ← decay · tensor + scale · gradient."""
         # The product sums over the samples.
         tensor.addmm_(self.left, self.right, beta=decay, alpha=scale)
         if self.d_norms is not None:
             # The gradient of ‖W_j‖² is 2 W_j.
             tensor.addcmul_(self.d_norms[:, None], weights, value=2 * scale)
-        return tensor
 
     def descend(self, weights: Tensor, step: float) -> None:
         """Set weights ← weights − step · gradient."""
@@ -108,12 +107,11 @@ class Dense(Layer):
 
     def push_columns(self, V: Tensor) -> Tensor:
         """Return W v for vectors along the first axis, (d, …) → (h, …)."""
-        return (self.weights @ V.flatten(1)).view(-1, *V.shape[1:])
+        return times(self.weights, V)
 
     def pull_columns(self, U: Tensor, out: Tensor | None = None) -> Tensor:
         """Return Wᵀ u for vectors along the first axis, (h, …) → (d, …)."""
-        found = torch.mm(self.weights.mT, U.flatten(1), out=out)
-        return found.view(-1, *U.shape[1:])
+        return times(self.weights.mT, U, out)
 
     def column_pre_activations(self, X: Tensor, out: Tensor | None = None) -> Tensor:
         """Return a = Wx + b of each column, (d, n) → (h, n)."""
@@ -127,9 +125,9 @@ class Dense(Layer):
 
     def weight_gradient(
         self, dA: Tensor, X: Tensor, d_norms: Tensor | None = None
-    ) -> MatrixGradient:
+    ) -> MatrixFactors:
         """Return dA X and, through the norms, 2 diag(d_norms) W."""
-        return MatrixGradient(dA, X, d_norms)
+        return MatrixFactors(dA, X, d_norms)
 
     def decoder(
         self, weights: Tensor, intercept: Tensor, activation: Activation
@@ -138,8 +136,18 @@ class Dense(Layer):
         return Dense(weights.mT, intercept, activation)
 
     def encode_scaled(self, shift: Tensor, scale: Tensor) -> None:
-        """Let W become W / scale, and b become −W shift."""
+        """Let W encode (x − shift) / scale, in place; b is still zero.
+
+        Both are float64 on the processor, (d,).
+        """
         # W (x − shift) / scale = (W / scale) x − (W / scale) shift.
         self.weights.div_(scale.to(self.weights))
         for j, row in enumerate(self.weights):
             self.intercept[j] = -(row.to(shift) @ shift)
+
+
+def times(W: Tensor, V: Tensor, out: Tensor | None = None) -> Tensor:
+    """Return W v for vectors along the first axis of V."""
+    if V.ndim == 2:
+        return torch.mm(W, V, out=out)
+    return (W @ V.flatten(1)).view(-1, *V.shape[1:])

@@ -1,4 +1,4 @@
-"""The gradient of one step, with the weights' part kept as factors.
+"""The gradient of one step, with that of large weights kept as factors.
 
 Plain gradient descent adds it to the weights without ever forming it; the other solvers
 add it to a tensor that they hold.
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from skcae._core.layers.layer import Parameters, WeightGradient
+from skcae._core.layers.layer import Factors, Parameters
 
 
 @dataclass(frozen=True)
@@ -20,29 +20,28 @@ class Gradient:
     ----------
     scale : float
         1/n. All else is summed over the samples.
-    weights : dict of WeightGradient
-        The gradient of each layer's weights, as the layer keeps it.
-    vectors : dict of tensors
-        The gradient of each intercept, and of all that is formed.
+    parts : dict of Tensor or Factors
+        The gradient of each parameter, formed, or as its layer keeps it.
     """
 
     scale: float
-    weights: dict[str, WeightGradient]
-    vectors: dict[str, Tensor]
+    parts: dict[str, Tensor | Factors]
 
     def add_to(
         self, tensor: Tensor, name: str, parameters: Parameters, *, decay: float = 0.0
     ) -> None:
         """Set tensor ← decay · tensor + gradient of the parameter of this name."""
-        if name in self.vectors:
-            tensor.mul_(decay).add_(self.vectors[name], alpha=self.scale)
+        part = self.parts[name]
+        if isinstance(part, Tensor):
+            tensor.mul_(decay).add_(part, alpha=self.scale)
         else:
-            factors = self.weights[name]
-            factors.add_to(tensor, parameters[name], scale=self.scale, decay=decay)
+            part.add_to(tensor, parameters[name], scale=self.scale, decay=decay)
 
     def descend(self, parameters: Parameters, rates: Mapping[str, float]) -> None:
         """Take the step −rate · gradient, with the rate of each parameter."""
-        for name, factors in self.weights.items():
-            factors.descend(parameters[name], rates[name] * self.scale)
-        for name, vector in self.vectors.items():
-            parameters[name].sub_(vector, alpha=rates[name] * self.scale)
+        for name, part in self.parts.items():
+            step = rates[name] * self.scale
+            if isinstance(part, Tensor):
+                parameters[name].sub_(part, alpha=step)
+            else:
+                part.descend(parameters[name], step)

@@ -24,13 +24,13 @@ from skcae.activations import Activation
 Parameters = dict[str, Tensor]
 
 
-class WeightGradient(Protocol):
-    """The gradient of a layer's weights, summed over samples, kept as factors."""
+class Factors(Protocol):
+    """The gradient of a layer's weights, kept as what it is a product of."""
 
     def add_to(
-        self, tensor: Tensor, weights: Tensor, *, scale: float = 1.0, decay: float = 1.0
-    ) -> Tensor:
-        """Set tensor ← decay · tensor + scale · gradient, and return it."""
+        self, tensor: Tensor, weights: Tensor, *, scale: float, decay: float
+    ) -> None:
+        """Set tensor ← decay · tensor + scale · gradient."""
 
     def descend(self, weights: Tensor, step: float) -> None:
         """Set weights ← weights − step · gradient."""
@@ -138,8 +138,8 @@ class Layer(ABC):
     @abstractmethod
     def weight_gradient(
         self, dA: Tensor, X: Tensor, d_norms: Tensor | None = None
-    ) -> WeightGradient:
-        """Return the gradient of the weights.
+    ) -> Tensor | Factors:
+        """Return the gradient of the weights, formed or as factors of it.
 
         Parameters
         ----------
@@ -172,13 +172,6 @@ class Layer(ABC):
         self, weights: Tensor, intercept: Tensor, activation: Activation
     ) -> "Layer":
         """Return the layer z ↦ φ(Aᵀz + c) with A of weights like these."""
-
-    @abstractmethod
-    def encode_scaled(self, shift: Tensor, scale: Tensor) -> None:
-        """Let weights with no intercept yet encode (x − shift) / scale, in place.
-
-        Both are float64 on the processor, (d,).
-        """
 
 
 # Makes a layer of a kind from weights, intercept and activation.

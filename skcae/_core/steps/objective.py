@@ -18,7 +18,7 @@ from torch import Tensor
 from skcae._core.layers.coder import Coder
 from skcae._core.layers.dense import Dense
 from skcae._core.layers.gradient import Gradient
-from skcae._core.layers.layer import MakeLayer, Parameters, WeightGradient
+from skcae._core.layers.layer import Factors, MakeLayer, Parameters
 from skcae._core.steps.workspace import Batch
 from skcae.activations import Activation
 from skcae.losses import Loss
@@ -118,9 +118,9 @@ class Objective:
         sums = self._through_activations(squared_rows, batch, weights)
         gradient = Gradient(
             scale=1 / len(batch),
-            weights=weight_gradients(coder, batch, self._d_norms(sums, squared_rows)),
-            # (15) and (16): sums over the samples.
-            vectors={
+            parts={
+                **weight_gradients(coder, batch, self._d_norms(sums, squared_rows)),
+                # (15) and (16): sums over the samples.
                 "intercept_hidden": coder.encoder.intercept_gradient(batch.gradients),
                 "intercept_visible": coder.decoder.intercept_gradient(batch.Z.mT),
             },
@@ -184,7 +184,7 @@ def times_power(x: Tensor, base: Tensor, exponent: int) -> Tensor:
 
 def weight_gradients(
     coder: Coder, batch: Batch, d_norms: Tensor | None
-) -> dict[str, WeightGradient]:
+) -> dict[str, Tensor | Factors]:
     """Return the gradient of each layer's weights.
 
     Tied weights have one, of stacked operands: H dZ + dA X = [H, dA] [dZ; X], with

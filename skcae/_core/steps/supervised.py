@@ -8,7 +8,7 @@ Samples are columns, as in the training step of an autoencoder.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from torch import Tensor
 
@@ -78,10 +78,11 @@ class NetworkObjective:
             return
         name, W = f"coefs.{len(chain.layers) - 1}", chain.layers[-1].weights
         values += self.decay / 2 * W.square().sum()
-        # Its gradient α W for each row, added to that of the loss, which is now formed.
+        # Its gradient is α W for each row, to which that of the loss is added.
         n = len(values) if weights is None else weights.sum()
-        pull = W * (self.decay * n)
-        gradient.vectors[name] = gradient.weights.pop(name).add_to(pull, W)
+        formed, whole = W * (self.decay * n), replace(gradient, scale=1.0)
+        whole.add_to(formed, name, chain.parameters, decay=1.0)
+        gradient.parts[name] = formed
 
 
 class NetworkLearner:

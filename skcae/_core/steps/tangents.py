@@ -20,7 +20,7 @@ from torch import Tensor
 from skcae._core.data.arrays import Array
 from skcae._core.layers.chain import Chain
 from skcae._core.layers.gradient import Gradient
-from skcae._core.layers.layer import Layer
+from skcae._core.layers.layer import Factors, Layer
 from skcae._core.steps.supervised import NetworkObjective
 
 
@@ -103,13 +103,13 @@ def backward(
     chain: Chain, outputs: list[Tensor], rates: list[Tensor], d_both: Tensor
 ) -> Gradient:
     """Return the gradient from that with respect to (Z, Ż), summed over the rows."""
-    weights, vectors = {}, {}
+    parts: dict[str, Tensor | Factors] = {}
     for k in reversed(range(len(chain.layers))):
         layer, below = chain.layers[k], outputs[k]
         # (32): rows and tangents count alike in W; (33): rows alone in b.
         X = below.flatten(1).mT
-        weights[f"coefs.{k}"] = layer.weight_gradient(d_both.flatten(1), X)
-        vectors[f"intercepts.{k}"] = layer.intercept_gradient(d_both[:, 0])
+        parts[f"coefs.{k}"] = layer.weight_gradient(d_both.flatten(1), X)
+        parts[f"intercepts.{k}"] = layer.intercept_gradient(d_both[:, 0])
         if k > 0:
             activation = chain.layers[k - 1].activation
             first, second = activation.derivatives(below[:, 0], 2)
@@ -118,7 +118,7 @@ def backward(
             # (31): the way to A through the slope in Ḣ = φ'(A) ∘ Ȧ, and (30).
             through_slopes = second * (rates[k - 1] * d_both[:, 1:]).sum(1)
             d_both.mul_(first[:, None])[:, 0] += through_slopes
-    return Gradient(1 / d_both.shape[2], weights, vectors)
+    return Gradient(1 / d_both.shape[2], parts)
 
 
 def pre_activations(layer: Layer, both: Tensor) -> Tensor:

@@ -168,8 +168,7 @@ class GroupRanks(Ranks):
                 replace(gradient, scale=1.0).add_to(part, name, parameters)
         n_rows_of_all = self._sum(value, n_rows)
         value.copy_(self._numbers[0])
-        # Where every parameter has its gradient itself, there are no factors.
-        return Gradient(1 / n_rows_of_all, {}, self._gradient)
+        return Gradient(1 / n_rows_of_all, dict(self._gradient))
 
     def mean(self, value: float, weight: float) -> float:
         """Return the weighted mean over the ranks."""
