@@ -357,7 +357,8 @@ class BaseAutoencoder(BaseEncoder):
     def _parameters(self, dtype: np.dtype[Any], device: torch.device) -> Parameters:
         """Give the fitted weights as tensors, to be read only."""
         names = ["components", "intercept_hidden", "intercept_visible"]
-        if hasattr(self, "decoder_components_"):
+        # Callbacks see None in the place of what a model has not.
+        if getattr(self, "decoder_components_", None) is not None:
             names.append("decoder_components")
         return {
             name: to_tensor(getattr(self, f"{name}_"), dtype, device) for name in names

@@ -100,7 +100,7 @@ def check_continues(estimator: Any) -> None:
     """Refuse to go on from a model of another kind."""
     fitted = {
         "n_components": estimator.components_.shape[0],
-        "tied_weights": not hasattr(estimator, "decoder_components_"),
+        "tied_weights": getattr(estimator, "decoder_components_", None) is None,
         "activation": estimator._fitted_activation,
         "loss": estimator._fitted_loss,
     }
