@@ -1,6 +1,7 @@
 """An autoencoder in training: what a step over a batch of rows does to it."""
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -47,6 +48,7 @@ def mean_objective(
     )
 
 
+@dataclass(eq=False)
 class ReconstructionLearner:
     """One layer that learns to reconstruct its rows.
 
@@ -76,37 +78,30 @@ class ReconstructionLearner:
         Those who train the same parameters on other rows.
     """
 
-    def __init__(
-        self,
-        objective: Objective,
-        parameters: Parameters,
-        solver: Solver,
-        rows: TrainingRows,
-        *,
-        batch_size: int,
-        validation: Rows | None = None,
-        corrupt: Corruption | None = None,
-        generator: torch.Generator | None = None,
-        ranks: Ranks = ALONE,
-    ) -> None:
-        self.objective = objective
-        self.parameters = parameters
-        self.solver = solver
-        self.rows = rows
-        self.validation = validation
-        self.corrupt = corrupt
-        self.generator = generator or make_generator(0)
-        self.ranks = ranks
-        self.coder = objective.coder(parameters)
+    objective: Objective
+    parameters: Parameters
+    solver: Solver
+    rows: TrainingRows
+    batch_size: int = field(kw_only=True)
+    validation: Rows | None = field(default=None, kw_only=True)
+    corrupt: Corruption | None = field(default=None, kw_only=True)
+    generator: torch.Generator = field(
+        default_factory=lambda: make_generator(0), kw_only=True
+    )
+    ranks: Ranks = field(default=ALONE, kw_only=True)
+
+    def __post_init__(self) -> None:
+        objective, rows = self.objective, self.rows
+        self.coder = objective.coder(self.parameters)
         encoder = self.coder.encoder
         self.squared_rows = encoder.squared_norms()
         # Whether the workspace holds all rows, as it does from the first full batch on,
         # unless they are read anew because they may be others in each pass.
         self.holds_all = False
         rows.move_to_device()
-        if validation is not None:
-            validation.move_to_device()
-        n = min(batch_size, len(rows))
+        if self.validation is not None:
+            self.validation.move_to_device()
+        n = min(self.batch_size, len(rows))
         n_inputs = n * (1 + objective.n_copies)
         self.n_multiplications = n_inputs * encoder.n_multiplications
         with fitting_threads(self.n_multiplications):
@@ -116,7 +111,7 @@ class ReconstructionLearner:
                 encoder.n_units,
                 objective.n_scratch,
                 tied=self.coder.is_tied,
-                corrupts=corrupt is not None and not objective.n_copies,
+                corrupts=self.corrupt is not None and not objective.n_copies,
                 n_copies=objective.n_copies,
                 dtype=self.squared_rows.dtype,
                 device=self.squared_rows.device,

@@ -85,6 +85,7 @@ class NetworkObjective:
         gradient.parts[name] = formed
 
 
+@dataclass(eq=False)
 class NetworkLearner:
     """A network that learns to predict a target for each of its rows.
 
@@ -110,34 +111,25 @@ class NetworkLearner:
         By what the objective and the held-out error are multiplied to be reported.
     """
 
-    def __init__(
-        self,
-        objective: NetworkObjective,
-        chain: Chain,
-        solver: Solver,
-        rows: Rows,
-        targets: Tensor,
-        *,
-        batch_size: int,
-        validation: tuple[Rows, Tensor] | None,
-        error: Callable[[Tensor, Tensor], Tensor],
-        unit: float = 1.0,
-    ) -> None:
-        self.objective = objective
-        self.chain = chain
+    objective: NetworkObjective
+    chain: Chain
+    solver: Solver
+    rows: Rows
+    targets: Tensor
+    batch_size: int = field(kw_only=True)
+    validation: tuple[Rows, Tensor] | None = field(default=None, kw_only=True)
+    error: Callable[[Tensor, Tensor], Tensor] = field(kw_only=True)
+    unit: float = field(default=1.0, kw_only=True)
+
+    def __post_init__(self) -> None:
+        chain, n = self.chain, min(self.batch_size, len(self.rows))
         self.parameters = chain.parameters
-        self.solver = solver
-        self.rows = rows
-        self.targets = targets
-        self.validation = validation
-        self.error = error
-        self.unit = unit
-        n = min(batch_size, len(rows))
-        self.batch = targets.new_empty((n, rows.n_features))
-        self.n_multiplications = n * objective.columns_per_row * chain.n_multiplications
-        rows.move_to_device()
-        if validation is not None:
-            validation[0].move_to_device()
+        self.batch = self.targets.new_empty((n, self.rows.n_features))
+        columns = n * self.objective.columns_per_row
+        self.n_multiplications = columns * chain.n_multiplications
+        self.rows.move_to_device()
+        if self.validation is not None:
+            self.validation[0].move_to_device()
 
     def take_step(
         self, index: Array | Tensor | slice, rate: float, value: Tensor
