@@ -72,6 +72,15 @@ def count_lines(source):
     return len(code - docstring_lines(ast.parse(source))), len(comments)
 
 
+def count_importing(source):
+    """Return how many lines of code are imports, of which more files have more."""
+    return sum(
+        node.end_lineno - node.lineno + 1
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, (ast.Import, ast.ImportFrom))
+    )
+
+
 def room_of(path, package):
     """Return the folder of a file, or the file itself if it is at the root."""
     folder = path.parent.relative_to(package)
@@ -125,6 +134,7 @@ def written(package):
             len(source.splitlines()) > LONG for source in sources.values()
         ),
         "lines of code": n_code,
+        "those that import": sum(map(count_importing, sources.values())),
         "those of the core": n_core,
         "comments per 100 lines of code": in_all,
         "those of the core per 100 of its lines": in_core,

@@ -11,6 +11,14 @@ from typing import Any, TypeVar
 
 Described = TypeVar("Described", bound=Callable[..., object])
 
+
+def put_into(part: str, old: str, new: str) -> str:
+    """Return a part with other words in the place of some that it has."""
+    if old not in part:
+        raise ValueError(f"There is no {old!r} to be replaced in {part[:60]!r}.")
+    return part.replace(old, new)
+
+
 _N_COMPONENTS = r"""
     n_components : int, default=256
         Number of hidden units.
@@ -197,14 +205,15 @@ _TANGENTS = r"""
         memory, in the data's precision.
 """
 
-_RUNNING_OF_FINE_TUNING = _RUNNING.replace(
+_RUNNING_OF_FINE_TUNING = put_into(
+    _RUNNING,
     "Determines the initial weights, the order of the rows and the held-out ones.",
     "Determines the output layer's initial weights, the order of the rows and the\n"
     "        held-out ones. The encoder has its own `random_state`.",
 )
 
 _SOLVER_OF_REGRESSION = (
-    _SOLVER.replace("float, default=0.02", "float, default=0.01")
+    put_into(_SOLVER, "float, default=0.02", "float, default=0.01")
     + r"""
     encoder_rate_factor : float or "auto", default=1.0
         The learning rate of the encoder's layers is `learning_rate` times this: 1
@@ -220,9 +229,11 @@ _SOLVER_OF_REGRESSION = (
 """
 )
 
-_SOLVER_OF_CLASSIFICATION = _SOLVER_OF_REGRESSION.replace(
-    "float, default=0.01", "float, default=0.03"
-).replace('"auto", default=1.0', '"auto", default="auto"')
+_SOLVER_OF_CLASSIFICATION = put_into(
+    put_into(_SOLVER_OF_REGRESSION, "float, default=0.01", "float, default=0.03"),
+    '"auto", default=1.0',
+    '"auto", default="auto"',
+)
 
 _ENCODER = r"""
     encoder : fitted estimator

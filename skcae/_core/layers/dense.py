@@ -14,7 +14,7 @@ from skcae.activations import Activation
 class MatrixFactors:
     """The gradient left right + 2 diag(d_norms) W of a matrix, kept as its factors.
 
-    That is (20) of docs/gradient.md, with 2 d_norms for its row factors r.
+    That is (20) of docs/gradient.md, with 2 d_norms for its r.
 
     Parameters
     ----------
