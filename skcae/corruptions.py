@@ -1,4 +1,4 @@
-"""Corruptions of the input of a denoising autoencoder.
+"""Noise: corruptions of the input of a denoising autoencoder, and of copies of rows.
 
 Each takes the rows, its level, a generator and where to put the corrupted rows. The
 noise is drawn in float32 on the processor, so that it is the same whatever the

@@ -7,9 +7,9 @@ u₁ … u_k is φ⁽ᵏ⁾(a_j) (W_j·u₁) … (W_j·u_k), a rank-one tensor, 
 norm is φ⁽ᵏ⁾(a_j)² ‖W_j‖²ᵏ. No Jacobian is ever built.
 
 The gradient takes two paths (docs/gradient.md). Through the pre-activations a each
-penalty adds it. Through the norms it is 2k ‖W_j‖²ᵏ⁻² Σ_i w_i q_ij W_j, written once for
-all of them, where the objective is. In a training step samples are columns: matrices
-are (h, n).
+penalty adds it. Through the norms it is 2k ‖W_j‖²ᵏ⁻² Σ_i w_i q_ij W_j, of which the
+objective knows the derivative by ‖W_j‖², and the layer the rest. In a training step
+samples are columns: matrices are (h, n).
 """
 
 from collections.abc import Sequence

@@ -10,7 +10,7 @@ from skcae._core.data.rows import Rows, random_order
 from skcae._core.layers.coder import initial_parameters
 from skcae._core.steps.reconstruction import ReconstructionLearner
 from skcae._core.training import ranks as parallel
-from skcae._core.training.loop import linear_rate
+from skcae._core.training.schedules import linear_rate
 from skcae._fit.data import FitData, draw_seed, normalized
 from skcae._fit.epochs import Fit
 

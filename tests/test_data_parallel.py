@@ -225,7 +225,7 @@ def test_only_the_first_rank_warns(monkeypatch):
 
 def test_only_the_first_rank_logs(monkeypatch, caplog):
     caplog.set_level("INFO", logger="skcae")
-    monkeypatch.setattr("skcae._fit.progress.find_spec", lambda name: None)
+    monkeypatch.setattr("skcae._fit.verbose.find_spec", lambda name: None)
     models = [estimator(verbose=1) for _ in range(2)]
     fit_ranks(monkeypatch, models, shards_of(5, 12))
     assert caplog.text.count("epoch 1/6: objective") == 1

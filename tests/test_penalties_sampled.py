@@ -9,7 +9,8 @@ from skcae._core.data.rows import Rows
 from skcae._core.steps import workspace as batch
 from skcae._core.steps.objective import Objective
 from skcae._core.steps.reconstruction import ReconstructionLearner, mean_objective
-from skcae._core.training.loop import StoppingRule, Training, constant_rate
+from skcae._core.training.loop import Training
+from skcae._core.training.schedules import StoppingRule, constant_rate
 from skcae._core.training.solvers import Adam, Sgd
 from skcae.activations import ACTIVATIONS
 from skcae.corruptions import gaussian

@@ -41,9 +41,9 @@ from skcae._estimators.integrity import (
     check_names,
     check_training_state,
 )
+from skcae._fit.attributes import adopt, weights_only
 from skcae._fit.autoencoder import AutoencoderFit
 from skcae._fit.data import FitData, check_codes, check_X
-from skcae._fit.snapshot import adopt, weights_only
 from skcae.activations import ACTIVATIONS
 from skcae.losses import LOSSES
 from skcae.penalties import PENALTIES, Penalty

@@ -14,6 +14,7 @@ from torch import Tensor
 from skcae._core.data.arrays import Array
 from skcae._estimators.documentation import documented
 from skcae._estimators.finetuned import BaseFineTuned
+from skcae._fit.held_out import split_by_class
 from skcae._fit.labels import (
     check_indicators,
     check_labels,
@@ -21,7 +22,6 @@ from skcae._fit.labels import (
     indicators,
     known_labels,
     n_columns,
-    split_by_class,
     weights_by_class,
 )
 from skcae.losses import LOG_SOFTMAX, LOSSES, Loss

@@ -23,13 +23,13 @@ from skcae._estimators.integrity import (
     check_n_features_in,
     check_names,
 )
+from skcae._fit.attributes import adopt
 from skcae._fit.data import check_n_features, check_X
-from skcae._fit.epochs import split_rows
 from skcae._fit.finetuning import FineTuningFit
-from skcae._fit.outputs import TargetUnits
+from skcae._fit.held_out import split_rows
 from skcae._fit.parameters import FineTuningParameters
 from skcae._fit.plans import FineTuningData
-from skcae._fit.snapshot import adopt
+from skcae._fit.target_units import TargetUnits
 from skcae.activations import ACTIVATIONS
 from skcae.losses import Loss
 

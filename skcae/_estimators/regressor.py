@@ -11,7 +11,7 @@ from skcae._core.data.arrays import Array
 from skcae._estimators.documentation import documented
 from skcae._estimators.finetuned import BaseFineTuned
 from skcae._fit.labels import check_values
-from skcae._fit.outputs import TargetUnits, standard_units
+from skcae._fit.target_units import TargetUnits, standard_units
 from skcae.losses import LOSSES, Loss
 
 

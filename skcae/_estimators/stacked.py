@@ -25,9 +25,9 @@ from skcae._estimators.integrity import (
     check_n_features_in,
     check_names,
 )
+from skcae._fit.attributes import adopt
 from skcae._fit.data import FitData, check_codes, check_X
 from skcae._fit.parameters import STRENGTH
-from skcae._fit.snapshot import adopt
 from skcae._fit.stack import (
     StackFit,
     check_codes_can_be_reconstructed,

@@ -21,14 +21,20 @@ from skcae._core.data.streams import StreamedRows, TrainingRows
 from skcae._core.layers.coder import initial_parameters
 from skcae._core.layers.layer import Parameters
 from skcae._core.steps.reconstruction import ReconstructionLearner
-from skcae._core.training.loop import Training, constant_rate, copy_of
+from skcae._core.training.loop import Training, copy_of
 from skcae._core.training.ranks import ALONE, together
+from skcae._core.training.schedules import constant_rate
 from skcae._fit.agreement import check_agreement, weighted_alike
+from skcae._fit.attributes import (
+    adopt,
+    check_continues,
+    fitted_attributes,
+    solver_state,
+    training_state,
+)
 from skcae._fit.data import (
     CheckedData,
     check_data,
-    check_held_out_arguments,
-    check_held_out_data,
     check_same_rows,
     draw_seed,
     has_weight,
@@ -36,15 +42,14 @@ from skcae._fit.data import (
     rows_with_weight,
 )
 from skcae._fit.diagnosis import warn_if_dead
-from skcae._fit.epochs import Fit, split_rows, watched
-from skcae._fit.snapshot import (
-    adopt,
-    check_continues,
-    fitted_attributes,
-    solver_state,
-    training_state,
+from skcae._fit.epochs import Fit, watched
+from skcae._fit.held_out import (
+    check_can_hold_out,
+    check_held_out_arguments,
+    check_held_out_data,
+    split_rows,
 )
-from skcae._fit.streams import Stream, check_can_hold_out, check_training_data
+from skcae._fit.streams import Stream, check_training_data
 
 EVERY_ROW = slice(None)
 
@@ -107,7 +112,10 @@ class AutoencoderFit(Fit):
                 warn_if_dead(estimator, self.training)
 
     def run_pass(self) -> None:
-        """Pass over the data once, at a constant rate and with the weights as given."""
+        """Pass over the data once, at a constant rate and with the weights as given.
+
+        It takes a matrix alone: who has batches passes over each of them.
+        """
         estimator, given = self.estimator, self.given
         with together(estimator.data_parallel) as self.ranks:
             self.data = check_data(

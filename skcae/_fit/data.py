@@ -234,41 +234,6 @@ def columns_of(estimator: Any) -> dict[str, Any]:
     return {name: known[name] for name in COLUMN_ATTRIBUTES if name in known}
 
 
-def check_held_out_data(
-    estimator: Any, data: CheckedData, X_val: Any, sample_weight_val: Any
-) -> CheckedData:
-    """Validate held-out data against the columns of the training data."""
-    scratch = copy.copy(estimator)
-    scratch.__dict__.update(data.columns)
-    with naming("X_val or sample_weight_val"):
-        X_val = check_X(scratch, X_val)
-        weights = check_weights(sample_weight_val, X_val, name="sample_weight_val")
-    return replace(data, X=X_val, sample_weight=weights)
-
-
-def check_held_out_arguments(
-    early_stopping: bool, X_val: Any, sample_weight_val: Any
-) -> None:
-    """Refuse held-out data that would not be used."""
-    if X_val is not None and not early_stopping:
-        raise ValueError(
-            "X_val is used for early stopping only, but early_stopping=False. Set "
-            "early_stopping=True, or leave X_val out."
-        )
-    if sample_weight_val is not None and X_val is None:
-        raise ValueError("sample_weight_val was given without X_val.")
-
-
-def check_can_be_split(n_rows: int) -> None:
-    """Refuse to hold out rows where there is only one."""
-    if n_rows < 2:
-        raise ValueError(
-            "early_stopping=True holds out a part of the rows, but X has only "
-            f"{n_rows} sample of positive weight. Pass X_val, or set "
-            "early_stopping=False."
-        )
-
-
 def rows_with_weight(weights: Array | None) -> slice | Array:
     """Return the rows of positive weight: one of weight 0 is no row."""
     if weights is None or weights.all():

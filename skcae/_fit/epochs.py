@@ -11,26 +11,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import numpy as np
-import torch
 from sklearn.callback._callback_context import CallbackContext
 from sklearn.exceptions import ConvergenceWarning
 
-from skcae._core.data.arrays import Array, make_generator
-from skcae._core.data.rows import random_order
 from skcae._core.layers.layer import Parameters
-from skcae._core.training.loop import (
+from skcae._core.training.loop import Training, copy_of
+from skcae._core.training.ranks import ALONE, Ranks
+from skcae._core.training.schedules import (
     Schedule,
     StoppingRule,
-    Training,
     constant_rate,
-    copy_of,
     linear_rate,
 )
-from skcae._core.training.ranks import ALONE, Ranks
 from skcae._core.training.solvers import ALIKE, Adam, Sgd, Solver, SolverState
-from skcae._fit.data import FitData, check_can_be_split
-from skcae._fit.progress import Log, epoch_progress
+from skcae._fit.data import FitData
+from skcae._fit.verbose import Log, epoch_progress
 from skcae.progress import in_words
 
 # batch_size="auto" trains on all rows at once if they are fewer than this, ...
@@ -74,7 +69,7 @@ class Watch:
         """Tell callbacks that it has ended, and return whether one wants no more.
 
         `model` gives the attributes that the estimator is to be seen with, if it does
-        not have them itself.
+        not have them itself: what scikit-learn calls its reconstruction.
         """
         told = {**self.call, "reconstruction_attributes": model or {}}
         return bool(self.context.call_on_fit_task_end(**told))
@@ -236,20 +231,6 @@ class Fit:
                 "data, as by a StandardScaler or MinMaxScaler in a pipeline"
                 f"{self.estimator._scaled_too}."
             )
-
-
-def split_rows(
-    rows: Array, fraction: float, generator: torch.Generator
-) -> tuple[Array, Array]:
-    """Draw the rows to train on and those to hold out; each has one at least.
-
-    The fit's seed alone decides, so that a warm start on the same data holds out the
-    same rows again and never trains on them.
-    """
-    check_can_be_split(len(rows))
-    order = random_order(len(rows), make_generator(generator.initial_seed()))
-    count = min(math.ceil(fraction * len(rows)), len(rows) - 1)
-    return np.sort(rows[order[count:]]), np.sort(rows[order[:count]])
 
 
 def unsettled(estimator: Any) -> str:

@@ -27,13 +27,13 @@ from skcae._encoders.steps import (
 )
 from skcae._encoders.tangents import tangents_of
 from skcae._encoders.tensors import initial_network, name_of
+from skcae._fit.attributes import adopt
 from skcae._fit.data import check_n_features, check_range, normalized
 from skcae._fit.epochs import Fit, watched
-from skcae._fit.outcomes import warn_if_dead
-from skcae._fit.outputs import TargetUnits, best_constant
+from skcae._fit.network_diagnosis import warn_if_dead
 from skcae._fit.plans import FineTuningData, Plan, plan_of
 from skcae._fit.pretraining import fit_encoder, rows_of_pretraining
-from skcae._fit.snapshot import adopt
+from skcae._fit.target_units import TargetUnits, best_constant
 
 # The penalty is spread over so many rows at least, and the encoder's rate does not fall
 # below that of so many. Fewer rows are one batch, where a weight is a repetition.

@@ -1,4 +1,4 @@
-"""Checks of labels and values to be learnt, with errors that say what to do."""
+"""From labels and values to targets, with errors that say what to do."""
 
 import copy
 import warnings
@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from scipy import sparse
-from sklearn.model_selection import train_test_split
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _num_samples, column_or_1d, validate_data
@@ -14,7 +13,6 @@ from torch import Tensor
 
 from skcae._core.data.arrays import Array, array_of
 from skcae._core.data.containers import opened
-from skcae._fit.data import check_can_be_split, check_held_out_arguments
 from skcae._fit.epochs import level_of_caller
 
 # What to do about rows that have no label or value, by the argument they are in.
@@ -197,14 +195,6 @@ def check_n_labels(X: Any, y: Array) -> None:
     raise ValueError(f"X has {n_rows} rows, but y has {len(y)} labels or values.{hint}")
 
 
-def check_held_out_labels(early_stopping: bool, X_val: Any, y_val: Any) -> None:
-    """Refuse held-out data that would not or could not be used."""
-    if (X_val is None) != (y_val is None):
-        missing = "X_val" if X_val is None else "y_val"
-        raise ValueError(f"X_val and y_val belong together, but {missing} is missing.")
-    check_held_out_arguments(early_stopping, X_val, None)
-
-
 def weights_by_class(class_weight: Any, y: Array, weights: Array) -> Array:
     """Return the weights of rows times those of their classes, or of all their labels.
 
@@ -239,23 +229,6 @@ def class_factors(class_weight: Any, y: Array, weights: Array) -> Array:
         class_weight, classes=classes, y=y[rows], sample_weight=weights[rows]
     )[positions]
     return factors
-
-
-def split_by_class(
-    rows: Array, y: Array, fraction: float, seed: int
-) -> tuple[Array, Array]:
-    """Draw the rows to train on and those to hold out, a part of each class."""
-    check_can_be_split(len(rows))
-    try:
-        train, test = train_test_split(
-            rows, test_size=fraction, stratify=y[rows], random_state=seed % 2**32
-        )
-    except ValueError as error:
-        raise ValueError(
-            "early_stopping=True holds out a part of each class, which cannot be: "
-            f"{error}. Pass X_val and y_val, or set early_stopping=False."
-        ) from error
-    return np.sort(train), np.sort(test)
 
 
 def check_class_weights(weights: Array) -> Array:

@@ -24,13 +24,9 @@ from skcae._fit.data import (
     normalized,
     rows_with_weight,
 )
-from skcae._fit.frames import check_same_kind
-from skcae._fit.labels import (
-    check_held_out_labels,
-    check_n_labels,
-    check_n_outputs,
-    check_none_missing,
-)
+from skcae._fit.held_out import check_held_out_labels
+from skcae._fit.joining import check_same_kind
+from skcae._fit.labels import check_n_labels, check_n_outputs, check_none_missing
 from skcae.losses import Loss
 
 

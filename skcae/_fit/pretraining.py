@@ -13,7 +13,7 @@ from sklearn.utils._metadata_requests import _routing_enabled
 from sklearn.utils.metadata_routing import process_routing
 from sklearn.utils.validation import _num_samples, has_fit_parameter
 
-from skcae._fit.frames import joined
+from skcae._fit.joining import joined
 
 
 def fit_encoder(

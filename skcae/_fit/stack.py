@@ -16,16 +16,15 @@ from sklearn.utils import check_random_state
 from skcae._core.data.arrays import is_on_disk
 from skcae._core.training.ranks import ALONE, Ranks
 from skcae._fit.agreement import check_agreement
-from skcae._fit.data import (
-    CheckedData,
-    FitData,
+from skcae._fit.attributes import adopt, check_continues, forget_progress
+from skcae._fit.data import CheckedData, FitData, draw_seed
+from skcae._fit.epochs import Watch, watched
+from skcae._fit.held_out import (
+    check_can_hold_out,
     check_held_out_arguments,
     check_held_out_data,
-    draw_seed,
 )
-from skcae._fit.epochs import Watch, watched
-from skcae._fit.snapshot import adopt, check_continues, forget_progress
-from skcae._fit.streams import Stream, check_can_hold_out, check_training_data
+from skcae._fit.streams import Stream, check_training_data
 from skcae.activations import ACTIVATIONS
 from skcae.losses import LOSSES
 

@@ -134,13 +134,3 @@ def check_training_data(
         n_earlier=len(getattr(estimator, "loss_curve_", ())) if continues else 0,
         clip_to=LOSSES[loss].bounds,
     )
-
-
-def check_can_hold_out(X: Any) -> None:
-    """Refuse to hold out rows of data that comes in batches."""
-    if isinstance(X, Stream):
-        raise ValueError(
-            "early_stopping=True holds out a part of the rows, but X gives them in "
-            "batches, of which none can be set aside. Pass X_val, an array of rows "
-            "that are not in X."
-        )

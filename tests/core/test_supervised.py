@@ -17,7 +17,8 @@ from skcae._core.steps.supervised import (
     NetworkObjective,
 )
 from skcae._core.steps.tangents import TangentObjective
-from skcae._core.training.loop import StoppingRule, Training, constant_rate
+from skcae._core.training.loop import Training
+from skcae._core.training.schedules import StoppingRule, constant_rate
 from skcae._core.training.solvers import Adam, Sgd
 from skcae.activations import ACTIVATIONS
 from skcae.losses import LOG_SOFTMAX, LOSSES

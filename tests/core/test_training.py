@@ -7,9 +7,9 @@ import torch
 from skcae._core.data.rows import Rows
 from skcae._core.steps.objective import Objective
 from skcae._core.steps.reconstruction import mean_objective
-from skcae._core.training.loop import (
+from skcae._core.training.loop import Training
+from skcae._core.training.schedules import (
     StoppingRule,
-    Training,
     constant_rate,
     falling_rate,
     has_stalled,

@@ -14,12 +14,8 @@ from skcae import penalties as library
 from skcae._core.data.rows import Rows
 from skcae._core.steps.objective import Objective
 from skcae._core.steps.reconstruction import ReconstructionLearner
-from skcae._core.training.loop import (
-    StoppingRule,
-    Training,
-    constant_rate,
-    linear_rate,
-)
+from skcae._core.training.loop import Training
+from skcae._core.training.schedules import StoppingRule, constant_rate, linear_rate
 from skcae._core.training.solvers import Adam, Sgd
 from skcae.activations import ACTIVATIONS
 from skcae.losses import LOSSES

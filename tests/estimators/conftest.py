@@ -33,7 +33,7 @@ def no_training(monkeypatch):
 
 @pytest.fixture
 def without_rich(monkeypatch):
-    monkeypatch.setattr("skcae._fit.progress.find_spec", lambda name: None)
+    monkeypatch.setattr("skcae._fit.verbose.find_spec", lambda name: None)
 
 
 @pytest.fixture

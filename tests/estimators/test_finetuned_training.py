@@ -16,8 +16,8 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
 
 from skcae._fit.data import draw_seed
-from skcae._fit.epochs import split_rows
 from skcae._fit.finetuning import FineTuningFit
+from skcae._fit.held_out import split_rows
 from tests.estimators.finetuned import (
     ENCODERS,
     NOISY,

@@ -1,7 +1,7 @@
 """Layers one after the other: their outputs, their Jacobian and their gradient.
 
-The Jacobian of f = f_K ∘ ⋯ ∘ f_1 with f_k(x) = φ_k(A_k x + b_k) is the product
-J = D_K A_K ⋯ D_1 A_1, with D_k the slopes φ_k' of layer k on the diagonal.
+The Jacobian of f = f_K ∘ ⋯ ∘ f_1 with f_k(x) = φ_k(W_k x + b_k) is the product
+J = D_K W_K ⋯ D_1 W_1, with D_k the slopes φ_k' of layer k on the diagonal.
 """
 
 from dataclasses import dataclass
@@ -93,7 +93,7 @@ class Chain:
         return self.outputs_from(self.layers[0].pre_activations(X))
 
     def outputs_from(self, A: Tensor) -> list[Tensor]:
-        """Return the outputs where A_1 x + b_1 is A, which is overwritten."""
+        """Return the outputs where W_1 x + b_1 is A, which is overwritten."""
         first, *others = self.layers
         found = [first.activation.in_place(A)]
         for layer in others:
@@ -113,14 +113,14 @@ class Chain:
 
     def push_forward(self, slopes: list[Tensor], V: Tensor) -> Tensor:
         """Return J v for k vectors of each sample, (n, k, d) → (n, k, h)."""
-        # D_K A_K ⋯ D_1 A_1 v, from the right; samples and vectors are the first axes.
+        # D_K W_K ⋯ D_1 W_1 v, from the right; samples and vectors are the first axes.
         for layer, s in zip(self.layers, slopes, strict=True):
             V = layer.push(V) * s[:, None]
         return V
 
     def pull_back(self, slopes: list[Tensor], U: Tensor) -> Tensor:
         """Return Jᵀ u for k vectors of each sample, (n, k, h) → (n, k, d)."""
-        # A_1ᵀ D_1 ⋯ A_Kᵀ D_K u, from the right.
+        # W_1ᵀ D_1 ⋯ W_Kᵀ D_K u, from the right.
         for layer, s in zip(reversed(self.layers), reversed(slopes), strict=True):
             U = layer.pull(U * s[:, None])
         return U
@@ -135,17 +135,17 @@ class Chain:
 
     @cached_property
     def first_row_space(self) -> Tensor:
-        """A matrix with the Gram matrix A_1 A_1ᵀ, as narrow as possible."""
+        """A matrix with the Gram matrix W_1 W_1ᵀ, as narrow as possible."""
         return row_space(self.layers[0].matrix)
 
     @cached_property
     def first_gram_matrix(self) -> Tensor:
-        """A_1 A_1ᵀ, (h_1, h_1)."""
+        """W_1 W_1ᵀ, (h_1, h_1)."""
         matrix = self.layers[0].matrix
         return matrix @ matrix.mT
 
     def _product(self, slopes: list[Tensor], first: Tensor) -> Tensor:
-        """Multiply up the Jacobians, with another matrix in place of A_1."""
+        """Multiply up the Jacobians, with another matrix in place of W_1."""
         # From the right: the first axis is the samples', and D scales rows.
         product = slopes[0][:, :, None] * first
         for layer, s in zip(self.layers[1:], slopes[1:], strict=True):
@@ -195,7 +195,7 @@ class Chain:
             parts[f"coefs.{k}"] = layer.weight_gradient(dA, H.mT)
             parts[f"intercepts.{k}"] = layer.intercept_gradient(dA)
             if k > 0:
-                # (34), and (31) without tangents: dA_{k−1} = φ' ∘ A_kᵀ dA_k.
+                # (34), and (31) without tangents: dA_{k−1} = φ' ∘ W_kᵀ dA_k.
                 slopes = self.layers[k - 1].slopes(H)
                 dA = layer.pull_columns(dA).mul_(slopes)
         return Gradient(1 / H.shape[1], parts)

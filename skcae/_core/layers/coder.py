@@ -77,7 +77,8 @@ def initial_parameters(
 def encode_scaled(parameters: Parameters, scaling: Scaling) -> None:
     """Let fresh weights encode (x − shift) / scale, and the decoder start at the shift.
 
-    Otherwise units would be saturated at the start, and learn nothing.
+    Otherwise units would be saturated at the start, and learn nothing. Columns between
+    0 and 1, as a cross-entropy needs them, are left alone.
     """
     shift, scale = torch.from_numpy(scaling.shift), torch.from_numpy(scaling.scale)
     W, b = parameters["components"], parameters["intercept_hidden"]

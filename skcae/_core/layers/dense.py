@@ -1,4 +1,4 @@
-"""The dense layer: h = φ(Wx + b), where A is the matrix W."""
+"""The dense layer: h = φ(Wx + b), where W is the weights themselves."""
 
 import math
 from dataclasses import dataclass
@@ -60,7 +60,7 @@ class Dense(Layer):
         dtype: torch.dtype,
         device: torch.device,
     ) -> Tensor:
-        """Draw W within ±√(6 / (inputs + units)).
+        """Draw W, uniform within ±√(6 / (inputs + units)) (Glorot and Bengio, 2010).
 
         The draw is made in float64 on the processor, so that float32 and float64
         models, wherever they are trained, start from the same point.

@@ -1,9 +1,11 @@
 """What the rest of the library asks of a layer, whatever its linear map is.
 
-A layer is h = φ(Ax + b) with an elementwise φ and a linear map A that its weights
-give: a matrix, or the matrix that a convolution stands for. Its Jacobian is D A with
-the slopes φ' on the diagonal of D, so that all derivatives, and all penalties on them,
-need no more than A, Aᵀ and the squared norms of the rows of A.
+A layer is h = φ(Wx + b) with an elementwise φ and a linear map W that its weights
+give: they themselves, or the matrix that a convolution stands for. The pre-activations
+a of several samples are a matrix A, and dA is the derivative with respect to it. The
+layer's Jacobian is D W with the slopes φ' on the diagonal of D, so that all
+derivatives, and all penalties on them, need no more than W, Wᵀ and the squared norms
+of the rows of W.
 
 Where a model is looked at, samples are rows; in a training step they are columns,
 which is faster for a matrix. A layer has a form of each map for both, those for
@@ -38,15 +40,16 @@ class Factors(Protocol):
 
 @dataclass(frozen=True)
 class Layer(ABC):
-    """One layer h = φ(Ax + b), of d inputs and h units.
+    """One layer h = φ(Wx + b), of d inputs and h units.
 
     A new kind of layer is a subclass in a file of its own. It has to say what is
-    abstract here, and may say more to be faster.
+    abstract here, and may say more to be faster. `matrix` is asked for where Jacobians
+    of several layers are multiplied up.
 
     Parameters
     ----------
     weights : tensor
-        What A is made of, in the shape that it is trained and kept in.
+        What W is made of, in the shape that it is trained and kept in.
     intercept : tensor
         What b is made of.
     activation : Activation
@@ -72,7 +75,7 @@ class Layer(ABC):
     @property
     @abstractmethod
     def n_multiplications(self) -> int:
-        """How many multiplications A x takes."""
+        """How many multiplications W x takes."""
 
     @property
     def width(self) -> int:
@@ -83,14 +86,14 @@ class Layer(ABC):
 
     @abstractmethod
     def push(self, V: Tensor) -> Tensor:
-        """Return A v for vectors along the last axis, (…, d) → (…, h)."""
+        """Return W v for vectors along the last axis, (…, d) → (…, h)."""
 
     @abstractmethod
     def pull(self, U: Tensor) -> Tensor:
-        """Return Aᵀ u for vectors along the last axis, (…, h) → (…, d)."""
+        """Return Wᵀ u for vectors along the last axis, (…, h) → (…, d)."""
 
     def pre_activations(self, X: Tensor, out: Tensor | None = None) -> Tensor:
-        """Return a = Ax + b of each row, (n, d) → (n, h)."""
+        """Return a = Wx + b of each row, (n, d) → (n, h)."""
         return torch.add(self.push(X), self.unit_intercepts, out=out)
 
     def outputs(self, X: Tensor, out: Tensor | None = None) -> Tensor:
@@ -100,16 +103,16 @@ class Layer(ABC):
     # ---- samples are columns ----------------------------------------------------
 
     def push_columns(self, V: Tensor) -> Tensor:
-        """Return A v for vectors along the first axis, (d, …) → (h, …)."""
+        """Return W v for vectors along the first axis, (d, …) → (h, …)."""
         return self.push(V.movedim(0, -1)).movedim(-1, 0)
 
     def pull_columns(self, U: Tensor, out: Tensor | None = None) -> Tensor:
-        """Return Aᵀ u for vectors along the first axis, (h, …) → (d, …)."""
+        """Return Wᵀ u for vectors along the first axis, (h, …) → (d, …)."""
         found = self.pull(U.movedim(0, -1)).movedim(-1, 0)
         return found if out is None else out.copy_(found)
 
     def column_pre_activations(self, X: Tensor, out: Tensor | None = None) -> Tensor:
-        """Return a = Ax + b of each column, (d, n) → (h, n)."""
+        """Return a = Wx + b of each column, (d, n) → (h, n)."""
         return torch.add(self.push_columns(X), self.unit_intercepts[:, None], out=out)
 
     # ---- derivatives ------------------------------------------------------------
@@ -121,7 +124,7 @@ class Layer(ABC):
 
     @property
     def matrix(self) -> Tensor:
-        """A itself, (h, d)."""
+        """W itself, (h, d)."""
         identity = torch.eye(self.n_inputs).to(self.weights)
         return self.push_columns(identity)
 
@@ -131,7 +134,7 @@ class Layer(ABC):
 
     @abstractmethod
     def squared_norms(self, out: Tensor | None = None) -> Tensor:
-        """Return the squared norm of each row of A, ‖A_j‖², (h,)."""
+        """Return the squared norm of each row of W, ‖W_j‖², (h,)."""
 
     # ---- gradients, summed over samples -------------------------------------------
 
@@ -149,7 +152,7 @@ class Layer(ABC):
             The inputs; samples are rows. Both may be stacked of several parts, since
             the gradient is linear in either.
         d_norms : tensor of shape (h,), optional
-            The derivative with respect to ‖A_j‖², if anything weighs that.
+            The derivative with respect to ‖W_j‖², if anything weighs that.
         """
 
     def intercept_gradient(self, dA: Tensor) -> Tensor:
@@ -171,7 +174,7 @@ class Layer(ABC):
     def decoder(
         self, weights: Tensor, intercept: Tensor, activation: Activation
     ) -> "Layer":
-        """Return the layer z ↦ φ(Aᵀz + c) with A of weights like these."""
+        """Return the layer z ↦ φ(Wᵀz + c) with W of weights like these."""
 
 
 # Makes a layer of a kind from weights, intercept and activation.

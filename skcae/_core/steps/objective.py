@@ -2,11 +2,12 @@
 
 For a batch of n rows with weights w_i,
 
-    objective = 1/n Σ_i w_i ( L(x_i, z_i) + Σ_k strength_k penalty_k(x_i) ),
+    objective = 1/n Σ_i w_i ( L(x_i, z_i) + Σ_p strength_p penalty_p(x_i) ),
 
 with a = Wx + b, h = φ(a), z = Vᵀh + c. A penalty may look at noisy copies of x_i, too,
 which are encoded beside the rows and not decoded. The derivation of the gradient, and
 the equations whose numbers stand here, are in docs/gradient.md; no graph is built.
+Its s_i are w_i / n there: here the weights are w_i, and 1 / n is the gradient's scale.
 """
 
 from dataclasses import dataclass
@@ -132,7 +133,7 @@ class Objective:
     ) -> list[Tensor]:
         """Turn dH, which batch.dA holds, into dA, and sum up the penalties' q."""
         sums = [torch.empty_like(squared_rows) for _ in self.penalties]
-        # strength_k ‖W_j‖²ᵏ of each unit.
+        # strength_p ‖W_j‖²ᵏ of each unit, with the power k of penalty p.
         norm_weights = [
             times_power(strength * squared_rows, squared_rows, penalty.power - 1)
             for strength, penalty in self.penalties
@@ -153,7 +154,7 @@ class Objective:
         return sums
 
     def _d_norms(self, sums: list[Tensor], squared_rows: Tensor) -> Tensor | None:
-        """Return the derivative Σ_k strength_k k ‖W_j‖²ᵏ⁻² q_j by each ‖W_j‖²."""
+        """Return Σ_p strength_p k_p ‖W_j‖²ᵏ⁻² q_pj, the derivative by each ‖W_j‖²."""
         # Twice this is what weighs the rows of W in (6), (10) and (17).
         terms = [
             times_power(penalty.power * strength * q, squared_rows, penalty.power - 1)
@@ -162,7 +163,7 @@ class Objective:
         return total(terms) if terms else None
 
     def total_penalty(self, sums: list[Tensor], squared_rows: Tensor) -> Tensor:
-        """Return Σ_k strength_k Σ_j q_j ‖W_j‖²ᵏ, from what `backward` summed up."""
+        """Return Σ_p strength_p Σ_j q_pj ‖W_j‖²ᵏ, from what `backward` summed up."""
         # (22): the product sums over the units.
         return total(
             [
@@ -178,7 +179,7 @@ def total(terms: list[Tensor]) -> Tensor:
 
 
 def times_power(x: Tensor, base: Tensor, exponent: int) -> Tensor:
-    """Return x baseᵏ; k is 0 for all but the Hessian penalty."""
+    """Return x times a power of the base, and x itself where the power is 0."""
     return x if exponent == 0 else x * base.pow(exponent)
 
 

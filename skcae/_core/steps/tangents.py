@@ -122,7 +122,7 @@ def backward(
 
 
 def pre_activations(layer: Layer, both: Tensor) -> Tensor:
-    """Return A H + b beside A Ḣ."""
+    """Return W H + b beside W Ḣ."""
     result = layer.push_columns(both)
     result[:, 0] += layer.unit_intercepts[:, None]
     return result

@@ -1,7 +1,7 @@
-"""The mini-batch loop, one epoch at a time, and the rules that end it."""
+"""The mini-batch loop, one epoch at a time, and its record."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import chain, repeat
 from typing import Any, Protocol
@@ -15,9 +15,13 @@ from skcae._core.data.streams import TrainingRows
 from skcae._core.data.threads import fitting_threads
 from skcae._core.layers.layer import Parameters
 from skcae._core.training.ranks import ALONE, Ranks
+from skcae._core.training.schedules import (
+    Schedule,
+    StoppingRule,
+    falling_rate,
+    has_stalled,
+)
 from skcae._core.training.solvers import Solver
-
-Schedule = Callable[[int], float]
 
 # Steps between two looks at whether the objective is still finite. Each look waits for
 # the device.
@@ -28,69 +32,6 @@ PART_OF_CHANGE = 0.1
 
 # The batch of a rank that has gone through its rows while others have some left.
 NO_ROWS = np.empty(0, dtype=np.intp)
-
-
-@dataclass(frozen=True)
-class StoppingRule:
-    """When a training has come to its end.
-
-    Parameters
-    ----------
-    tol : float
-        It has stalled when the last `n_iter_no_change` epochs lowered the objective by
-        no more than this part of the first epoch's.
-    n_iter_no_change : int or inf
-        Number of epochs over which the objective must fall.
-    min_epochs : int
-        Number of epochs to run in any case.
-    cools_down : bool
-        Whether the rate falls to zero, over `n_iter_no_change` epochs, before a
-        training that has stalled ends.
-    """
-
-    tol: float
-    n_iter_no_change: float
-    min_epochs: int = 0
-    cools_down: bool = False
-
-
-def constant_rate(learning_rate: float) -> Schedule:
-    """Keep the rate."""
-    return lambda step: learning_rate
-
-
-def linear_rate(learning_rate: float, n_steps: int) -> Schedule:
-    """Raise the rate linearly over the first tenth of the steps, then lower it to 0.
-
-    Without the rise Adam's first steps, each as long as the rate whatever the gradient,
-    throw wide layers far off.
-    """
-    n_rising = max(1, n_steps // 10)
-
-    def rate(step: int) -> float:
-        rising = (step + 1) / n_rising
-        falling = (n_steps - step) / (n_steps - n_rising + 1)
-        return learning_rate * min(rising, falling)
-
-    return rate
-
-
-def falling_rate(rate: Schedule, step: int, n_steps: float) -> Schedule:
-    """Let a rate fall to zero within n_steps from the given step."""
-    return lambda at: rate(at) * max(0.0, 1.0 - (at - step) / n_steps)
-
-
-def has_stalled(curve: Sequence[float], n_epochs: float, tol: float) -> bool:
-    """Tell whether the last n_epochs lowered the objective by next to nothing.
-
-    That is by no more than tol times the objective of the first epoch, which stands
-    for the scale of the data. Too short a curve has not stalled.
-    """
-    if len(curve) <= n_epochs:
-        return False
-    n_recent = int(n_epochs)
-    before, recent = curve[:-n_recent], curve[-n_recent:]
-    return min(before) - min(recent) <= tol * abs(curve[0])
 
 
 def copy_of(parameters: Parameters) -> Parameters:
@@ -278,6 +219,8 @@ class Training:
 
     def is_unsettled(self) -> bool:
         """Judge, at the end of the last epoch, whether the objective still falls.
+
+        It judges first whether the training should end, with all that this begins.
 
         A rate that falls to zero by plan lowers the objective to its end: that is no
         more than a sign of too few epochs where the last of them made a large part of

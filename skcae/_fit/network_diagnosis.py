@@ -14,7 +14,7 @@ from skcae._core.layers.layer import Parameters
 from skcae._core.steps.supervised import NetworkLearner
 from skcae._core.training.loop import Training
 from skcae._fit.epochs import level_of_caller
-from skcae._fit.outputs import best_constant
+from skcae._fit.target_units import best_constant
 from skcae.exceptions import DeadModelWarning
 from skcae.losses import LOG_SOFTMAX, LOSSES, Loss
 
