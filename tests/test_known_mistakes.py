@@ -13,7 +13,7 @@ from skcae.inspection import jacobian_norm
 from skcae.losses import LOSSES, Loss
 from skcae.penalties import DerivativePenalty
 from tests import oracles, steps
-from tests.core.test_training import rows_of
+from tests.core.test_rows import rows_of
 
 CURVED = sorted(name for name in ACTIVATIONS if ACTIVATIONS[name].curved)
 FLAT = sorted(set(ACTIVATIONS) - set(CURVED))

@@ -43,7 +43,7 @@ REPORT = ROOT / "benchmarks" / "results" / "robustness" / "mutants.md"
 
 # What is mutated, and the tests that are to notice it.
 LAYER = (
-    "core/test_objective test_penalties core/test_trajectories core/test_training "
+    "core/test_objective test_penalties core/test_trajectories core/test_loop "
     "estimators/test_autoencoders estimators/test_autoencoders_training "
     "promises/test_weights"
 )
@@ -54,11 +54,11 @@ NETWORK = (
 )
 FILES = "test_persistence test_checkpoints"
 TESTS = {
-    "_core/data/arrays": "core/test_arrays test_out_of_core core/test_training",
+    "_core/data/arrays": "core/test_arrays test_out_of_core",
     "_core/data/disk": f"test_disk {FILES}",
     "_core/data/evaluation": f"core/test_evaluation {ENCODER} test_out_of_core {LAYER}",
     "_core/data/moments": "core/test_moments test_dead_models",
-    "_core/data/rows": "core/test_rows test_out_of_core core/test_training",
+    "_core/data/rows": "core/test_rows test_out_of_core",
     "_core/data/streams": "core/test_streams test_out_of_core",
     "_core/data/threads": "core/test_threads",
     "_core/layers/chain": f"{NETWORK} {ENCODER}",
@@ -68,10 +68,13 @@ TESTS = {
     "_core/layers/spectrum": ENCODER,
     "_core/steps/diagnosis": "core/test_diagnosis test_dead_models",
     "_core/steps/objective": f"test_penalties_sampled {LAYER}",
-    "_core/steps/reconstruction": f"{LAYER} test_penalties_sampled test_data_parallel",
+    "_core/steps/reconstruction": (
+        f"core/test_reconstruction {LAYER} test_penalties_sampled test_data_parallel"
+    ),
     "_core/steps/supervised": NETWORK,
     "_core/steps/tangents": NETWORK,
     "_core/steps/workspace": f"test_penalties_sampled {LAYER}",
+    "_core/training/schedules": f"core/test_schedules {LAYER}",
     "_core/training/loop": f"{LAYER} test_faults test_checkpoints test_data_parallel",
     "_core/training/ranks": "core/test_ranks test_data_parallel",
     "_core/training/solvers": f"core/test_solvers {LAYER}",

@@ -10,6 +10,20 @@ CPU = torch.device("cpu")
 FLOAT64 = np.dtype(np.float64)
 
 
+def rows_of(X, weights=None, **how):
+    return Rows(X, weights, dtype=X.dtype, device=CPU, **how)
+
+
+def take(n_rows, batch_size, shuffle=True, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    positions = np.arange(n_rows)
+    rows = rows_of(positions[:, None].astype(float))
+    return [
+        positions[index]
+        for index in rows.batches(batch_size, shuffle=shuffle, generator=generator)
+    ]
+
+
 MATRICES = {
     "plain": np.asarray,
     "fortran": np.asfortranarray,
@@ -100,3 +114,18 @@ def test_slices_cover_all_rows_within_bounded_memory(monkeypatch):
 
 def test_a_thousand_small_images_are_one_chunk():
     assert list(row_slices(1000, 28 * 28)) == [slice(0, 1000)]
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+@pytest.mark.parametrize(("n_rows", "sizes"), [(7, [3, 3, 1]), (6, [3, 3]), (2, [2])])
+def test_an_epoch_takes_each_row_once_and_keeps_the_short_batch(n_rows, sizes, shuffle):
+    taken = take(n_rows, 3, shuffle)
+    assert [len(batch) for batch in taken] == sizes
+    assert sorted(np.concatenate(taken)) == list(range(n_rows))
+
+
+def test_the_order_is_the_seeds():
+    first, again, other = (np.concatenate(take(50, 8, seed=s)) for s in (1, 1, 2))
+    np.testing.assert_array_equal(first, again)
+    assert (first != other).any()
+    np.testing.assert_array_equal(np.concatenate(take(50, 8, False)), np.arange(50))
