@@ -1,5 +1,6 @@
 """Fixtures that the tests share."""
 
+import gc
 import os
 
 # Lets scikit-learn run its check of array API input; scipy reads it when imported.
@@ -100,3 +101,9 @@ def layer():
         return parameters
 
     return make
+
+
+def pytest_collection_finish():
+    """Spare collections of garbage what is imported: it stays to the end."""
+    gc.collect()
+    gc.freeze()

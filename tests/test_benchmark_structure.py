@@ -45,6 +45,7 @@ def test_rooms_arrows_and_lines_of_a_tree(tmp_path):
         "files": 5,
         "files of more than 400 lines": 1,
         "lines of code": 405,
+        "those that import": 5,
         "those of the core": 401,
         "comments per 100 lines of code": "0.2",
         "those of the core per 100 of its lines": "0.2",
