@@ -8,7 +8,7 @@ Samples are columns, as in the training step of an autoencoder.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from torch import Tensor
 
@@ -80,8 +80,11 @@ class NetworkObjective:
         values += self.decay / 2 * W.square().sum()
         # Its gradient is α W for each row, to which that of the loss is added.
         n = len(values) if weights is None else weights.sum()
-        formed, whole = W * (self.decay * n), replace(gradient, scale=1.0)
-        whole.add_to(formed, name, chain.parameters, decay=1.0)
+        part, formed = gradient.parts[name], W * (self.decay * n)
+        if isinstance(part, Tensor):
+            formed.add_(part)
+        else:
+            part.add_to(formed, W, scale=1.0, decay=1.0)
         gradient.parts[name] = formed
 
 
