@@ -33,7 +33,7 @@ def warn_if_dead(estimator: Any, training: Training) -> None:
     A fit that `max_iter` cut short has had its warning.
     """
     learner: Any = training.learner
-    parameters = training.kept if training.validation_curve else training.parameters
+    parameters = training.learnt
     n_that_fit = max(training.batch_size, CHUNK_ELEMENTS // learner.rows.n_features)
     X, weights = learner.rows.some(min(N_ROWS, n_that_fit))
     if len(X) < 2 or (weights is not None and not weights.any()):

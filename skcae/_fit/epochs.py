@@ -187,11 +187,9 @@ class Fit:
             if training.kept:
                 self.become(training.kept, in_step=False)
             raise
-        if training.validation_curve:
-            is_last = training.kept_epoch == len(training.loss_curve)
-            self.become(training.kept, in_step=is_last)
-        else:
-            self.become(training.parameters)
+        n_epochs = len(training.loss_curve)
+        is_last = not training.validation_curve or training.kept_epoch == n_epochs
+        self.become(training.learnt, in_step=is_last)
 
     def _run_epochs(self, watch: Watch) -> None:
         """Train until the objective stalls, a callback says stop, or max_iter."""

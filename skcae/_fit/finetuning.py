@@ -126,9 +126,8 @@ class FineTuningFit(Fit):
 
     def _look(self) -> None:
         """Warn of a network that has learnt nothing."""
-        training = self.training
-        kept = training.kept if training.validation_curve else training.parameters
-        warn_if_dead(training, self.plan.loss, kept, self.estimator.learning_rate)
+        rate, learnt = self.estimator.learning_rate, self.training.learnt
+        warn_if_dead(self.training, self.plan.loss, learnt, rate)
 
     # ---- what trains ------------------------------------------------------------
 

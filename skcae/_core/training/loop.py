@@ -136,6 +136,11 @@ class Training:
         """What is being trained."""
         return self.learner.parameters
 
+    @property
+    def learnt(self) -> Parameters:
+        """What is to be kept: of the best epoch on held-out data, or of the last."""
+        return self.kept if self.validation_curve else self.parameters
+
     def run_epoch(self) -> None:
         """Pass once over the training data and add to the record."""
         with fitting_threads(self.learner.n_multiplications):
