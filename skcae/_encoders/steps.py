@@ -12,24 +12,26 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_array, check_is_fitted
 
 from skcae._core.data.containers import opened
+from skcae._core.layers.dense import Dense
 from skcae._core.layers.layer import Layer
 from skcae._encoders.tensors import dense_layers, stored
 from skcae.activations import ACTIVATIONS
 
 
 class DecodingLayer(NamedTuple):
-    """What undoes an encoding layer: z = Vᵀh + c, and the loss whose output follows.
+    """What undoes an encoding layer, and the loss whose output follows if one does.
 
     Parameters
     ----------
-    linear : Layer
-        From h to z.
-    loss : str
+    layer : Layer
+        From the code down: z = Vᵀh + c where a loss follows, with its activation
+        otherwise.
+    loss : str or None
         The name of the loss.
     """
 
-    linear: Layer
-    loss: str
+    layer: Layer
+    loss: str | None
 
 
 def split_steps(encoder: Any) -> tuple[list[Any], list[Any]]:
@@ -93,9 +95,8 @@ class SigmoidUnits:
         return dense_layers([W], [b], ["sigmoid"])
 
     def _decoding_layers(self) -> list[DecodingLayer]:
-        (encoder,) = self._encoding_layers()
-        c = stored(self.rbm.intercept_visible_)
-        decoder = encoder.decoder(encoder.weights, c, ACTIVATIONS["identity"])
+        W, c = stored(self.rbm.components_), stored(self.rbm.intercept_visible_)
+        decoder = Dense(W.mT, c, ACTIVATIONS["identity"])
         return [DecodingLayer(decoder, "cross_entropy")]
 
     def _code_size(self) -> Any:

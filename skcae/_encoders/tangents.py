@@ -53,9 +53,9 @@ def tangents_at(
     check_at_most("n_tangents", n_tangents, layers.n_singular_values)
 
     def vectors(X: Tensor, out: Tensor) -> None:
-        slopes = layers.slopes_at(X)
+        states = layers.states_at(X)
         found = right_singular_vectors(
-            layers, slopes, n_tangents, in_row_space=in_row_space
+            layers, states, n_tangents, in_row_space=in_row_space
         )
         out.copy_(found)
 

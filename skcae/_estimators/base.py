@@ -383,8 +383,8 @@ class BaseAutoencoder(BaseEncoder):
             Rows(X, dtype=dtype, device=device),
             lambda rows, out: function(coder, rows, out),
             shape=() if n_columns is None else (n_columns,),
-            width=coder.encoder.width,
-            n_multiplications=coder.encoder.n_multiplications,
+            width=coder.width,
+            n_multiplications=coder.n_multiplications,
             to_disk=to_disk,
         )
 
@@ -398,14 +398,14 @@ class BaseAutoencoder(BaseEncoder):
         return self._coder(working_dtype(self.components_.dtype), torch.device("cpu"))
 
     def _encode(self, coder: Coder, X: Tensor, out: Tensor) -> Tensor:
-        return coder.encoder.outputs(X, out)
+        return coder.encode(X, out)
 
     def _decode(self, coder: Coder, H: Tensor, out: Tensor) -> None:
-        Z = coder.decoder.pre_activations(H, out)
+        Z = coder.pre_outputs(H, out)
         out.copy_(LOSSES[self._fitted_loss].output(Z))
 
     def _negative_loss(self, coder: Coder, X: Tensor, out: Tensor) -> None:
-        Z = coder.decoder.pre_activations(coder.encoder.outputs(X))
+        Z = coder.pre_outputs(coder.encode(X))
         out.copy_(LOSSES[self._fitted_loss].value(X, Z)).neg_()
 
     def _score_codes(self, X: Any, codes: np.ndarray) -> np.ndarray:
@@ -413,7 +413,7 @@ class BaseAutoencoder(BaseEncoder):
         device = resolve_device_or_cpu(self.device, codes.dtype)
         coder = self._coder(codes.dtype, device)
         ((_, rows),) = Rows(X, dtype=codes.dtype, device=device).chunks(1)
-        Z = coder.decoder.pre_activations(to_tensor(codes, codes.dtype, device))
+        Z = coder.pre_outputs(to_tensor(codes, codes.dtype, device))
         return to_array(-LOSSES[self._fitted_loss].value(rows, Z))
 
 

@@ -16,7 +16,7 @@ from skcae._core.data.arrays import (
     working_dtype,
 )
 from skcae._core.data.rows import Rows
-from skcae._core.layers.layer import Layer, Parameters
+from skcae._core.layers.layer import Affine, Layer, Parameters
 from skcae._core.steps.supervised import NetworkLearner, NetworkObjective
 from skcae._core.steps.tangents import TangentObjective
 from skcae._core.training.loop import Training
@@ -207,7 +207,11 @@ class FineTuningFit(Fit):
             "loss_curve_": np.array(training.loss_curve),
             "n_iter_": len(training.loss_curve),
             "validation_error_curve_": np.array(validation) if validation else None,
-            "_fitted_activations": [name_of(layer.activation) for layer in layers],
+            "_fitted_activations": [
+                name_of(layer.activation)
+                for layer in layers
+                if isinstance(layer, Affine)
+            ],
         }
 
     def become(self, parameters: Parameters, *, in_step: bool = True) -> None:

@@ -1,5 +1,6 @@
 """How far the code moves when the input moves by a given distance."""
 
+from collections.abc import Callable
 from numbers import Integral
 from typing import Any
 
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from skcae._core.data import rows as matrix_rows
 from skcae._core.data.arrays import make_generator
+from skcae._core.layers.layer import Affine
 from skcae._estimators.documentation import documented
 from skcae._fit.data import draw_seed
 from skcae.inspection._encoder import Measurement, measurement
@@ -150,15 +152,20 @@ def moments_of_ratios(
     """
     layers = measured.layers
     first = layers.layers[0]
-    A = first.pre_activations(rows)
-    codes = layers.outputs_from(A.clone())[-1]
+    if isinstance(first, Affine):
+        # W₁ (x₀ + r u) = W₁ x₀ + r W₁ u: one product with W₁ serves all radii.
+        along: Callable[[Tensor], Tensor]
+        origin, along = first.pre_activations(rows), first.push
+        codes_of: Callable[[Tensor], list[Tensor]] = layers.outputs_from
+    else:
+        origin, along, codes_of = rows, torch.clone, layers.outputs
+    codes = layers.outputs(rows)[-1]
     sums = rows.new_zeros((len(rows), 2, len(radii)))
     for n_directions in portions:
-        # W₁ (x₀ + r u) = W₁ x₀ + r W₁ u: one product with W₁ serves all radii.
-        U = first.push(unit_vectors(n_directions, rows, generator))
+        U = along(unit_vectors(n_directions, rows, generator))
         for k, r in enumerate(radii.tolist()):
-            moved = torch.add(A[:, None], U, alpha=r).flatten(0, 1)
-            differences = layers.outputs_from(moved)[-1].view(*U.shape[:2], -1)
+            moved = torch.add(origin[:, None], U, alpha=r).flatten(0, 1)
+            differences = codes_of(moved)[-1].view(*U.shape[:2], -1)
             ratios = differences.sub_(codes[:, None]).norm(dim=2) / r
             sums[:, 0, k] += ratios.sum(1)
             sums[:, 1, k] += ratios.square().sum(1)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from torch import Tensor
@@ -112,24 +112,24 @@ class Decoder:
     ----------
     layers : list of Layer
         From the code down, without what their outputs are.
-    losses : list of Loss
-        Those whose outputs these layers have.
+    losses : list of Loss or None
+        Those whose outputs follow these layers; the last is that of the input.
     """
 
     layers: list[Layer]
-    losses: list[Loss]
+    losses: list[Loss | None]
 
     @property
     def loss(self) -> Loss:
         """That of the input."""
-        return self.losses[-1]
+        return cast(Loss, self.losses[-1])
 
     def pre_outputs(self, H: Tensor) -> Tensor:
         """Return what the output of the last of them is of, (n, d)."""
         *above, last = self.layers
         for layer, loss in zip(above, self.losses[:-1], strict=True):
-            H = loss.output(layer.pre_activations(H))
-        return last.pre_activations(H)
+            H = layer.outputs(H) if loss is None else loss.output(layer.outputs(H))
+        return last.outputs(H)
 
     def decode(self, H: Tensor) -> Tensor:
         """Return the reconstructions, (n, d)."""
@@ -140,6 +140,6 @@ def decoder_of(measured: Measurement) -> Decoder:
     """Return what decodes the codes of the encoders."""
     rows, parts = measured.rows, decoding_layers(measured.encoders)
     return Decoder(
-        [part.linear.to(torch_dtype(rows.dtype), rows.device) for part in parts],
-        [LOSSES[part.loss] for part in parts],
+        [part.layer.to(torch_dtype(rows.dtype), rows.device) for part in parts],
+        [None if part.loss is None else LOSSES[part.loss] for part in parts],
     )

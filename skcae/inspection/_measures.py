@@ -1,12 +1,13 @@
 """The Jacobian of an encoder, its norm, and the saturation of its units."""
 
+import math
 from typing import Any
 
 import numpy as np
 from torch import Tensor
 
 from skcae._core.data import rows as matrix_rows
-from skcae._core.layers.chain import scaled
+from skcae._core.layers.layer import Affine
 from skcae._estimators.documentation import documented
 from skcae.inspection._encoder import measurement
 
@@ -66,7 +67,7 @@ def jacobian(encoder: Any, X: Any) -> np.ndarray:
     layers = measured.layers
     shape = (layers.n_components, layers.n_features)
     return measured.map(
-        lambda rows: layers.jacobians(layers.slopes_at(rows)),
+        lambda rows: layers.jacobians(layers.states_at(rows)),
         shape=shape,
         width=layers.jacobian_size,
     )
@@ -124,8 +125,8 @@ def jacobian_norm(encoder: Any, X: Any, *, mean_square: bool = False) -> np.ndar
     layers = measured.layers
 
     def norms(rows: Tensor) -> Tensor:
-        slopes, scale = scaled(layers.slopes_at(rows))
-        squared = layers.squared_norms(slopes, matrix_rows.CHUNK_ELEMENTS)
+        states, scale = layers.scaled(layers.states_at(rows))
+        squared = layers.squared_norms(states, matrix_rows.CHUNK_ELEMENTS)
         if mean_square:
             squared /= layers.n_features * layers.n_components
             return squared * scale[:, 0].square()
@@ -179,10 +180,17 @@ def saturation(encoder: Any, X: Any) -> np.ndarray:
     """
     measured = measurement(encoder, X)
     layers = measured.layers
-    threshold = SATURATED_SLOPE * layers.layers[-1].activation.largest_slope
+    affine = [layer for layer in layers.layers if isinstance(layer, Affine)]
+    largest = affine[-1].activation.largest_slope if affine else math.nan
 
     def fractions(rows: Tensor) -> Tensor:
-        is_saturated = layers.slopes_at(rows)[-1] < threshold
+        slopes = layers.unit_slopes(layers.states_at(rows))
+        if slopes is None:
+            raise TypeError(
+                "The last layer of this encoder has no units with an activation of "
+                "their own, so that none of them can be saturated."
+            )
+        is_saturated = slopes < SATURATED_SLOPE * largest
         fraction: Tensor = is_saturated.to(rows.dtype).mean(1)
         return fraction
 

@@ -85,7 +85,7 @@ def singular_values(encoder: Any, X: Any, n_values: int | None = None) -> Bunch:
     check_at_most("n_values", n, largest)
 
     def values(rows: Tensor) -> Tensor:
-        return spectrum.singular_values(layers, layers.slopes_at(rows), n)
+        return spectrum.singular_values(layers, layers.states_at(rows), n)
 
     found = measured.map(values, shape=(n,), width=layers.jacobian_size)
     return Bunch(sample_values=found, mean=found.mean(0), std=found.std(0))

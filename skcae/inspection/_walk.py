@@ -117,12 +117,12 @@ def walked(
     """Return where the walk from each row is after each step, (n, n_steps, d)."""
     visited = []
     for _ in range(n_steps):
-        outputs = layers.outputs(X)
-        slopes, h = layers.slopes(outputs), outputs[-1]
+        outputs, states = layers.linearized(X)
+        h = outputs[-1]
         noise = torch.randn(h.shape, generator=generator, dtype=torch.float64)
         alpha = step_size * noise.to(h)
         # J Jᵀ α, without J.
-        move = layers.push_forward(slopes, layers.pull_back(slopes, alpha[:, None]))
+        move = layers.push_forward(states, layers.pull_back(states, alpha[:, None]))
         X = decode(h + move[:, 0])
         visited.append(X)
     return torch.stack(visited, 1)

@@ -359,10 +359,10 @@ def _convert_classifier(scope: Any, operator: Any, container: Any) -> None:
 def _with_an_output_per_class(layers: list[Layer]) -> list[Layer]:
     """Give the first of two classes an output too: minus that of the second."""
     *hidden, last = layers
-    W, b = last.weights, last.intercept
-    if len(b) > 1:
+    if last.n_units > 1:
         return layers
-    return [*hidden, last.with_parameters(torch.cat([-W, W]), torch.cat([-b, b]))]
+    both = {name: torch.cat([-part, part]) for name, part in last.parameters.items()}
+    return [*hidden, last.with_parameters(both)]
 
 
 def _labels(graph: Graph, network: Any, outputs: str) -> str:

@@ -3,12 +3,12 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from skcae._core.layers.dense import Dense
-from skcae._core.layers.layer import Layer
+from skcae._core.layers.layer import Affine, Layer
 from skcae._encoders.steps import DecodingLayer
 from skcae._encoders.tensors import name_of
 
@@ -95,26 +95,23 @@ ACTIVATION_NODES: dict[str, AddActivation] = {
 }
 
 
-def add_dense(graph: Graph, layer: Layer, x: str) -> str:
+def add_dense(graph: Graph, layer: Dense, x: str) -> str:
     """Add Wx + b."""
     W, b = graph.numbers(layer.weights), graph.numbers(layer.intercept)
     return graph.node("Gemm", x, W, b, transB=1)
 
 
-#: How the pre-activation of each kind of layer is added, from the name of x.
+#: How each kind of layer is added, of affine ones a = Wx + b, from the name of x.
 LAYER_NODES: dict[type[Layer], Callable[[Graph, Any, str], str]] = {Dense: add_dense}
 
 
-def add_pre_activation(graph: Graph, layer: Layer, x: str) -> str:
-    """Add a = Ax + b."""
-    return LAYER_NODES[type(layer)](graph, layer, x)
-
-
 def add_layers(graph: Graph, layers: Sequence[Layer], values: str) -> str:
-    """Add h = φ(Ax + b) for each layer, and return the name of the last output."""
+    """Add layers one after the other, and return the name of the last output."""
     for layer in layers:
-        a = add_pre_activation(graph, layer, values)
-        values = ACTIVATION_NODES[name_of(layer.activation)](graph, a)
+        values = LAYER_NODES[type(layer)](graph, layer, values)
+        if isinstance(layer, Affine):
+            # h = φ(a).
+            values = ACTIVATION_NODES[name_of(layer.activation)](graph, values)
     return values
 
 
@@ -148,9 +145,11 @@ def add_scores(
 ) -> str:
     """Add minus the loss of the rows that layers decode from codes, of shape (n,)."""
     values = codes
-    for linear, loss in layers:
-        z = add_pre_activation(graph, linear, values)
-        values = OUTPUT_NODES[loss](graph, z)
-    losses = LOSS_NODES[loss](graph, x, z)
-    minus = graph.numbers(np.full(linear.n_units, -1))
+    *above, last = layers
+    for layer, loss in above:
+        values = add_layers(graph, [layer], values)
+        values = values if loss is None else OUTPUT_NODES[loss](graph, values)
+    z = add_layers(graph, [last.layer], values)
+    losses = LOSS_NODES[cast(str, last.loss)](graph, x, z)
+    minus = graph.numbers(np.full(last.layer.n_units, -1))
     return graph.node("MatMul", losses, minus)

@@ -8,8 +8,9 @@ from itertools import pairwise
 import pytest
 import torch
 
-from skcae._core.layers.chain import Chain, power_of_two, row_space, scaled
+from skcae._core.layers.chain import Chain, row_space
 from skcae._core.layers.dense import Dense
+from skcae._core.layers.layer import power_of_two
 from skcae.activations import ACTIVATIONS
 
 
@@ -78,7 +79,7 @@ def test_a_training_step_writes_to_nothing_that_it_is_given():
 @pytest.mark.parametrize("budget", [1, 40, 10**6])
 def test_norms_are_those_of_the_jacobians_whatever_the_budget(budget):
     for chain in (chain_of(6, 4), chain_of(6, 4, 5), chain_of(3, 9, 5)):
-        slopes = chain.slopes_at(draw(7, chain.n_features))
+        slopes = chain.states_at(draw(7, chain.n_features))
         expected = chain.jacobians(slopes).square().sum((1, 2))
         torch.testing.assert_close(chain.squared_norms(slopes, budget), expected)
 
@@ -93,7 +94,8 @@ def test_the_row_space_has_the_gram_matrix(shape):
 
 def test_slopes_are_divided_by_powers_of_two_so_that_nothing_is_rounded():
     slopes = [1e-300 * draw(5, 4).abs(), 1e20 * draw(5, 3).abs()]
-    divided, scale = scaled(slopes)
+    layers = [Dense(draw(h, 3), draw(h), ACTIVATIONS["tanh"]) for h in (4, 3)]
+    divided, scale = Chain(tuple(layers)).scaled(slopes)
     assert all(((s >= 0.5) & (s <= 1)).any(1).all() for s in divided)
     product = divided[0][:, :1] * scale * divided[1][:, :1]
     assert torch.equal(product, slopes[0][:, :1] * slopes[1][:, :1])

@@ -17,7 +17,7 @@ from skcae._core.layers import spectrum
 from skcae._core.layers.chain import Chain
 from skcae._core.layers.coder import Coder, initial_parameters
 from skcae._core.layers.dense import Dense
-from skcae._core.layers.layer import Layer
+from skcae._core.layers.layer import Affine
 from skcae._core.steps.objective import Objective
 from skcae._core.steps.reconstruction import ReconstructionLearner
 from skcae._core.steps.supervised import NetworkObjective
@@ -37,7 +37,7 @@ NAMES = ["sigmoid", "tanh"]
 
 
 @dataclass(frozen=True)
-class Convolution(Layer):
+class Convolution(Affine):
     """A convolution of images whose pixels lie in a row."""
 
     n_inputs, n_units = N_FEATURES, N_UNITS
@@ -89,7 +89,7 @@ class Deconvolution(Convolution):
     n_inputs, n_units = N_UNITS, N_FEATURES
     push, pull = Convolution.pull, Convolution.push
     unit_intercepts = property(lambda self: self.intercept)
-    intercept_gradient = Layer.intercept_gradient
+    intercept_gradient = Affine.intercept_gradient
 
 
 def draw(*shape, seed=0):
@@ -158,7 +158,7 @@ def test_its_jacobian_is_autograds(parameters, X, n_layers):
     names = NAMES[:n_layers]
     chain = chain_of(parameters, names)
     J = vmap(jacrev(lambda x: naive_outputs(parameters, x, names)[-1]))(X)
-    slopes = chain.slopes_at(X)
+    slopes = chain.states_at(X)
     V, U = draw(N_ROWS, 2, N_FEATURES), draw(N_ROWS, 2, J.shape[1])
     torch.testing.assert_close(chain.push_forward(slopes, V), V @ J.mT)
     torch.testing.assert_close(chain.pull_back(slopes, U), U @ J)
@@ -318,11 +318,11 @@ def test_it_is_trained_as_torch_trains_it(solver, tied, X):
 class Plain(Dense):
     """The dense layer without what it knows better."""
 
-    matrix = Layer.matrix
-    pre_activations = Layer.pre_activations
-    push_columns = Layer.push_columns
-    pull_columns = Layer.pull_columns
-    column_pre_activations = Layer.column_pre_activations
+    matrix = Affine.matrix
+    pre_activations = Affine.pre_activations
+    push_columns = Affine.push_columns
+    pull_columns = Affine.pull_columns
+    column_pre_activations = Affine.column_pre_activations
 
 
 def test_what_the_dense_layer_knows_better_is_the_same():

@@ -144,7 +144,7 @@ def test_jacobians_may_be_as_small_as_numbers_are(far, h, d, n_layers):
         cosines = (tangents[:, :2] * V[:, :2]).sum(2)
         assert_allclose(np.abs(cosines), 1, rtol=1e-9)
         measured = measurement(stack, X, in_double=True)
-        slopes = measured.layers.slopes_at(torch.from_numpy(X))
+        slopes = measured.layers.states_at(torch.from_numpy(X))
         some = right_singular_vectors(measured.layers, slopes, n, in_row_space=True)
         assert_allclose(some[:, :2], tangents[:, :2], atol=1e-9)
     norms = np.sqrt(np.square(J / size).sum((1, 2)))
@@ -200,7 +200,7 @@ def test_orthogonal_units_give_the_same_tangents_each_time(linear):
 def test_directions_beyond_the_rank_can_be_left_out(rank, h, d, linear):
     s = np.logspace(0, -3, rank)
     layers = measurement(linear(with_spectrum(s, h, d)), np.zeros((2, d))).layers
-    slopes = layers.slopes_at(torch.zeros(2, d, dtype=torch.float64))
+    slopes = layers.states_at(torch.zeros(2, d, dtype=torch.float64))
     for n in (1, 4, 8):
         every = spectrum.right_singular_vectors(layers, slopes, n)
         assert_orthonormal(every.numpy())

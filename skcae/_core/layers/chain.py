@@ -6,13 +6,16 @@ J = D_K W_K ⋯ D_1 W_1, with D_k the slopes φ_k' of layer k on the diagonal.
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import cast
 
 import torch
 from torch import Tensor
 
 from skcae._core.layers.gradient import Gradient
-from skcae._core.layers.layer import Factors, Layer, Parameters
-from skcae.penalties import DerivativePenalty
+from skcae._core.layers.layer import Affine, Factors, Layer, Parameters
+
+# What the parameters of a layer are called in a chain.
+NAMES = {"weights": "coefs", "intercept": "intercepts"}
 
 
 @dataclass(frozen=True)
@@ -29,9 +32,14 @@ class Chain:
     @property
     def parameters(self) -> Parameters:
         """The tensors of the layers themselves, by name."""
+        parts = [layer.parameters for layer in self.layers]
+        # All weights, and then all intercepts.
+        names = dict.fromkeys(name for named in parts for name in named)
         return {
-            **{f"coefs.{k}": layer.weights for k, layer in enumerate(self.layers)},
-            **{f"intercepts.{k}": f.intercept for k, f in enumerate(self.layers)},
+            f"{NAMES[name]}.{k}": named[name]
+            for name in names
+            for k, named in enumerate(parts)
+            if name in named
         }
 
     def with_parameters(self, parameters: Parameters) -> "Chain":
@@ -39,7 +47,7 @@ class Chain:
         return Chain(
             tuple(
                 layer.with_parameters(
-                    parameters[f"coefs.{k}"], parameters[f"intercepts.{k}"]
+                    {n: parameters[f"{NAMES[n]}.{k}"] for n in layer.parameters}
                 )
                 for k, layer in enumerate(self.layers)
             )
@@ -86,48 +94,79 @@ class Chain:
         """How many multiplications a row takes in the largest product."""
         return max(layer.n_multiplications for layer in self.layers)
 
+    @property
+    def affine(self) -> tuple[Affine, ...]:
+        """The layers of a chain that has affine ones only."""
+        return cast(tuple[Affine, ...], self.layers)
+
+    @property
+    def has_matrices(self) -> bool:
+        """Whether Jacobians are products with matrices that are kept."""
+        return all(layer.has_matrix for layer in self.layers)
+
     # ---- samples are rows: outputs ----------------------------------------------
 
     def outputs(self, X: Tensor) -> list[Tensor]:
         """Return the output of each layer for each row, (n, h_k)."""
-        return self.outputs_from(self.layers[0].pre_activations(X))
+        found = [X]
+        for layer in self.layers:
+            found.append(layer.outputs(found[-1]))
+        return found[1:]
 
     def outputs_from(self, A: Tensor) -> list[Tensor]:
         """Return the outputs where W_1 x + b_1 is A, which is overwritten."""
-        first, *others = self.layers
-        found = [first.activation.in_place(A)]
-        for layer in others:
+        found = [self.affine[0].activation.in_place(A)]
+        for layer in self.layers[1:]:
             found.append(layer.outputs(found[-1]))
         return found
 
-    def slopes(self, outputs: list[Tensor]) -> list[Tensor]:
-        """Return φ_k' of each layer where these are the outputs, (n, h_k)."""
-        pairs = zip(self.layers, outputs, strict=True)
-        return [layer.slopes(H) for layer, H in pairs]
+    def linearized(self, X: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        """Return the output of each layer, and what its derivative there depends on."""
+        outputs, states = [], []
+        for layer in self.layers:
+            X, state = layer.linearized(X)
+            outputs.append(X)
+            states.append(state)
+        return outputs, states
 
-    def slopes_at(self, X: Tensor) -> list[Tensor]:
-        """Return φ_k' of each layer for each row, (n, h_k)."""
-        return self.slopes(self.outputs(X))
+    def unit_slopes(self, states: list[Tensor]) -> Tensor | None:
+        """Return the slope that each unit of the code is limited by, if it has one."""
+        slopes = None
+        for layer, state in zip(self.layers, states, strict=True):
+            slopes = layer.unit_slopes(state, slopes)
+        return slopes
+
+    def states_at(self, X: Tensor) -> list[Tensor]:
+        """Return what the derivative of each layer depends on, at each row."""
+        return self.linearized(X)[1]
 
     # ---- samples are rows: Jacobians --------------------------------------------
 
-    def push_forward(self, slopes: list[Tensor], V: Tensor) -> Tensor:
+    def push_forward(self, states: list[Tensor], V: Tensor) -> Tensor:
         """Return J v for k vectors of each sample, (n, k, d) → (n, k, h)."""
         # D_K W_K ⋯ D_1 W_1 v, from the right; samples and vectors are the first axes.
-        for layer, s in zip(self.layers, slopes, strict=True):
-            V = layer.push(V) * s[:, None]
+        for layer, state in zip(self.layers, states, strict=True):
+            V = layer.push_forward(state, V)
         return V
 
-    def pull_back(self, slopes: list[Tensor], U: Tensor) -> Tensor:
+    def pull_back(self, states: list[Tensor], U: Tensor) -> Tensor:
         """Return Jᵀ u for k vectors of each sample, (n, k, h) → (n, k, d)."""
         # W_1ᵀ D_1 ⋯ W_Kᵀ D_K u, from the right.
-        for layer, s in zip(reversed(self.layers), reversed(slopes), strict=True):
-            U = layer.pull(U * s[:, None])
+        for layer, state in zip(reversed(self.layers), reversed(states), strict=True):
+            U = layer.pull_back(state, U)
         return U
 
-    def jacobians(self, slopes: list[Tensor]) -> Tensor:
+    def jacobians(self, states: list[Tensor]) -> Tensor:
         """Return the Jacobian of each sample, (n, h, d)."""
-        return self._product(slopes, self.layers[0].matrix)
+        if self.has_matrices:
+            return self._product(states, self.affine[0].matrix)
+        if self.n_components <= self.n_features:
+            return self.pull_back(states, self.unit_vectors(states, self.n_components))
+        return self.push_forward(states, self.unit_vectors(states, self.n_features)).mT
+
+    def unit_vectors(self, states: list[Tensor], n: int) -> Tensor:
+        """Return the n unit vectors of n numbers for each sample, (…, n, n)."""
+        return torch.eye(n).to(states[0]).expand(len(states[0]), n, n)
 
     def reduced_jacobians(self, slopes: list[Tensor]) -> Tensor:
         """Return a matrix R of each sample with R Rᵀ = J Jᵀ, (n, h, min(h_1, d))."""
@@ -136,41 +175,75 @@ class Chain:
     @cached_property
     def first_row_space(self) -> Tensor:
         """A matrix with the Gram matrix W_1 W_1ᵀ, as narrow as possible."""
-        return row_space(self.layers[0].matrix)
+        return row_space(self.affine[0].matrix)
 
     @cached_property
     def first_gram_matrix(self) -> Tensor:
         """W_1 W_1ᵀ, (h_1, h_1)."""
-        matrix = self.layers[0].matrix
+        matrix = self.affine[0].matrix
         return matrix @ matrix.mT
 
     def _product(self, slopes: list[Tensor], first: Tensor) -> Tensor:
         """Multiply up the Jacobians, with another matrix in place of W_1."""
         # From the right: the first axis is the samples', and D scales rows.
         product = slopes[0][:, :, None] * first
-        for layer, s in zip(self.layers[1:], slopes[1:], strict=True):
+        for layer, s in zip(self.affine[1:], slopes[1:], strict=True):
             product = (layer.matrix @ product).mul_(s[:, :, None])
         return product
 
-    def squared_norms(self, slopes: list[Tensor], budget: int) -> Tensor:
+    def squared_norms_at(self, states: list[Tensor]) -> Tensor | None:
+        """Return the squared norm of each row of the Jacobians, (n, h), if it is known.
+
+        It is of one affine layer, (4) with k = 1, and of what selects units above it.
+        """
+        norms = None
+        for layer, state in zip(self.layers, states, strict=True):
+            norms = layer.squared_norms_at(state, norms)
+            if norms is None:
+                return None
+        return norms
+
+    def squared_norms(self, states: list[Tensor], budget: int) -> Tensor:
         """Return ‖J‖²_F of each sample, (n,).
 
         For one layer no Jacobian is built. For more they are multiplied up for a few
         samples at a time, so that these hold no more numbers than the budget.
         """
-        if len(self.layers) == 1:
-            # (4) with k = 1.
-            squared_rows = self.layers[0].matrix.square().sum(1)
-            return DerivativePenalty(order=1).per_sample(slopes, squared_rows)
+        norms = self.squared_norms_at(states)
+        if norms is not None:
+            return norms.sum(1)
+        if not self.has_matrices:
+            return self._squared_norms_by_vectors(states, budget)
         # ‖J‖² = tr J Jᵀ = tr R Rᵀ = ‖R‖².
         step = max(1, budget // (self.most_units * self.first_row_space.shape[1]))
         parts = [
-            self.reduced_jacobians([s[start : start + step] for s in slopes])
+            self.reduced_jacobians([s[start : start + step] for s in states])
             .square_()
             .sum((1, 2))
-            for start in range(0, len(slopes[0]), step)
+            for start in range(0, len(states[0]), step)
         ]
         return torch.cat(parts)
+
+    def _squared_norms_by_vectors(self, states: list[Tensor], budget: int) -> Tensor:
+        """Do it with the unit vectors of the smaller side, a few at a time."""
+        is_of_code = self.n_components <= self.n_features
+        move = self.pull_back if is_of_code else self.push_forward
+        vectors = self.unit_vectors(states, self.n_singular_values)
+        step = max(1, budget // (len(vectors) * self.width))
+        parts = [
+            move(states, V).square().sum((1, 2)) for V in torch.split(vectors, step, 1)
+        ]
+        return torch.stack(parts).sum(0)
+
+    def scaled(self, states: list[Tensor]) -> tuple[list[Tensor], Tensor]:
+        """Return states of Jacobians of about 1, and what these lack.
+
+        That is a power of two for each sample, (n, 1), so that nothing is rounded.
+        """
+        # J is linear in each D_k, so that it scales by the product.
+        pairs = zip(self.layers, states, strict=True)
+        scaled, scales = zip(*(f.scaled(state) for f, state in pairs), strict=True)
+        return list(scaled), torch.stack(scales).prod(0)
 
     # ---- samples are columns: a training step -----------------------------------
 
@@ -179,8 +252,7 @@ class Chain:
         outputs = [X]
         # (23) and (24), one layer after the other.
         for layer in self.layers:
-            A = layer.column_pre_activations(outputs[-1])
-            outputs.append(layer.activation.in_place(A))
+            outputs.append(layer.column_outputs(outputs[-1]))
         return outputs
 
     def backward(self, outputs: list[Tensor], dA: Tensor) -> Gradient:
@@ -189,34 +261,16 @@ class Chain:
         `outputs` are H_0, …, H_{K−1}.
         """
         parts: dict[str, Tensor | Factors] = {}
-        for k in reversed(range(len(self.layers))):
-            layer, H = self.layers[k], outputs[k]
+        for k in reversed(range(len(self.affine))):
+            layer, H = self.affine[k], outputs[k]
             # (32) and (33) without tangents: sums over the samples.
             parts[f"coefs.{k}"] = layer.weight_gradient(dA, H.mT)
             parts[f"intercepts.{k}"] = layer.intercept_gradient(dA)
             if k > 0:
                 # (34), and (31) without tangents: dA_{k−1} = φ' ∘ W_kᵀ dA_k.
-                slopes = self.layers[k - 1].slopes(H)
+                slopes = self.affine[k - 1].slopes(H)
                 dA = layer.pull_columns(dA).mul_(slopes)
         return Gradient(1 / H.shape[1], parts)
-
-
-def scaled(slopes: list[Tensor]) -> tuple[list[Tensor], Tensor]:
-    """Return slopes of about 1, and what their Jacobians are to be multiplied by.
-
-    That is a power of two for each sample, (n, 1), so that nothing is rounded.
-    """
-    # J is linear in each D_k, so that it scales by the product.
-    scales = [power_of_two(s.abs().amax(1, keepdim=True)) for s in slopes]
-    divided = [s / scale for s, scale in zip(slopes, scales, strict=True)]
-    return divided, torch.stack(scales).prod(0)
-
-
-def power_of_two(numbers: Tensor) -> Tensor:
-    """Return the power of two next above each number, and 1 where there is none."""
-    mantissa, _ = torch.frexp(numbers)
-    has_one = (numbers > 0) & numbers.isfinite()
-    return torch.where(has_one, numbers / mantissa, torch.ones_like(numbers))
 
 
 def row_space(W: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from skcae._core.data.moments import Scaling
 from skcae._core.layers.dense import Dense
-from skcae._core.layers.layer import Layer, MakeLayer, Parameters
+from skcae._core.layers.layer import Affine, MakeLayer, Parameters
 from skcae.activations import ACTIVATIONS, Activation
 
 
@@ -20,16 +20,16 @@ class Coder:
 
     Parameters
     ----------
-    encoder : Layer
+    encoder : Affine
         x ↦ φ(Wx + b).
-    decoder : Layer
+    decoder : Affine
         h ↦ Vᵀh + c, the pre-outputs.
     is_tied : bool
         Whether V is W.
     """
 
-    encoder: Layer
-    decoder: Layer
+    encoder: Affine
+    decoder: Affine
     is_tied: bool
 
     @classmethod
@@ -43,6 +43,24 @@ class Coder:
         encoder = make(W, b, activation)
         decoder = encoder.decoder(V, c, ACTIVATIONS["identity"])
         return cls(encoder, decoder, V is W)
+
+    @property
+    def width(self) -> int:
+        """How many numbers a row is at most on its way."""
+        return self.encoder.width
+
+    @property
+    def n_multiplications(self) -> int:
+        """How many multiplications a row takes in the largest product."""
+        return self.encoder.n_multiplications
+
+    def encode(self, X: Tensor, out: Tensor | None = None) -> Tensor:
+        """Return the code of each row, (n, d) → (n, h)."""
+        return self.encoder.outputs(X, out)
+
+    def pre_outputs(self, H: Tensor, out: Tensor | None = None) -> Tensor:
+        """Return z = Vᵀh + c of each code, (n, h) → (n, d)."""
+        return self.decoder.pre_activations(H, out)
 
 
 def initial_parameters(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from skcae._core.layers.layer import Layer
+from skcae._core.layers.layer import Affine
 from skcae.activations import Activation
 
 
@@ -48,8 +48,10 @@ class MatrixFactors:
 
 
 @dataclass(frozen=True)
-class Dense(Layer):
+class Dense(Affine):
     """A layer with weights W of shape (h, d) and an intercept b of shape (h,)."""
+
+    has_matrix = True
 
     @staticmethod
     def initial_weights(
@@ -121,7 +123,7 @@ class Dense(Layer):
         """Return ‖W_j‖² of each unit, (h,)."""
         # No matrix of squares is made for it.
         norms: Tensor = torch.linalg.vector_norm(self.weights, dim=1, out=out)
-        return norms.square_()
+        return norms.square() if out is None else norms.square_()
 
     def weight_gradient(
         self, dA: Tensor, X: Tensor, d_norms: Tensor | None = None

@@ -1,21 +1,22 @@
-"""What the rest of the library asks of a layer, whatever its linear map is.
+"""What the rest of the library asks of a layer.
 
-A layer is h = φ(Wx + b) with an elementwise φ and a linear map W that its weights
-give: they themselves, or the matrix that a convolution stands for. The pre-activations
-a of several samples are a matrix A, and dA is the derivative with respect to it. The
-layer's Jacobian is D W with the slopes φ' on the diagonal of D, so that all
-derivatives, and all penalties on them, need no more than W, Wᵀ and the squared norms
-of the rows of W.
+A layer is a differentiable map of rows. Most are affine, h = φ(Wx + b) with an
+elementwise activation φ and a linear map W that their weights give: they themselves, or
+the matrix that a convolution stands for. The pre-activations a of several samples are a
+matrix A, and dA is the derivative with respect to it. The Jacobian of such a layer is
+D W with the slopes φ' on the diagonal of D, so that all derivatives, and all penalties
+on them, need no more than W, Wᵀ and the squared norms of the rows of W. Pooling, or a
+module of the user's, is a layer too, with a Jacobian of its own at each row.
 
-Where a model is looked at, samples are rows; in a training step they are columns,
-which is faster for a matrix. A layer has a form of each map for both, those for
-columns from those for rows unless it knows better.
+Where a model is looked at, samples are rows; in a training step of one layer they are
+columns, which is faster for a matrix. An affine layer has a form of each map for both,
+those for columns from those for rows unless it knows better.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Protocol, Self
+from typing import Any, ClassVar, Protocol, Self
 
 import torch
 from torch import Tensor
@@ -38,27 +39,17 @@ class Factors(Protocol):
         """Set weights ← weights − step · gradient."""
 
 
-@dataclass(frozen=True)
 class Layer(ABC):
-    """One layer h = φ(Wx + b), of d inputs and h units.
+    """A differentiable map of rows, of d inputs and h units.
 
     A new kind of layer is a subclass in a file of its own. It has to say what is
-    abstract here, and may say more to be faster. `matrix` is asked for where Jacobians
-    of several layers are multiplied up.
-
-    Parameters
-    ----------
-    weights : tensor
-        What W is made of, in the shape that it is trained and kept in.
-    intercept : tensor
-        What b is made of.
-    activation : Activation
-        φ.
+    abstract here, and may say more to be faster. What `linearized`, `push_forward` and
+    `pull_back` compute can be differentiated by torch, in their arguments and in the
+    layer's parameters.
     """
 
-    weights: Tensor
-    intercept: Tensor
-    activation: Activation
+    # Whether W is a matrix that is kept, so that Jacobians are multiplied up with it.
+    has_matrix: ClassVar[bool] = False
 
     # ---- sizes ------------------------------------------------------------------
 
@@ -75,12 +66,105 @@ class Layer(ABC):
     @property
     @abstractmethod
     def n_multiplications(self) -> int:
-        """How many multiplications W x takes."""
+        """How many multiplications a row takes."""
 
     @property
     def width(self) -> int:
         """How many numbers a row is at most, on either side."""
         return max(self.n_inputs, self.n_units)
+
+    # ---- parameters -------------------------------------------------------------
+
+    @property
+    def parameters(self) -> Parameters:
+        """What is trained."""
+        return {}
+
+    def with_parameters(self, parameters: Parameters) -> Self:
+        """Return the same layer with these parameters."""
+        return self
+
+    def to(self, dtype: torch.dtype, device: torch.device) -> Self:
+        """Return the same layer in this precision and there."""
+        return self.with_parameters(
+            {name: part.to(device, dtype) for name, part in self.parameters.items()}
+        )
+
+    # ---- outputs, and their derivatives ------------------------------------------
+
+    @abstractmethod
+    def outputs(self, X: Tensor, out: Tensor | None = None) -> Tensor:
+        """Return the units of each row, (n, d) → (n, h)."""
+
+    def column_outputs(self, X: Tensor) -> Tensor:
+        """Return the units of each column, (d, n) → (h, n)."""
+        return self.outputs(X.mT).mT
+
+    @abstractmethod
+    def linearized(self, X: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the units of each row, and what the derivative there depends on.
+
+        The methods below take this state, whose first axis is that of the rows.
+        """
+
+    @abstractmethod
+    def push_forward(self, state: Tensor, V: Tensor) -> Tensor:
+        """Return J v for k vectors of each row, (n, k, d) → (n, k, h)."""
+
+    @abstractmethod
+    def pull_back(self, state: Tensor, U: Tensor) -> Tensor:
+        """Return Jᵀ u for k vectors of each row, (n, k, h) → (n, k, d)."""
+
+    def squared_norms_at(self, state: Tensor, below: Tensor | None) -> Tensor | None:
+        """Return the squared norm of each row of the Jacobian, (n, h), if it is known.
+
+        `below` has those of the layers below, (n, d), and is None for the first layer.
+        """
+        return None
+
+    def unit_slopes(self, state: Tensor, below: Tensor | None) -> Tensor | None:
+        """Return the slope that each unit is limited by, (n, h), if it has one.
+
+        `below` has those of the layers below, (n, d).
+        """
+        return None
+
+    def scaled(self, state: Tensor) -> tuple[Tensor, Tensor]:
+        """Return a state whose Jacobian is about 1 in size, and what it lacks.
+
+        That is a power of two for each row, (n, 1), so that nothing is rounded.
+        """
+        return state, torch.ones_like(state[:, :1])
+
+
+@dataclass(frozen=True)
+class Affine(Layer):
+    """One layer h = φ(Wx + b); its state are the slopes φ'(a), (n, h).
+
+    Parameters
+    ----------
+    weights : tensor
+        What W is made of, in the shape that it is trained and kept in.
+    intercept : tensor
+        What b is made of.
+    activation : Activation
+        φ.
+    """
+
+    weights: Tensor
+    intercept: Tensor
+    activation: Activation
+
+    @property
+    def parameters(self) -> Parameters:
+        """The weights and the intercept."""
+        return {"weights": self.weights, "intercept": self.intercept}
+
+    def with_parameters(self, parameters: Parameters) -> Self:
+        """Return the same layer with these parameters."""
+        return replace(
+            self, weights=parameters["weights"], intercept=parameters["intercept"]
+        )
 
     # ---- samples are rows -------------------------------------------------------
 
@@ -100,6 +184,32 @@ class Layer(ABC):
         """Return h = φ(a) of each row, (n, d) → (n, h)."""
         return self.activation.in_place(self.pre_activations(X, out))
 
+    def linearized(self, X: Tensor) -> tuple[Tensor, Tensor]:
+        """Return h = φ(a) and φ'(a) of each row, (n, h) both."""
+        H = activated(self.activation, self.pre_activations(X))
+        return H, self.slopes(H)
+
+    def push_forward(self, state: Tensor, V: Tensor) -> Tensor:
+        """Return D W v for k vectors of each row, (n, k, d) → (n, k, h)."""
+        return self.push(V) * state[:, None]
+
+    def pull_back(self, state: Tensor, U: Tensor) -> Tensor:
+        """Return Wᵀ D u for k vectors of each row, (n, k, h) → (n, k, d)."""
+        return self.pull(U * state[:, None])
+
+    def squared_norms_at(self, state: Tensor, below: Tensor | None) -> Tensor | None:
+        """Return φ'(a_j)² ‖W_j‖², (n, h), if there is no layer below."""
+        return state.square() * self.squared_norms() if below is None else None
+
+    def unit_slopes(self, state: Tensor, below: Tensor | None) -> Tensor:
+        """Return φ'(a), (n, h)."""
+        return state
+
+    def scaled(self, state: Tensor) -> tuple[Tensor, Tensor]:
+        """Return slopes of about 1, and what they are to be multiplied by."""
+        scale = power_of_two(state.abs().amax(1, keepdim=True))
+        return state / scale, scale
+
     # ---- samples are columns ----------------------------------------------------
 
     def push_columns(self, V: Tensor) -> Tensor:
@@ -114,6 +224,10 @@ class Layer(ABC):
     def column_pre_activations(self, X: Tensor, out: Tensor | None = None) -> Tensor:
         """Return a = Wx + b of each column, (d, n) → (h, n)."""
         return torch.add(self.push_columns(X), self.unit_intercepts[:, None], out=out)
+
+    def column_outputs(self, X: Tensor) -> Tensor:
+        """Return h = φ(a) of each column, (d, n) → (h, n)."""
+        return self.activation.in_place(self.column_pre_activations(X))
 
     # ---- derivatives ------------------------------------------------------------
 
@@ -161,21 +275,44 @@ class Layer(ABC):
 
     # ---- other layers -----------------------------------------------------------
 
-    def with_parameters(self, weights: Tensor, intercept: Tensor) -> Self:
-        """Return the same layer with these parameters."""
-        return replace(self, weights=weights, intercept=intercept)
-
-    def to(self, dtype: torch.dtype, device: torch.device) -> Self:
-        """Return the same layer in this precision and there."""
-        parts = (self.weights, self.intercept)
-        return self.with_parameters(*(part.to(device, dtype) for part in parts))
-
     @abstractmethod
     def decoder(
         self, weights: Tensor, intercept: Tensor, activation: Activation
-    ) -> "Layer":
+    ) -> "Affine":
         """Return the layer z ↦ φ(Wᵀz + c) with W of weights like these."""
 
 
 # Makes a layer of a kind from weights, intercept and activation.
-MakeLayer = Callable[[Tensor, Tensor, Activation], Layer]
+MakeLayer = Callable[[Tensor, Tensor, Activation], Affine]
+
+
+class Activated(torch.autograd.Function):
+    """φ(A), in the place of A, with its derivative in closed form."""
+
+    @staticmethod
+    def forward(ctx: Any, A: Tensor, activation: Activation) -> Tensor:
+        """Return φ(A)."""
+        ctx.mark_dirty(A)
+        H = activation.in_place(A)
+        ctx.save_for_backward(H)
+        ctx.activation = activation
+        return H
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        """Return dA = φ' ∘ dH."""
+        (H,), (dH,) = ctx.saved_tensors, gradients
+        return dH * ctx.activation.derivatives(H, 1)[0], None
+
+
+def activated(activation: Activation, A: Tensor) -> Tensor:
+    """Return φ(A), in the place of A; torch can differentiate it twice."""
+    H: Tensor = Activated.apply(A, activation)  # type: ignore[no-untyped-call]
+    return H
+
+
+def power_of_two(numbers: Tensor) -> Tensor:
+    """Return the power of two next above each number, and 1 where there is none."""
+    mantissa, _ = torch.frexp(numbers)
+    has_one = (numbers > 0) & numbers.isfinite()
+    return torch.where(has_one, numbers / mantissa, torch.ones_like(numbers))

@@ -13,7 +13,7 @@ import torch
 from scipy.sparse.linalg import ArpackError, eigsh
 from torch import Tensor
 
-from skcae._core.layers.chain import Chain, scaled
+from skcae._core.layers.chain import Chain
 
 # Of a Gram matrix of at least so many rows per eigenvalue wanted, an iteration finds
 # the leading ones in less time than a factorisation all of them: of 784 rows, up to 49.
@@ -24,15 +24,15 @@ ROWS_PER_ITERATED_VALUE = 16
 TAKES_RANDOM_STATE = "rng" in signature(eigsh).parameters
 
 
-def singular_values(layers: Chain, slopes: list[Tensor], n_values: int) -> Tensor:
+def singular_values(layers: Chain, states: list[Tensor], n_values: int) -> Tensor:
     """Return the n_values largest singular values of each sample, in falling order.
 
     Parameters
     ----------
     layers : Chain
         The encoder, in float64.
-    slopes : list of tensors of shape (n, h_k)
-        φ_k'(a) of each sample.
+    states : list
+        What the derivative of each layer depends on, at each sample.
     n_values : int
         At most min(h, d).
 
@@ -40,14 +40,14 @@ def singular_values(layers: Chain, slopes: list[Tensor], n_values: int) -> Tenso
     -------
     values : tensor of shape (n, n_values)
     """
-    slopes, scale = scaled(slopes)
-    squares, _ = leading_eigenpairs(small_gram_matrices(layers, slopes), n_values)
+    states, scale = layers.scaled(states)
+    squares, _ = leading_eigenpairs(small_gram_matrices(layers, states), n_values)
     # Rounding leaves values of zero on either side of it, and a narrow layer none.
     return padded(squares.clamp_(min=0).sqrt_().mul_(scale), n_values)
 
 
 def right_singular_vectors(
-    layers: Chain, slopes: list[Tensor], n_vectors: int, *, in_row_space: bool = False
+    layers: Chain, states: list[Tensor], n_vectors: int, *, in_row_space: bool = False
 ) -> Tensor:
     """Return the n_vectors leading right singular vectors of each sample.
 
@@ -56,7 +56,7 @@ def right_singular_vectors(
 
     Parameters
     ----------
-    layers, slopes
+    layers, states
         As above.
     n_vectors : int
         At most min(h, d).
@@ -65,12 +65,16 @@ def right_singular_vectors(
     -------
     vectors : tensor of shape (n, n_vectors, d)
     """
-    slopes, _ = scaled(slopes)
-    gram = small_gram_matrices(layers, slopes)
+    states, _ = layers.scaled(states)
+    gram = small_gram_matrices(layers, states)
     squares, vectors = leading_eigenpairs(gram, n_vectors, vectors=True)
-    if not is_of_the_code(layers):
-        vectors = layers.reduced_jacobians(slopes) @ vectors
-    directions = layers.pull_back(slopes, padded(vectors, n_vectors).mT)
+    directions = padded(vectors, n_vectors).mT
+    if is_of_the_code(layers):
+        directions = layers.pull_back(states, directions)
+    elif layers.has_matrices:
+        # Rᵀ R has the eigenvectors v, and J Jᵀ has R v.
+        R = layers.reduced_jacobians(states)
+        directions = layers.pull_back(states, directions @ R.mT)
     tangents = orthonormalized(directions.mT).mT
     largest = tangents.gather(2, tangents.abs().argmax(2, keepdim=True))
     scale = largest.sign()
@@ -87,20 +91,28 @@ def is_significant(squares: Tensor, gram: Tensor) -> Tensor:
 
 def is_of_the_code(layers: Chain) -> bool:
     """Tell which side of the Jacobians is the smaller: the code's, or its inputs'."""
+    if not layers.has_matrices:
+        return layers.n_components <= layers.n_features
     return layers.n_components <= layers.first_row_space.shape[1]
 
 
-def small_gram_matrices(layers: Chain, slopes: list[Tensor]) -> Tensor:
+def small_gram_matrices(layers: Chain, states: list[Tensor]) -> Tensor:
     """Return a matrix of each sample with the squared singular values of J, (n, m, m).
 
-    It is J Jᵀ, or Rᵀ R with the narrow R for which R Rᵀ is J Jᵀ.
+    It is J Jᵀ, or Jᵀ J, or Rᵀ R with the narrow R for which R Rᵀ is J Jᵀ.
     """
-    if not is_of_the_code(layers):
-        return column_gram_matrices(layers.reduced_jacobians(slopes))
-    if len(slopes) == 1:
+    is_of_code = is_of_the_code(layers)
+    if not layers.has_matrices:
+        I = layers.unit_vectors(states, layers.n_singular_values)  # noqa: E741
+        if is_of_code:
+            return layers.push_forward(states, layers.pull_back(states, I))
+        return layers.pull_back(states, layers.push_forward(states, I))
+    if not is_of_code:
+        return column_gram_matrices(layers.reduced_jacobians(states))
+    if len(states) == 1:
         # D W Wᵀ D.
-        return slopes[0][:, :, None] * layers.first_gram_matrix * slopes[0][:, None, :]
-    return column_gram_matrices(layers.reduced_jacobians(slopes).mT)
+        return states[0][:, :, None] * layers.first_gram_matrix * states[0][:, None, :]
+    return column_gram_matrices(layers.reduced_jacobians(states).mT)
 
 
 def column_gram_matrices(R: Tensor) -> Tensor:

@@ -76,7 +76,7 @@ class NetworkObjective:
         """Add the decay to the objective of each row, and to the gradient."""
         if self.decay == 0:
             return
-        name, W = f"coefs.{len(chain.layers) - 1}", chain.layers[-1].weights
+        name, W = f"coefs.{len(chain.layers) - 1}", chain.affine[-1].weights
         values += self.decay / 2 * W.square().sum()
         # Its gradient is α W for each row, to which that of the loss is added.
         n = len(values) if weights is None else weights.sum()

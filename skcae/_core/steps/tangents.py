@@ -20,7 +20,7 @@ from torch import Tensor
 from skcae._core.data.arrays import Array
 from skcae._core.layers.chain import Chain
 from skcae._core.layers.gradient import Gradient
-from skcae._core.layers.layer import Factors, Layer
+from skcae._core.layers.layer import Affine, Factors
 from skcae._core.steps.supervised import NetworkObjective
 
 
@@ -85,7 +85,7 @@ def forward(chain: Chain, X: Tensor) -> tuple[list[Tensor], list[Tensor]]:
     X of shape (1 + m, n, d) holds the rows, and then the tangents of each.
     """
     outputs, rates = [X.permute(2, 0, 1)], []
-    *hidden, last = chain.layers
+    *hidden, last = chain.affine
     for layer in hidden:
         # (23) at position 0 of the second axis and (26) at the others.
         both = pre_activations(layer, outputs[-1])
@@ -105,13 +105,13 @@ def backward(
     """Return the gradient from that with respect to (Z, Ż), summed over the rows."""
     parts: dict[str, Tensor | Factors] = {}
     for k in reversed(range(len(chain.layers))):
-        layer, below = chain.layers[k], outputs[k]
+        layer, below = chain.affine[k], outputs[k]
         # (32): rows and tangents count alike in W; (33): rows alone in b.
         X = below.flatten(1).mT
         parts[f"coefs.{k}"] = layer.weight_gradient(d_both.flatten(1), X)
         parts[f"intercepts.{k}"] = layer.intercept_gradient(d_both[:, 0])
         if k > 0:
-            activation = chain.layers[k - 1].activation
+            activation = chain.affine[k - 1].activation
             first, second = activation.derivatives(below[:, 0], 2)
             # (34) for both.
             d_both = layer.pull_columns(d_both)
@@ -121,7 +121,7 @@ def backward(
     return Gradient(1 / d_both.shape[2], parts)
 
 
-def pre_activations(layer: Layer, both: Tensor) -> Tensor:
+def pre_activations(layer: Affine, both: Tensor) -> Tensor:
     """Return W H + b beside W Ḣ."""
     result = layer.push_columns(both)
     result[:, 0] += layer.unit_intercepts[:, None]

@@ -99,7 +99,7 @@ class FilterDisplay:
         """
         check_matplotlib_support(cls.__name__)
         _, encoders = split_steps(estimator)
-        weights = encoding_layers(encoders)[0].weights.numpy()
+        weights = encoding_layers(encoders)[0].parameters["weights"].numpy()
         if n_filters is not None:
             check_scalar(n_filters, "n_filters", Integral, min_val=1)
             largest_first = np.argsort(-np.linalg.norm(weights, axis=1), kind="stable")
