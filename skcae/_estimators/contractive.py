@@ -9,29 +9,20 @@ from sklearn.utils._param_validation import Interval
 from skcae._core.steps.reconstruction import Corruption
 from skcae._estimators.base import BaseAutoencoder
 from skcae._estimators.documentation import documented
-from skcae._estimators.encoder import BaseEncoder
 from skcae._fit.parameters import STRENGTH
 from skcae.corruptions import gaussian
 from skcae.penalties import PENALTIES, Penalty, SampledHessianPenalty
 
-
-@dataclass(repr=False, eq=False, kw_only=True)
-class ContractiveParameters(BaseEncoder):
-    """The parameters of contractive layers that are one for all layers of a stack."""
-
-    hessian_noise: float | None = None
-    n_hessian_samples: int = 4
-
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        **BaseEncoder._parameter_constraints,
-        "hessian_noise": [Interval(Real, 0, None, closed="neither"), None],
-        "n_hessian_samples": [Interval(Integral, 1, None, closed="left")],
-    }
+# What the parameters may be that are one for all layers of a stack.
+HESSIAN_SAMPLES: dict[str, list[Any]] = {
+    "hessian_noise": [Interval(Real, 0, None, closed="neither"), None],
+    "n_hessian_samples": [Interval(Integral, 1, None, closed="left")],
+}
 
 
 @documented
 @dataclass(repr=False, eq=False, kw_only=True)
-class ContractiveAutoencoder(ContractiveParameters, BaseAutoencoder):
+class ContractiveAutoencoder(BaseAutoencoder):
     r"""Autoencoder whose code resists small changes of the input.
 
     The encoder :math:`f(x) = \varphi(Wx + b)` and the decoder
@@ -113,10 +104,12 @@ class ContractiveAutoencoder(ContractiveParameters, BaseAutoencoder):
 
     jacobian_penalty: float = 0.1
     hessian_penalty: float = 0.0
+    hessian_noise: float | None = None
+    n_hessian_samples: int = 4
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **BaseAutoencoder._parameter_constraints,
-        **ContractiveParameters._parameter_constraints,
+        **HESSIAN_SAMPLES,
         "jacobian_penalty": [STRENGTH],
         "hessian_penalty": [STRENGTH],
     }

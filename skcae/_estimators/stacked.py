@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -18,8 +18,9 @@ from skcae._encoders.steps import (
     decoding_layers,
     encoding_layers,
 )
-from skcae._estimators.contractive import ContractiveAutoencoder, ContractiveParameters
+from skcae._estimators.contractive import HESSIAN_SAMPLES, ContractiveAutoencoder
 from skcae._estimators.documentation import documented
+from skcae._estimators.encoder import BaseEncoder
 from skcae._estimators.integrity import (
     check_layers_meet,
     check_n_features_in,
@@ -40,7 +41,7 @@ from skcae._fit.stack import (
 
 @documented
 @dataclass(repr=False, eq=False, kw_only=True)
-class StackedCAE(ContractiveParameters):
+class StackedCAE(BaseEncoder):
     r"""Contractive autoencoders stacked: each encodes the codes of the one below.
 
     The layers are trained one after the other, from the input up, each as a
@@ -127,9 +128,12 @@ class StackedCAE(ContractiveParameters):
     hidden_layer_sizes: Sequence[int] = field(default=(1000, 1000), kw_only=False)
     jacobian_penalty: float | Sequence[float] = 0.1
     hessian_penalty: float | Sequence[float] = 0.0
+    hessian_noise: float | None = None
+    n_hessian_samples: int = 4
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        **ContractiveParameters._parameter_constraints,
+        **BaseEncoder._parameter_constraints,
+        **HESSIAN_SAMPLES,
         "hidden_layer_sizes": ["array-like"],
         "jacobian_penalty": [STRENGTH, "array-like"],
         "hessian_penalty": [STRENGTH, "array-like"],
@@ -228,11 +232,10 @@ class StackedCAE(ContractiveParameters):
             hessian_penalty=self.hessian_penalty,
         )
         check_codes_can_be_reconstructed(len(per_layer), self.activation, self.loss)
-        shared: dict[str, Any] = {
-            f.name: getattr(self, f.name) for f in fields(ContractiveParameters)
-        }
+        shared = self.get_params(deep=False)
+        del shared["hidden_layer_sizes"]
         layers = [
-            ContractiveAutoencoder(size, **strengths, **shared)
+            ContractiveAutoencoder(size, **{**shared, **strengths})
             for size, strengths in per_layer
         ]
         for layer in layers:

@@ -26,15 +26,14 @@ def adopt(estimator: Any, attributes: dict[str, Any]) -> None:
         estimator.__dict__.pop(name, None)
 
 
-def weights_only(layer: Any, n_features: int) -> dict[str, Any]:
+def weights_only(estimator: Any, n_features: int) -> dict[str, Any]:
     """Return the fitted attributes of a model of which only the weights are known."""
     return {
         **dict.fromkeys(OPTIONAL_ATTRIBUTES),
         "n_features_in_": n_features,
         "loss_curve_": np.empty(0),
         "n_iter_": 0,
-        "_fitted_activation": layer.activation,
-        "_fitted_loss": layer.loss,
+        **estimator._fitted_marks(),
         "_training_state": None,
     }
 
@@ -52,11 +51,10 @@ def fitted_attributes(
         # What is made of it may start as a copy of this estimator, which may have been
         # fitted before.
         **dict.fromkeys(OPTIONAL_ATTRIBUTES),
-        **{f"{name}_": to_array(parameter) for name, parameter in parameters.items()},
+        **estimator._weight_attributes(parameters),
+        **estimator._fitted_marks(),
         "loss_curve_": curve,
         "n_iter_": len(curve),
-        "_fitted_activation": estimator.activation,
-        "_fitted_loss": estimator.loss,
     }
     if training.validation_curve:
         attributes["validation_loss_curve_"] = np.array(training.validation_curve)
@@ -98,13 +96,7 @@ def forget_progress(estimator: Any) -> None:
 
 def check_continues(estimator: Any) -> None:
     """Refuse to go on from a model of another kind."""
-    fitted = {
-        "n_components": estimator.components_.shape[0],
-        "tied_weights": getattr(estimator, "decoder_components_", None) is None,
-        "activation": estimator._fitted_activation,
-        "loss": estimator._fitted_loss,
-    }
-    for name, value in fitted.items():
+    for name, value in estimator._fitted_as().items():
         now = getattr(estimator, name)
         if now != value:
             raise ValueError(

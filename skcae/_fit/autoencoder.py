@@ -18,9 +18,7 @@ from skcae._core.data.arrays import (
 from skcae._core.data.moments import moments_of_rows, scaling_of, total_moments
 from skcae._core.data.rows import Rows
 from skcae._core.data.streams import StreamedRows, TrainingRows
-from skcae._core.layers.coder import initial_parameters
 from skcae._core.layers.layer import Parameters
-from skcae._core.steps.reconstruction import ReconstructionLearner
 from skcae._core.training.loop import Training, copy_of
 from skcae._core.training.ranks import ALONE, together
 from skcae._core.training.schedules import constant_rate
@@ -90,7 +88,7 @@ class AutoencoderFit(Fit):
     def run(self) -> None:
         """Fit, or take up the fit that was cut off."""
         estimator, given, progress = self.estimator, self.given, self.progress
-        is_warm = estimator.warm_start and hasattr(estimator, "components_")
+        is_warm = estimator.warm_start and hasattr(estimator, "loss_curve_")
         with together(estimator.data_parallel) as self.ranks:
             self.data = check_training_data(
                 estimator,
@@ -123,7 +121,7 @@ class AutoencoderFit(Fit):
                 given.X,
                 given.sample_weight,
                 loss=estimator.loss,
-                continues=hasattr(estimator, "components_"),
+                continues=hasattr(estimator, "loss_curve_"),
                 all_zero=True,
             )
             if self.ranks is not ALONE:
@@ -239,24 +237,19 @@ class AutoencoderFit(Fit):
             shards=shards,
         )
 
-    def _learner(
-        self, rows: TrainingRows, validation: Rows | None
-    ) -> ReconstructionLearner:
+    def _learner(self, rows: TrainingRows, validation: Rows | None) -> Any:
         """Set up what learns from these rows."""
         estimator = self.estimator
-        objective, corrupt = estimator._objective(), estimator._corruption()
         parameters = self._first_parameters(rows)
         state = solver_state(estimator) if self.data.continues else None
         solver = self.solver(parameters, state)
         self.ranks.broadcast([*parameters.values(), *solver.state.values()])
-        return ReconstructionLearner(
-            objective,
+        return estimator._learner(
             parameters,
             solver,
             rows,
             batch_size=self.batch_size(len(rows)),
             validation=validation,
-            corrupt=corrupt,
             generator=self.generator,
             ranks=self.ranks,
         )
@@ -268,15 +261,15 @@ class AutoencoderFit(Fit):
             check_continues(estimator)
             return copy_of(estimator._parameters(rows.dtype, rows.device))
         own = moments_of_rows(rows) if isinstance(rows, Rows) else X.moments
-        return initial_parameters(
+        first: Parameters = estimator._first_parameters(
+            self.given,
             X.shape[1],
-            int(estimator.n_components),
-            tied_weights=estimator.tied_weights,
             generator=self.generator,
             dtype=torch_dtype(rows.dtype),
             device=rows.device,
             scaling=scaling_of(total_moments(self.ranks.gather(own))),
         )
+        return first
 
     # ---- the fitted model -------------------------------------------------------
 
