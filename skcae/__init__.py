@@ -3,6 +3,7 @@
 from skcae._estimators.autoencoder import Autoencoder
 from skcae._estimators.classifier import FineTunedClassifier
 from skcae._estimators.contractive import ContractiveAutoencoder
+from skcae._estimators.deep import DeepCAE
 from skcae._estimators.denoising import DenoisingAutoencoder
 from skcae._estimators.regressor import FineTunedRegressor
 from skcae._estimators.stacked import StackedCAE
@@ -10,6 +11,7 @@ from skcae._estimators.stacked import StackedCAE
 __all__ = [
     "Autoencoder",
     "ContractiveAutoencoder",
+    "DeepCAE",
     "DenoisingAutoencoder",
     "FineTunedClassifier",
     "FineTunedRegressor",

@@ -125,6 +125,10 @@ class BaseAutoencoder(BaseTrained):
     def _fitted_marks(self) -> dict[str, Any]:
         return {"_fitted_activation": self.activation, "_fitted_loss": self.loss}
 
+    def _asked_for(self) -> dict[str, Any]:
+        names = ("n_components", "tied_weights", "activation", "loss")
+        return {name: getattr(self, name) for name in names}
+
     def _fitted_as(self) -> dict[str, Any]:
         return {
             "n_components": self._n_features_out,

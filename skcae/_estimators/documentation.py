@@ -169,6 +169,30 @@ _ATTRIBUTES = r"""
         Names of the features, if X had any.
 """
 
+_NETWORK_ATTRIBUTES = r"""
+    parameters_ : dict of str to ndarray
+        The weights and biases of the layers, by the names that torch has for those of
+        a module, in the order in which they are applied: "encoder.0.weight",
+        "encoder.0.bias", …, "decoder.0.bias". A decoder has weights of its own only
+        with `tied_weights=False`, in the shape of those that they undo.
+""" + _ATTRIBUTES[_ATTRIBUTES.index("\n    n_iter_ :") :]
+
+_NETWORK_PENALTIES = r"""
+    decoder_jacobian_penalty : float, default=0.0
+        Strength μ of the contraction of the decoder, its output included. With
+        untied weights an encoder can otherwise shrink, and the decoder grow, at no
+        cost.
+
+    jacobian_method : {"auto", "exact", "probes"}, default="auto"
+        How the norms of Jacobians are found. "exact" is the norm itself: in closed
+        form for one layer, and for more multiplied up, for as many rows at a time as
+        fit in memory. "probes" is an unbiased estimate, see Notes. "auto" is exact in
+        closed form, and where it takes no more than 32,768 multiplications a row.
+
+    n_probes : int, default=1
+        How many probes there are for each row and step.
+"""
+
 _STOPPING_OF_FINE_TUNING = r"""
     max_iter : int, default=100
         Largest number of epochs of fine-tuning.
@@ -296,6 +320,8 @@ PARTS = {
     "stopping of fine-tuning": _STOPPING_OF_FINE_TUNING,
     "tangents": _TANGENTS,
     "attributes": _ATTRIBUTES,
+    "network attributes": _NETWORK_ATTRIBUTES,
+    "network penalties": _NETWORK_PENALTIES,
     "encoder": _ENCODER,
     "where to measure": _WHERE_TO_MEASURE,
     "no encoder": _NO_ENCODER,

@@ -191,8 +191,12 @@ class BaseTrained(BaseEncoder):
         """Return the fitted attributes that say what a model was fitted as."""
         raise NotImplementedError
 
+    def _asked_for(self) -> dict[str, Any]:
+        """Return the parameters that a model has to keep, as they are now."""
+        raise NotImplementedError
+
     def _fitted_as(self) -> dict[str, Any]:
-        """Return the parameters that a model was fitted with, and has to keep."""
+        """Return the same, as the model was fitted with them."""
         raise NotImplementedError
 
     def _parameters(self, dtype: np.dtype[Any], device: torch.device) -> Parameters:

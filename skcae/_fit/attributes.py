@@ -96,8 +96,9 @@ def forget_progress(estimator: Any) -> None:
 
 def check_continues(estimator: Any) -> None:
     """Refuse to go on from a model of another kind."""
+    asked_for = estimator._asked_for()
     for name, value in estimator._fitted_as().items():
-        now = getattr(estimator, name)
+        now = asked_for[name]
         if now != value:
             raise ValueError(
                 f"The fitted model has {name}={value!r}, but the parameter is now "

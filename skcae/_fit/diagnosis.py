@@ -39,8 +39,7 @@ def warn_if_dead(estimator: Any, training: Training) -> None:
     if len(X) < 2 or (weights is not None and not weights.any()):
         return
     found = look_at(learner.objective, parameters, X, weights)
-    n_components, n_features = parameters["components"].shape
-    if not found.explained < PART_OF_RANDOM * min(1, n_components / n_features):
+    if not found.explained < PART_OF_RANDOM * min(1, found.n_units / X.shape[1]):
         return
     rose = has_risen(training)
     if rose or found.are_flat or (took_long(training) and has_a_cause(found)):

@@ -191,10 +191,19 @@ class Chain:
             product = (layer.matrix @ product).mul_(s[:, :, None])
         return product
 
+    @property
+    def has_closed_norms(self) -> bool:
+        """Whether the norms of the Jacobians are known without building any.
+
+        They are of one affine layer, and of what selects units above it.
+        """
+        first, *others = self.layers
+        return isinstance(first, Affine) and all(layer.selects for layer in others)
+
     def squared_norms_at(self, states: list[Tensor]) -> Tensor | None:
         """Return the squared norm of each row of the Jacobians, (n, h), if it is known.
 
-        It is of one affine layer, (4) with k = 1, and of what selects units above it.
+        (4) with k = 1.
         """
         norms = None
         for layer, state in zip(self.layers, states, strict=True):
@@ -223,6 +232,28 @@ class Chain:
             for start in range(0, len(states[0]), step)
         ]
         return torch.cat(parts)
+
+    def norms_from_code(self, states: list[Tensor]) -> Tensor:
+        """Return ‖J‖²_F of each sample, (n,), in a form that torch differentiates.
+
+        The unit vectors of the code are pulled back, all at once.
+        """
+        *others, last = self.layers
+        if last.has_matrix:
+            # D_K W_K, of which each row is a unit vector that was pulled back.
+            U = states[-1][:, :, None] * self.affine[-1].matrix
+        else:
+            U = last.pull_back(states[-1], self.unit_vectors(states, last.n_units))
+        if not others:
+            return U.square().sum((1, 2))
+        for layer, state in zip(others[:0:-1], states[-2:0:-1], strict=True):
+            U = layer.pull_back(state, U)
+        first = self.layers[0]
+        if not (first.has_matrix and first.n_units < first.n_inputs):
+            return first.pull_back(states[0], U).square().sum((1, 2))
+        # ‖u D_1 W_1‖² = (u D_1) W_1 W_1ᵀ (u D_1)ᵀ, where W_1 is wide.
+        U = U * states[0][:, None]
+        return ((U @ self.first_gram_matrix) * U).sum((1, 2))
 
     def _squared_norms_by_vectors(self, states: list[Tensor], budget: int) -> Tensor:
         """Do it with the unit vectors of the smaller side, a few at a time."""

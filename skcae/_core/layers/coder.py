@@ -58,6 +58,11 @@ class Coder:
         """Return the code of each row, (n, d) → (n, h)."""
         return self.encoder.outputs(X, out)
 
+    def code_and_slopes(self, X: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the code of each row, and the slope of each of its units."""
+        H = self.encode(X)
+        return H, self.encoder.slopes(H)
+
     def pre_outputs(self, H: Tensor, out: Tensor | None = None) -> Tensor:
         """Return z = Vᵀh + c of each code, (n, h) → (n, d)."""
         return self.decoder.pre_activations(H, out)

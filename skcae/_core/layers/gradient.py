@@ -7,6 +7,7 @@ add it to a tensor that they hold.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from skcae._core.layers.layer import Factors, Parameters
@@ -33,7 +34,10 @@ class Gradient:
         """Set tensor ← decay · tensor + gradient of the parameter of this name."""
         part = self.parts[name]
         if isinstance(part, Tensor):
-            tensor.mul_(decay).add_(part, alpha=self.scale)
+            if decay == 0:
+                torch.mul(part, self.scale, out=tensor)
+            else:
+                tensor.mul_(decay).add_(part, alpha=self.scale)
         else:
             part.add_to(tensor, parameters[name], scale=self.scale, decay=decay)
 

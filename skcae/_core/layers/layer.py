@@ -50,6 +50,8 @@ class Layer(ABC):
 
     # Whether W is a matrix that is kept, so that Jacobians are multiplied up with it.
     has_matrix: ClassVar[bool] = False
+    # Whether each unit is one of the inputs, at each row.
+    selects: ClassVar[bool] = False
 
     # ---- sizes ------------------------------------------------------------------
 
@@ -182,12 +184,14 @@ class Affine(Layer):
 
     def outputs(self, X: Tensor, out: Tensor | None = None) -> Tensor:
         """Return h = φ(a) of each row, (n, d) → (n, h)."""
-        return self.activation.in_place(self.pre_activations(X, out))
+        A = self.pre_activations(X, out)
+        if torch.is_grad_enabled() and A.requires_grad:
+            return activated(self.activation, A)[0]
+        return self.activation.in_place(A)
 
     def linearized(self, X: Tensor) -> tuple[Tensor, Tensor]:
         """Return h = φ(a) and φ'(a) of each row, (n, h) both."""
-        H = activated(self.activation, self.pre_activations(X))
-        return H, self.slopes(H)
+        return activated(self.activation, self.pre_activations(X))
 
     def push_forward(self, state: Tensor, V: Tensor) -> Tensor:
         """Return D W v for k vectors of each row, (n, k, d) → (n, k, h)."""
@@ -287,28 +291,34 @@ MakeLayer = Callable[[Tensor, Tensor, Activation], Affine]
 
 
 class Activated(torch.autograd.Function):
-    """φ(A), in the place of A, with its derivative in closed form."""
+    """φ(A), in the place of A, and φ'(A), with derivatives in closed form."""
 
     @staticmethod
-    def forward(ctx: Any, A: Tensor, activation: Activation) -> Tensor:
-        """Return φ(A)."""
+    def forward(ctx: Any, A: Tensor, activation: Activation) -> tuple[Tensor, Tensor]:
+        """Return H = φ(A) and S = φ'(A)."""
         ctx.mark_dirty(A)
+        ctx.set_materialize_grads(False)
         H = activation.in_place(A)
-        ctx.save_for_backward(H)
+        (S,) = activation.derivatives(H, 1)
+        ctx.save_for_backward(H, S)
         ctx.activation = activation
-        return H
+        return H, S
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        """Return dA = φ' ∘ dH."""
-        (H,), (dH,) = ctx.saved_tensors, gradients
-        return dH * ctx.activation.derivatives(H, 1)[0], None
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, None]:
+        """Return dA = φ' ∘ dH + φ'' ∘ dS."""
+        (H, S), (dH, dS) = ctx.saved_tensors, gradients
+        if dS is None:
+            return None if dH is None else S * dH, None
+        through_slopes = ctx.activation.derivatives(H, 2)[1] * dS
+        return (through_slopes if dH is None else through_slopes + S * dH), None
 
 
-def activated(activation: Activation, A: Tensor) -> Tensor:
-    """Return φ(A), in the place of A; torch can differentiate it twice."""
-    H: Tensor = Activated.apply(A, activation)  # type: ignore[no-untyped-call]
-    return H
+def activated(activation: Activation, A: Tensor) -> tuple[Tensor, Tensor]:
+    """Return φ(A), in the place of A, and φ'(A), as torch can differentiate them."""
+    found: tuple[Tensor, Tensor]
+    found = Activated.apply(A, activation)  # type: ignore[no-untyped-call]
+    return found
 
 
 def power_of_two(numbers: Tensor) -> Tensor:

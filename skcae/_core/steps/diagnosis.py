@@ -33,6 +33,8 @@ class Findings:
         Whether all units are flat at all rows.
     widest : float
         The largest standard deviation of a column.
+    n_units : int
+        The size of the code.
     """
 
     explained: float
@@ -40,6 +42,7 @@ class Findings:
     shrinkage: float
     are_flat: bool
     widest: float
+    n_units: int
 
 
 def look_at(
@@ -54,20 +57,21 @@ def look_at(
         return part @ (values - part @ values).square()
 
     coder, activation = objective.coder(parameters), objective.activation
-    H = coder.encoder.outputs(X)
-    slopes = coder.encoder.slopes(H)
-    error = objective.loss.output(coder.decoder.pre_activations(H)) - X
+    H, slopes = coder.code_and_slopes(X)
+    error = objective.loss.output(coder.pre_outputs(H)) - X
+    largest_slope = 1.0 if activation is None else activation.largest_slope
     total, mean_square = variance(X).sum(), part @ X.square()
     deviation = float(variance(H).mean().sqrt())
     # Fresh weights have the variance 2 / (d + h), and are smaller for columns that are
     # not scaled: pre-activations deviate by about 1 at the most.
     fresh = math.sqrt(2 * float(total) / (X.shape[1] + H.shape[1]))
-    fresh = activation.largest_slope * min(1.0, fresh)
+    fresh = largest_slope * min(1.0, fresh)
     explained = 1 - part @ error.square().sum(1) / total
     return Findings(
         explained=float(explained) if total > ALIKE * mean_square.sum() else math.nan,
         deviation=deviation,
         shrinkage=deviation / fresh if fresh else math.nan,
-        are_flat=bool((slopes < FLAT * activation.largest_slope).all()),
+        are_flat=slopes is not None and bool((slopes < FLAT * largest_slope).all()),
         widest=float(variance(X).max().sqrt()),
+        n_units=H.shape[1],
     )

@@ -1,0 +1,289 @@
+"""An autoencoder of several layers that are trained together.
+
+For a batch of n rows with weights w_i,
+
+    objective = 1/n Σ_i w_i ( L(x_i, z_i) + λ ‖J_f(x_i)‖²_F + μ ‖J_g(f(x_i))‖²_F )
+
+with the Jacobian J_f of the whole encoder, and J_g of the whole decoder, its output
+included. Of one affine layer, also under pooling that selects, the norm is in closed
+form. Of more it is either multiplied up, or estimated with probes: for a vector v of
+independent signs
+
+    E ‖Jᵀ v‖² = ‖J‖²_F,  Jᵀ v = W_1ᵀ D_1 ⋯ W_Kᵀ D_K v,
+
+which is one more pass through the layers, backwards. Torch differentiates what is
+computed here, once: no derivative of a derivative is taken.
+"""
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from skcae._core.data.arrays import Array, make_generator
+from skcae._core.data.evaluation import mean_over_rows
+from skcae._core.data.rows import CHUNK_ELEMENTS, Rows
+from skcae._core.data.streams import TrainingRows
+from skcae._core.layers.chain import Chain
+from skcae._core.layers.gradient import Gradient
+from skcae._core.layers.layer import Parameters
+from skcae._core.layers.network import Architecture, Network
+from skcae._core.training.ranks import ALONE, Ranks
+from skcae._core.training.solvers import Solver
+from skcae.activations import Activation
+from skcae.losses import Loss
+
+# Vectors of signs for the code and for the output, (n, k, h) and (n, k, d), or None
+# where a norm is exact or not asked for.
+Probes = tuple[Tensor | None, Tensor | None]
+
+
+@dataclass(frozen=True)
+class JointObjective:
+    """What the layers of a network are to lower together.
+
+    Parameters
+    ----------
+    architecture : Architecture
+        The layers.
+    loss : Loss
+        L.
+    strength, decoder_strength : float
+        λ and μ.
+    n_probes, n_decoder_probes : int
+        How many probes estimate each norm; 0 is the norm itself.
+    """
+
+    architecture: Architecture
+    loss: Loss
+    strength: float = 0.0
+    decoder_strength: float = 0.0
+    n_probes: int = 0
+    n_decoder_probes: int = 0
+
+    @property
+    def activation(self) -> Activation | None:
+        """That of the code, if it has one."""
+        return self.architecture.activation
+
+    def coder(self, parameters: Parameters) -> Network:
+        """Return the layers of which this is the objective."""
+        return self.architecture.network(parameters)
+
+    def probes(self, network: Network, n: int, generator: torch.Generator) -> Probes:
+        """Draw the probes of n rows, where and in the precision that the layers are."""
+        encoder, decoder = network.encoder, network.decoder
+        like = next(iter(encoder.parameters.values()))
+        shapes = (
+            (self.strength and self.n_probes, encoder.n_components),
+            (self.decoder_strength and self.n_decoder_probes, decoder.n_components),
+        )
+        of_code, of_output = (
+            signs((n, int(k), size), generator).to(like) if k else None
+            for k, size in shapes
+        )
+        return of_code, of_output
+
+    def values(
+        self, network: Network, X: Tensor, probes: Probes
+    ) -> tuple[Tensor, Tensor | None]:
+        """Return z of each row, (n, d), and the sum of its penalties, (n,), if any."""
+        of_code, of_output = probes
+        if self.strength:
+            outputs, states = network.encoder.linearized(X)
+            H, penalty = outputs[-1], squared_norms(network.encoder, states, of_code)
+            penalty = self.strength * penalty
+        else:
+            H, penalty = network.encode(X), None
+        if not self.decoder_strength:
+            return network.pre_outputs(H), penalty
+        outputs, states = network.decoder.linearized(H)
+        Z = outputs[-1]
+        # The last slopes are those of the output s(z), in the place of the identity's.
+        states[-1] = self.loss.output.slopes(Z)
+        norms = squared_norms(network.decoder, states, of_output)
+        own = self.decoder_strength * norms
+        return Z, own if penalty is None else penalty + own
+
+    def per_sample(self, network: Network, X: Tensor, probes: Probes) -> Tensor:
+        """Return loss plus penalties for each row, (n,)."""
+        Z, penalty = self.values(network, X, probes)
+        losses = self.loss.value(X, Z)
+        return losses if penalty is None else losses + penalty
+
+    def total_and_gradient(
+        self,
+        parameters: Parameters,
+        X: Tensor,
+        weights: Tensor | None,
+        probes: Probes,
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Return Σ_i w_i objective_i, and its derivative by each of the parameters.
+
+        Torch is to differentiate by them. The rows are the first axis of X.
+        """
+        with torch.enable_grad():
+            Z, penalty = self.values(self.coder(parameters), X, probes)
+        values = self.loss.value(X, Z.detach())
+        # dZ = w ∂L/∂z, as in (11).
+        dZ = self.loss.gradient_in_place(X, Z.detach().clone())
+        ends, starts = [Z], [dZ if weights is None else dZ.mul_(weights[:, None])]
+        if penalty is not None:
+            values += penalty.detach()
+            ends.append(penalty)
+            starts.append(torch.ones_like(values) if weights is None else weights)
+        total = values.sum() if weights is None else weights @ values
+        return total, torch.autograd.grad(ends, list(parameters.values()), starts)
+
+    def numbers_per_row(self, network: Network) -> int:
+        """Return how many numbers a row is at most, its Jacobian included."""
+        sizes = [network.width]
+        if self.strength:
+            n_vectors = self.n_probes or exact_vectors(network.encoder)
+            sizes.append(n_vectors * network.encoder.width)
+        if self.decoder_strength:
+            n_vectors = self.n_decoder_probes or exact_vectors(network.decoder)
+            sizes.append(n_vectors * network.decoder.width)
+        return max(sizes)
+
+
+def signs(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    """Draw 1 and −1 at equal odds, on the processor whatever the device."""
+    drawn = torch.randint(0, 2, shape, generator=generator, dtype=torch.int8)
+    return drawn.mul_(2).sub_(1)
+
+
+def squared_norms(chain: Chain, states: list[Tensor], probes: Tensor | None) -> Tensor:
+    """Return ‖J‖²_F of each row, (n,), or the mean of ‖Jᵀv‖² over the probes."""
+    if probes is not None:
+        return chain.pull_back(states, probes).square().sum((1, 2)) / probes.shape[1]
+    norms = chain.squared_norms_at(states)
+    return chain.norms_from_code(states) if norms is None else norms.sum(1)
+
+
+def exact_vectors(chain: Chain) -> int:
+    """Return how many vectors of each row an exact norm is made of."""
+    return 1 if chain.has_closed_norms else chain.n_components
+
+
+@dataclass(eq=False)
+class JointLearner:
+    """A network that learns to reconstruct its rows.
+
+    Parameters
+    ----------
+    objective : JointObjective
+        What to lower.
+    parameters : dict of tensors
+        Where to start; changed in place.
+    solver : Solver
+        What changes them.
+    rows : TrainingRows
+        The training data.
+    batch_size : int
+        The most rows to a step.
+    validation : Rows, optional
+        Held-out data. Its probes are the same each time, so that its objective can be
+        compared.
+    generator : torch.Generator, optional
+        Where probes come from.
+    ranks : Ranks, optional
+        Those who train the same parameters on other rows.
+    """
+
+    objective: JointObjective
+    parameters: Parameters
+    solver: Solver
+    rows: TrainingRows
+    batch_size: int = field(kw_only=True)
+    validation: Rows | None = field(default=None, kw_only=True)
+    generator: torch.Generator = field(
+        default_factory=lambda: make_generator(0), kw_only=True
+    )
+    ranks: Ranks = field(default=ALONE, kw_only=True)
+
+    def __post_init__(self) -> None:
+        # The same memory, by which torch is to differentiate.
+        self.leaves = {
+            name: part.detach().requires_grad_()
+            for name, part in self.parameters.items()
+        }
+        self.network = self.objective.coder(self.parameters)
+        self.rows.move_to_device()
+        if self.validation is not None:
+            self.validation.move_to_device()
+        n = min(self.batch_size, len(self.rows))
+        some = next(iter(self.parameters.values()))
+        self.batch = some.new_empty((n, self.rows.n_features))
+        self.n_multiplications = n * self.network.n_multiplications
+        # What is multiplied up for an exact norm is held for so many rows at a time.
+        per_row = self.objective.numbers_per_row(self.network)
+        self.n_at_once = max(1, CHUNK_ELEMENTS // per_row)
+
+    def take_step(
+        self, index: Array | Tensor | slice, rate: float, value: Tensor
+    ) -> None:
+        """Change the parameters by one batch, and put its objective into `value`.
+
+        A batch without rows is one to which only other ranks have any.
+        """
+        n = self.rows.count(index)
+        gradient = None
+        if n:
+            X = self.batch[:n]
+            self.rows.read(index, X)
+            probes = self.objective.probes(self.network, n, self.generator)
+            gradient = self._gradient(X, self.rows.weights_of(index), probes, value)
+        gradient = self.ranks.average(gradient, self.parameters, n, value)
+        self.solver.update(gradient, rate)
+
+    def _gradient(
+        self, X: Tensor, weights: Tensor | None, probes: Probes, value: Tensor
+    ) -> Gradient:
+        """Return the gradient of a batch, whose objective is put into `value`."""
+        found: list[Tensor] = []
+        value.zero_()
+        for start in range(0, len(X), self.n_at_once):
+            rows = slice(start, start + self.n_at_once)
+            of_code, of_output = (None if v is None else v[rows] for v in probes)
+            total, parts = self.objective.total_and_gradient(
+                self.leaves,
+                X[rows],
+                None if weights is None else weights[rows],
+                (of_code, of_output),
+            )
+            value += total
+            # The gradient is a sum over the rows.
+            found = [*torch._foreach_add(found, parts)] if found else [*parts]
+        return Gradient(1 / len(X), dict(zip(self.parameters, found, strict=True)))
+
+    def held_out(self) -> float | None:
+        """Measure the objective of the held-out data of all ranks."""
+        if self.validation is None:
+            return None
+        generator = make_generator(self.generator.initial_seed())
+        mean = mean_objective(
+            self.objective, self.parameters, self.validation, generator
+        )
+        return self.ranks.mean(mean, self.validation.total_weight())
+
+
+def mean_objective(
+    objective: JointObjective,
+    parameters: Parameters,
+    rows: Rows,
+    generator: torch.Generator,
+) -> float:
+    """Return the weighted mean of the objective over the rows."""
+    network = objective.coder(parameters)
+
+    def values(part: slice, X: Tensor) -> Tensor:
+        probes = objective.probes(network, len(X), generator)
+        return objective.per_sample(network, X, probes)
+
+    return mean_over_rows(
+        rows,
+        values,
+        width=objective.numbers_per_row(network),
+        n_multiplications=network.n_multiplications,
+    )
