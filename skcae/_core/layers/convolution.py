@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional, grad
 
+from skcae._core.layers.blocks import block_for, transposed
 from skcae._core.layers.images import Pair, Shape, as_images, as_pair, as_rows
 from skcae._core.layers.layer import Affine
 from skcae.activations import Activation
@@ -53,6 +54,15 @@ class Axis:
         reach = (self.n_places - 1) * self.stride + self.n_taps
         n = max(reach - self.n_pixels, 0)
         return n // 2, n - n // 2
+
+    @property
+    def n_code_zeros(self) -> Pair:
+        """How many zeros around a code make its pixels enough for each of the image.
+
+        That is at a stride of 1, where taps before a pixel are places after it.
+        """
+        before = self.n_taps - 1 - self.n_zeros[0]
+        return before, self.n_pixels + self.n_taps - 1 - self.n_places - before
 
     @property
     def n_uncovered(self) -> int:
@@ -135,17 +145,31 @@ class Sliding(Affine):
 
     def _decode(self, U: Tensor, intercept: Tensor | None = None) -> Tensor:
         """Transpose that, (…, code) → (…, image)."""
-        rows, columns = self.axes
+        codes, (rows, columns) = as_images(U, self.code_shape), self.axes
+        block = self._block(U)
+        if block is not None:
+            zeros = rows.n_code_zeros[0], columns.n_code_zeros[0]
+            found = transposed(codes, self.weights, intercept, zeros, block)
+            return found.view(*U.shape[:-1], math.prod(self.image_shape))
+        uncovered = rows.n_uncovered, columns.n_uncovered
         found = functional.conv_transpose2d(
-            as_images(U, self.code_shape),
-            self.weights,
-            intercept,
-            *self._slide,
-            (rows.n_uncovered, columns.n_uncovered),
+            codes, self.weights, intercept, *self._slide, uncovered
         )
         # The odd zeros at the end are not of the image.
         height, width, _ = self.image_shape
         return as_rows(found[:, :, :height, :width], U.shape[:-1])
+
+    def _block(self, U: Tensor) -> Pair | None:
+        """Return the block of pixels to decode at a time, if that is faster.
+
+        Its derivative would not be.
+        """
+        is_even = all(
+            axis.stride == 1 and axis.n_code_zeros[0] == axis.n_code_zeros[1]
+            for axis in self.axes
+        )
+        is_tracked = U.requires_grad or self.weights.requires_grad
+        return block_for(self.image_shape, U) if is_even and not is_tracked else None
 
     def _filter_gradient(self, images: Tensor, codes: Tensor) -> Tensor:
         """Return the gradient of Σ_i codes_iᵀ W images_i; both are rows."""
