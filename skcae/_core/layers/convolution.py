@@ -6,6 +6,7 @@ where zeros are, so that the rows of W have different norms there.
 """
 
 import math
+from abc import abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar, Literal
@@ -200,9 +201,9 @@ class Sliding(Affine):
     # ---- norms -------------------------------------------------------------------
 
     @property
+    @abstractmethod
     def taps(self) -> tuple[Tensor, Tensor]:
         """Which taps a row of W has, along the height and along the width, 0 or 1."""
-        raise NotImplementedError
 
     def squared_norms(self, out: Tensor | None = None) -> Tensor:
         """Return ‖W_j‖² of each unit, (h,), which are smaller at the border."""
