@@ -296,9 +296,9 @@ class Activated(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, A: Tensor, activation: Activation) -> tuple[Tensor, Tensor]:
         """Return H = φ(A) and S = φ'(A)."""
-        ctx.mark_dirty(A)
         ctx.set_materialize_grads(False)
-        H = activation.in_place(A)
+        # What computed A does not need it again, so that its memory is free.
+        H = activation.in_place(A.detach())
         (S,) = activation.derivatives(H, 1)
         ctx.save_for_backward(H, S)
         ctx.activation = activation
