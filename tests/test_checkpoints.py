@@ -21,6 +21,7 @@ from sklearn.preprocessing import MinMaxScaler
 from skcae import (
     Autoencoder,
     ContractiveAutoencoder,
+    DeepCAE,
     DenoisingAutoencoder,
     FineTunedClassifier,
     StackedCAE,
@@ -48,6 +49,8 @@ MODELS = {
         6, n_iter_no_change=4, **{**HOW, "tol": 0.1, "max_iter": 16}
     ),
     "constant": Autoencoder(6, learning_rate_schedule="constant", **HOW),
+    "deep": DeepCAE((6, 4), decoder_jacobian_penalty=0.01, **HOW),
+    "probes": DeepCAE((6, 4), jacobian_method="probes", early_stopping=True, **HOW),
     "one layer": StackedCAE((6,), **HOW),
     "stack": StackedCAE((6, 4, 3), **{**HOW, "max_iter": 4}),
     "stack, early stopping": StackedCAE(

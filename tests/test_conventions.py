@@ -16,6 +16,7 @@ import skcae
 from skcae import (
     Autoencoder,
     ContractiveAutoencoder,
+    DeepCAE,
     DenoisingAutoencoder,
     FineTunedClassifier,
     FineTunedRegressor,
@@ -32,10 +33,11 @@ ESTIMATORS = [
     Autoencoder(4, **HOW),
     DenoisingAutoencoder(4, **HOW),
     StackedCAE((4, 3), **HOW),
+    DeepCAE((4, 3), **HOW),
     FineTunedClassifier(ENCODER, **HOW),
     FineTunedRegressor(ENCODER, **HOW),
 ]
-AUTOENCODERS = ESTIMATORS[:4]
+AUTOENCODERS = ESTIMATORS[:5]
 
 
 def each_of(estimators):

@@ -33,6 +33,7 @@ from sklearn.svm import LinearSVC
 from skcae import (
     Autoencoder,
     ContractiveAutoencoder,
+    DeepCAE,
     DenoisingAutoencoder,
     FineTunedClassifier,
     FineTunedRegressor,
@@ -56,7 +57,7 @@ TUNING = {
 
 
 def encoder(cls=ContractiveAutoencoder, **parameters):
-    size = (6, 4) if cls is StackedCAE else 5
+    size = (6, 4) if cls in (StackedCAE, DeepCAE) else 5
     return cls(size, **HOW, **parameters)
 
 
@@ -113,7 +114,7 @@ def assert_classifies(classifier, X, kind=None, confidence="predict_proba"):
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-@pytest.mark.parametrize("cls", [*MODELS, StackedCAE], ids=class_name)
+@pytest.mark.parametrize("cls", [*MODELS, StackedCAE, DeepCAE], ids=class_name)
 def test_codes_are_the_same(cls, activation, rows):
     assert_codes(encoder(cls, activation=activation).fit(rows), rows)
 
@@ -184,7 +185,7 @@ def assert_scores(estimator, X, options=SCORES):
 
 @pytest.mark.parametrize("tied", [True, False], ids=["tied", "untied"])
 @pytest.mark.parametrize("loss", LOSSES)
-@pytest.mark.parametrize("cls", [*MODELS, StackedCAE], ids=class_name)
+@pytest.mark.parametrize("cls", [*MODELS, StackedCAE, DeepCAE], ids=class_name)
 def test_scores_are_the_same(cls, loss, tied, rows):
     X = MinMaxScaler().fit_transform(rows)
     assert_scores(encoder(cls, loss=loss, tied_weights=tied).fit(X), X)

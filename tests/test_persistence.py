@@ -28,6 +28,7 @@ from sklearn.svm import LinearSVC
 from skcae import (
     Autoencoder,
     ContractiveAutoencoder,
+    DeepCAE,
     DenoisingAutoencoder,
     FineTunedClassifier,
     FineTunedRegressor,
@@ -43,11 +44,14 @@ MODELS = {
     "CAE": ContractiveAutoencoder(6, **HOW),
     "untied": Autoencoder(6, tied_weights=False, activation="tanh", **HOW),
     "DAE": DenoisingAutoencoder(6, solver="sgd", learning_rate=1e-3, **HOW),
+    "deep": DeepCAE((6, 4), jacobian_method="probes", **HOW),
+    "deep, untied": DeepCAE((6, 4), tied_weights=False, activation="elu", **HOW),
     "stack": StackedCAE((6, 4), early_stopping=True, **HOW),
     "classifier": FineTunedClassifier(
         make_pipeline(MinMaxScaler(), BernoulliRBM(6, n_iter=2, random_state=0)), **HOW
     ),
     "regressor": FineTunedRegressor(StackedCAE((6, 4), **HOW), **HOW),
+    "deep classifier": FineTunedClassifier(DeepCAE((6, 4), **HOW), **HOW),
     "pipeline": make_pipeline(MinMaxScaler(), ContractiveAutoencoder(6, **HOW)),
     "frozen": FrozenEstimator(ContractiveAutoencoder(6, **HOW)),
 }

@@ -10,6 +10,7 @@ from torch.func import jacrev, vmap
 from skcae import (
     Autoencoder,
     ContractiveAutoencoder,
+    DeepCAE,
     DenoisingAutoencoder,
     StackedCAE,
 )
@@ -34,6 +35,8 @@ MAKERS = {
     "rbm": lambda: BernoulliRBM(6, n_iter=3, random_state=0),
     "stack": lambda: stack((9, 6)),
     "bottleneck": lambda: stack((3, 10), "tanh"),
+    "deep": lambda: DeepCAE((9, 6), activation="tanh", **HOW),
+    "deep bottleneck": lambda: DeepCAE((3, 10), **HOW),
     "three layers": lambda: stack((6, 3, 7), "tanh"),
     "rbm and cae": lambda: make_pipeline(
         BernoulliRBM(6, n_iter=3, random_state=0), ContractiveAutoencoder(4, **HOW)
@@ -55,11 +58,18 @@ def fitted(kind, X):
     else:
         encoder.fit(X)
     models = models_of(encoder)
-    layers = [model for model in models if hasattr(model, "components_")]
-    for step in models[: len(models) - len(layers)]:
+    own = [model for model in models if hasattr(model, "loss") or is_rbm(model)]
+    for step in models[: len(models) - len(own)]:
         X = step.transform(X)
-    names = [getattr(model, "activation", "sigmoid") for model in layers]
-    return encoder, (layers_of(*layers), names), X
+    layers = layers_of(*own)
+    first = getattr(own[0], "activation", "sigmoid")
+    last = getattr(own[-1], "activation", "sigmoid")
+    names = [first, *[last] * (len(layers) - 1)]
+    return encoder, (layers, names), X
+
+
+def is_rbm(model):
+    return isinstance(model, BernoulliRBM)
 
 
 def models_of(encoder):
@@ -71,7 +81,17 @@ def models_of(encoder):
 
 
 def layers_of(*models):
-    return [(model.components_, model.intercept_hidden_) for model in models]
+    layers = []
+    for model in models:
+        if isinstance(model, DeepCAE):
+            parameters = model.parameters_
+            layers += [
+                (parameters[f"encoder.{k}.weight"], parameters[f"encoder.{k}.bias"])
+                for k in range(len(model.hidden_layer_sizes))
+            ]
+        else:
+            layers.append((model.components_, model.intercept_hidden_))
+    return layers
 
 
 def encoding(layers, activations):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.promises.kinds import ENCODERS, EVERY, LAYERS
+from tests.promises.kinds import ENCODERS, EVERY, LAYERS, NETWORKS
 
 
 def name_of(kind):
@@ -21,9 +21,9 @@ def encoder(request):
     return request.param
 
 
-@pytest.fixture(params=LAYERS, ids=name_of)
+@pytest.fixture(params=[*LAYERS, *NETWORKS], ids=name_of)
 def single(request):
-    """Make a small model of each encoder of one layer."""
+    """Make a small model of each encoder that one training fits."""
     return request.param
 
 

@@ -11,6 +11,7 @@ from sklearn.base import BaseEstimator
 from skcae import (
     Autoencoder,
     ContractiveAutoencoder,
+    DeepCAE,
     DenoisingAutoencoder,
     FineTunedClassifier,
     FineTunedRegressor,
@@ -67,7 +68,13 @@ LAYERS = [
     Kind("sampled", ContractiveAutoencoder, {**ONE_LAYER, **SAMPLED}, repeats=False),
 ]
 STACK = Kind("stack", StackedCAE, {"hidden_layer_sizes": (6, 4), **HOW})
-ENCODERS = [*LAYERS, STACK]
+DEEP = {"hidden_layer_sizes": (6, 4), **HOW}
+PROBED = {"jacobian_method": "probes", "decoder_jacobian_penalty": 0.01}
+NETWORKS = [
+    Kind("deep", DeepCAE, DEEP),
+    Kind("probed", DeepCAE, {**DEEP, **PROBED}, repeats=False),
+]
+ENCODERS = [*LAYERS, *NETWORKS, STACK]
 TUNED = [
     Kind(
         "classifier",

@@ -14,7 +14,12 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.estimator_checks import check_estimator
 
-from skcae import Autoencoder, ContractiveAutoencoder, DenoisingAutoencoder
+from skcae import (
+    Autoencoder,
+    ContractiveAutoencoder,
+    DeepCAE,
+    DenoisingAutoencoder,
+)
 from skcae.activations import ACTIVATIONS
 
 CONFIGURATIONS = [
@@ -30,6 +35,7 @@ CONFIGURATIONS = [
 ]
 
 
+PROBES = {"jacobian_method": "probes", "n_probes": 2}
 MODELS = [
     *((ContractiveAutoencoder, configuration) for configuration in CONFIGURATIONS),
     (Autoencoder, {"loss": "cross_entropy", "weight_decay": 0.01}),
@@ -37,11 +43,15 @@ MODELS = [
     (DenoisingAutoencoder, {"loss": "cross_entropy"}),
     (DenoisingAutoencoder, {"loss": "cross_entropy", "early_stopping": True}),
     (DenoisingAutoencoder, {"loss": "cross_entropy", "corruption": "masking"}),
+    (DeepCAE, {"loss": "cross_entropy"}),
+    (DeepCAE, {"loss": "cross_entropy", "early_stopping": True, **PROBES}),
+    (DeepCAE, {"tied_weights": False, "decoder_jacobian_penalty": 0.1}),
 ]
 
 
 def make(cls, configuration):
-    return cls(8, max_iter=20, tol=0.5, random_state=0, **configuration)
+    size = (8, 6) if cls is DeepCAE else 8
+    return cls(size, max_iter=20, tol=0.5, random_state=0, **configuration)
 
 
 @pytest.fixture(params=MODELS, ids=str)
@@ -52,6 +62,13 @@ def model(request):
 @pytest.fixture
 def X():
     return np.random.default_rng(0).random((60, 10))
+
+
+def assert_same_weights(one, other, **tolerance):
+    mine, yours = one._named_weights(), other._named_weights()
+    assert mine.keys() == yours.keys()
+    for name, weights in mine.items():
+        assert_allclose(weights, yours[name], err_msg=name, **tolerance)
 
 
 def test_fitting_again_gives_the_same(model, X):
@@ -81,13 +98,13 @@ def test_rows_are_independent_of_their_company(model, X):
 def test_all_ones_are_no_weights(model, X):
     weighted = clone(model).fit(X, sample_weight=np.full(60, 3.0))
     plain = model.fit(X)
-    assert_allclose(weighted.components_, plain.components_, rtol=1e-6, atol=1e-9)
+    assert_same_weights(weighted, plain, rtol=1e-6, atol=1e-9)
 
 
 def test_sparse_is_dense(model, X):
     X = np.where(X > 0.5, X, 0.0)
     dense, thin = clone(model).fit(X), model.fit(sparse.csr_array(X))
-    assert_allclose(thin.components_, dense.components_, rtol=1e-9, atol=1e-12)
+    assert_same_weights(thin, dense, rtol=1e-9, atol=1e-12)
 
 
 def test_objective_falls(model, X):

@@ -150,6 +150,8 @@ def test_no_torch_in_the_fitted_state(kind, unit_data):
     allowed = {np.ndarray, int}
     if hasattr(model, "estimators_"):
         allowed = {list, int}
+    elif hasattr(model, "parameters_"):
+        allowed |= {dict}
     elif kind.learns:
         allowed |= {bool, list, ContractiveAutoencoder}
     assert {type(value) for value in state.values()} <= allowed

@@ -11,18 +11,22 @@ def first_layer(model):
     return getattr(model, "estimators_", [model])[0]
 
 
+def weights_of(layer):
+    return next(iter(layer._named_weights().values()))
+
+
 def test_a_warm_start_goes_on(encoder, digits):
     X = digits[0][:400]
     model = encoder(warm_start=True, learning_rate=0.003).fit(X)
     layer = first_layer(model)
-    first, n_first = layer.components_.copy(), layer.n_iter_
+    first, n_first = weights_of(layer).copy(), layer.n_iter_
     n_all, loss_first = model.n_iter_, layer.loss_curve_[-1]
     model.fit(X)
     layer = first_layer(model)
     assert layer.n_iter_ == len(layer.loss_curve_) > n_first
     assert layer.loss_curve_[n_first] < layer.loss_curve_[0]
     assert layer.loss_curve_[-1] < loss_first
-    assert not np.array_equal(first, layer.components_)
+    assert not np.array_equal(first, weights_of(layer))
     cold = clone(model).set_params(warm_start=False).fit(X)
     assert cold.fit(X).n_iter_ == n_all
 
@@ -51,7 +55,9 @@ def test_going_on_with_other_columns_is_refused(encoder, unit_data):
 
 
 def test_going_on_with_other_sizes_is_refused(single, unit_data):
-    model = single(warm_start=True).fit(unit_data).set_params(n_components=5)
+    model = single(warm_start=True).fit(unit_data)
+    size = "n_components" if hasattr(model, "n_components") else "hidden_layer_sizes"
+    model.set_params(**{size: 5 if size == "n_components" else (5, 4)})
     for method in (model.fit, model.partial_fit):
         with pytest.raises(ValueError, match="cannot go on"):
             method(unit_data)

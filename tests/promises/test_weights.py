@@ -23,7 +23,7 @@ def test_weights_are_repetitions_in_full_batches(repeating, unit_data):
         [
             part
             for name, part in parts(model)
-            if "components_" in name or "coefs_" in name
+            if any(word in name for word in ("components_", "coefs_", "weight"))
         ]
         for model in (weighted, repeating().fit(X, y))
     )

@@ -243,7 +243,7 @@ class Affine(Layer):
     @property
     def matrix(self) -> Tensor:
         """W itself, (h, d)."""
-        identity = torch.eye(self.n_inputs).to(self.weights)
+        identity = torch.eye(self.n_inputs, device="cpu").to(self.weights)
         return self.push_columns(identity)
 
     def slopes(self, H: Tensor) -> Tensor:

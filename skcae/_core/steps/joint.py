@@ -149,7 +149,9 @@ class JointObjective:
 
 def signs(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
     """Draw 1 and −1 at equal odds, on the processor whatever the device."""
-    drawn = torch.randint(0, 2, shape, generator=generator, dtype=torch.int8)
+    drawn = torch.randint(
+        0, 2, shape, generator=generator, dtype=torch.int8, device="cpu"
+    )
     return drawn.mul_(2).sub_(1)
 
 
