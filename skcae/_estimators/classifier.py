@@ -75,6 +75,10 @@ class FineTunedClassifier(ClassifierMixin, BaseFineTuned):
     intercepts_ : list of ndarray of shape (n_outputs,)
         The biases of each layer.
 
+    hidden_parameters_ : dict of str to ndarray
+        The weights and biases of the encoder's layers, only where not all of them are
+        dense. `coefs_` and `intercepts_` are then those of the output layer alone.
+
     classes_ : ndarray of shape (n_classes,)
         The labels. Where y is an indicator matrix, the numbers of its columns.
 

@@ -14,9 +14,10 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from skcae._core.data.arrays import Array, resolve_device_or_cpu, working_dtype
+from skcae._core.layers.chain import Chain
 from skcae._core.layers.layer import Layer
-from skcae._encoders.steps import features_of, split_steps
-from skcae._encoders.tensors import dense_layers, outputs_of
+from skcae._encoders.steps import encoding_layers, features_of, split_steps
+from skcae._encoders.tensors import dense_layers, outputs_of, stored
 from skcae._estimators.integrity import (
     check_arrays,
     check_known,
@@ -171,9 +172,10 @@ class BaseFineTuned(MetaEstimatorMixin, FineTuningParameters, BaseEstimator):
         check_is_fitted(self)
         steps, _ = split_steps(self.encoder_)
         X = features_of(steps, X) if steps else check_X(self, X)
-        check_n_features(X, self.coefs_[0].shape[0])
+        layers = self._network_layers()
+        check_n_features(X, layers[0].n_inputs)
         device = resolve_device_or_cpu(self.device, working_dtype(X.dtype))
-        return outputs_of(self._network_layers(), X, device)
+        return outputs_of(layers, X, device)
 
     def get_metadata_routing(self) -> MetadataRouter:
         """Say which metadata goes where.
@@ -205,17 +207,31 @@ class BaseFineTuned(MetaEstimatorMixin, FineTuningParameters, BaseEstimator):
     def _network_layers(self) -> list[Layer]:
         """Return the layers from the input up, the last of them linear."""
         check_is_fitted(self)
-        activations = [*self._fitted_activations, "identity"]
         weights = [W.T for W in self.coefs_]
-        return dense_layers(weights, self.intercepts_, activations)
+        if self._hidden_parameters is None:
+            activations = [*self._fitted_activations, "identity"]
+            return dense_layers(weights, self.intercepts_, activations)
+        hidden = Chain(tuple(encoding_layers(split_steps(self.encoder_)[1])))
+        tuned = {name: stored(part) for name, part in self._hidden_parameters.items()}
+        output = dense_layers(weights, self.intercepts_, ["identity"])
+        return [*hidden.with_parameters(tuned).layers, *output]
+
+    @property
+    def _hidden_parameters(self) -> dict[str, Array] | None:
+        """Those of hidden layers that are not dense, or None if all are."""
+        return getattr(self, "hidden_parameters_", None)
 
     def _named_weights(self) -> dict[str, Array]:
         """Return the weights by their names in a file."""
         parts = {"coefs_": self.coefs_, "intercepts_": self.intercepts_}
+        hidden = self._hidden_parameters or {}
         return {
-            f"{k}.{name}": array
-            for name, arrays in parts.items()
-            for k, array in enumerate(arrays)
+            **{f"hidden.{name}": array for name, array in hidden.items()},
+            **{
+                f"{k}.{name}": array
+                for name, arrays in parts.items()
+                for k, array in enumerate(arrays)
+            },
         }
 
     def _put_weights(self, arrays: dict[str, Array]) -> None:
@@ -226,7 +242,11 @@ class BaseFineTuned(MetaEstimatorMixin, FineTuningParameters, BaseEstimator):
         check_arrays(arrays, {name: array.shape for name, array in held.items()})
         layers = range(len(self.coefs_))
         parts = ("coefs_", "intercepts_")
-        adopt(self, {p: [np.array(arrays[f"{k}.{p}"]) for k in layers] for p in parts})
+        hidden = self._hidden_parameters
+        if hidden is not None:
+            hidden = {name: np.array(arrays[f"hidden.{name}"]) for name in hidden}
+        kept = {p: [np.array(arrays[f"{k}.{p}"]) for k in layers] for p in parts}
+        adopt(self, {**kept, "hidden_parameters_": hidden})
 
     def _check_whole(self) -> None:
         """Refuse to be a network whose parts do not fit each other."""
@@ -237,19 +257,33 @@ class BaseFineTuned(MetaEstimatorMixin, FineTuningParameters, BaseEstimator):
             **{f"{k}.coefs_": shape for k, shape in enumerate(pairwise(sizes))},
             **{f"{k}.intercepts_": (n,) for k, n in enumerate(sizes[1:])},
         }
-        weights = self._named_weights()
+        hidden = self._hidden_parameters
+        weights = {
+            name: array
+            for name, array in self._named_weights().items()
+            if not name.startswith("hidden.")
+        }
         check_names(weights, list(shapes), "A network")
         check_arrays(weights, shapes)
         names = self._fitted_activations
         check_known("activation", names, ACTIVATIONS)
-        if len(names) != len(self.coefs_) - 1:
+        if hidden is None and len(names) != len(self.coefs_) - 1:
             raise ValueError(
                 f"It has {len(names)} activations for {len(sizes)} layers."
             )
         steps, encoders = split_steps(self.encoder_)
         check_is_fitted(encoders[0])
+        n_features = sizes[0]
+        if hidden is not None:
+            prototype = Chain(tuple(encoding_layers(encoders)))
+            n_features = prototype.n_features
+            parts = prototype.parameters.items()
+            check_names(hidden, [name for name, _ in parts], "The hidden layers")
+            check_arrays(hidden, {name: tuple(part.shape) for name, part in parts})
+            if len(sizes) != 2 or sizes[0] != prototype.n_components:
+                raise ValueError("The output layer does not take the code.")
         if not steps:
-            check_n_features_in(self, sizes[0])
+            check_n_features_in(self, n_features)
         self._check_outputs(sizes[-1])
 
     def _check_outputs(self, n_outputs: int) -> None:

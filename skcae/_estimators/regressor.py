@@ -53,6 +53,10 @@ class FineTunedRegressor(RegressorMixin, BaseFineTuned):
     intercepts_ : list of ndarray of shape (n_outputs,)
         The biases of each layer.
 
+    hidden_parameters_ : dict of str to ndarray
+        The weights and biases of the encoder's layers, only where not all of them are
+        dense. `coefs_` and `intercepts_` are then those of the output layer alone.
+
     loss_curve_ : ndarray of shape (`n_iter_`,)
         The mean objective of each epoch of fine-tuning, as its steps saw it.
 

@@ -16,7 +16,9 @@ from skcae._core.data.arrays import (
     working_dtype,
 )
 from skcae._core.data.rows import Rows
+from skcae._core.layers.chain import Chain
 from skcae._core.layers.layer import Affine, Layer, Parameters
+from skcae._core.steps.differentiated import DifferentiatedObjective
 from skcae._core.steps.supervised import NetworkLearner, NetworkObjective
 from skcae._core.steps.tangents import TangentObjective
 from skcae._core.training.loop import Training
@@ -160,7 +162,7 @@ class FineTuningFit(Fit):
         network = initial_network(
             layers, to_array(constant), plan.generator, dtype, device
         )
-        factors = self._rate_factors(len(layers), len(rows))
+        factors = self._rate_factors(network, len(rows))
         return NetworkLearner(
             self._objective(rows),
             network,
@@ -173,22 +175,29 @@ class FineTuningFit(Fit):
             unit=units.one * units.one,
         )
 
-    def _rate_factors(self, n_layers: int, n_rows: int) -> dict[str, float]:
+    def _rate_factors(self, network: Chain, n_rows: int) -> dict[str, float]:
         """Return by what the rate of each of the encoder's parameters is multiplied."""
         factor = self.estimator.encoder_rate_factor
         if isinstance(factor, str):
             factor = min(1.0, (max(n_rows, FEWEST_ROWS) / ROWS_OF_ONE_RATE) ** 1.5)
-        parts = ("coefs", "intercepts")
-        return {f"{part}.{k}": factor for part in parts for k in range(n_layers)}
+        last = f".{len(network.layers) - 1}"
+        names = [name for name in network.parameters if not name.endswith(last)]
+        return dict.fromkeys(names, factor)
 
     def _objective(self, rows: Rows) -> NetworkObjective:
         """Settle what to lower, with the tangents of the rows if it takes any."""
         estimator, loss = self.estimator, self.plan.loss
         decay = estimator.alpha / max(len(rows), FEWEST_ROWS)
-        strength = estimator.tangent_penalty
-        if strength == 0:
+        strength, layers = estimator.tangent_penalty, self.model.layers
+        tangents = None
+        if strength:
+            tangents = tangents_of(layers, rows, estimator.n_tangents)
+        if not Chain(tuple(layers)).is_affine:
+            return DifferentiatedObjective(
+                loss, strength=strength, tangents=tangents, decay=decay
+            )
+        if tangents is None:
             return NetworkObjective(loss, decay=decay)
-        tangents = tangents_of(self.model.layers, rows, estimator.n_tangents)
         return TangentObjective(loss, strength, tangents, decay=decay)
 
     # ---- the fitted model -------------------------------------------------------
@@ -196,14 +205,21 @@ class FineTuningFit(Fit):
     def attributes(self, parameters: Parameters) -> dict[str, Any]:
         """Describe the model that has these parameters, as NumPy arrays."""
         training, layers = self.training, self.model.layers
-        validation = training.validation_curve
-        coefs, intercepts = self.model.units.layers(parameters, len(layers) + 1)
+        validation, units = training.validation_curve, self.model.units
+        arrays = {name: to_array(part) for name, part in parameters.items()}
+        names = [(f"coefs.{k}", f"intercepts.{k}") for k in range(len(layers) + 1)]
+        output = units.output_layer(*(arrays.pop(name) for name in names.pop()))
+        # What is not dense is kept as it is.
+        hidden = None if Chain(tuple(layers)).has_matrices else arrays
+        dense = names if hidden is None else []
+        pairs = [*((arrays[W], arrays[b]) for W, b in dense), output]
         return {
             "feature_names_in_": None,
             **self.model.attributes,
             # scikit-learn's networks have their weights that way round.
-            "coefs_": [W.T for W in coefs],
-            "intercepts_": intercepts,
+            "coefs_": [W.T for W, _ in pairs],
+            "intercepts_": [b for _, b in pairs],
+            "hidden_parameters_": hidden,
             "loss_curve_": np.array(training.loss_curve),
             "n_iter_": len(training.loss_curve),
             "validation_error_curve_": np.array(validation) if validation else None,

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
-from skcae._core.data.arrays import Array, to_array
-from skcae._core.layers.layer import Parameters
+from skcae._core.data.arrays import Array
 from skcae.losses import Loss
 
 # Targets whose deviation is this part of the largest of them are all the same.
@@ -34,20 +33,12 @@ class TargetUnits:
             return (targets - self.zero) / self.one
         return targets
 
-    def layers(
-        self, parameters: Parameters, n_layers: int
-    ) -> tuple[list[Array], list[Array]]:
-        """Return the weights and biases of a network whose outputs are targets."""
-        coefs, intercepts = (
-            [to_array(parameters[f"{part}.{k}"]) for k in range(n_layers)]
-            for part in ("coefs", "intercepts")
-        )
+    def output_layer(self, W: Array, b: Array) -> tuple[Array, Array]:
+        """Return the weights and biases of a layer whose outputs are targets."""
         if np.any(self.zero) or self.one != 1:
-            dtype = coefs[-1].dtype
-            coefs[-1] = coefs[-1] * dtype.type(self.one)
-            moved = intercepts[-1] * self.one + self.zero
-            intercepts[-1] = moved.astype(dtype)
-        return coefs, intercepts
+            moved = b * self.one + self.zero
+            return W * W.dtype.type(self.one), moved.astype(W.dtype)
+        return W, b
 
 
 def standard_units(targets: Array, weights: Array | None) -> TargetUnits:

@@ -36,7 +36,7 @@ class Chain:
         # All weights, and then all intercepts.
         names = dict.fromkeys(name for named in parts for name in named)
         return {
-            f"{NAMES[name]}.{k}": named[name]
+            f"{NAMES.get(name, name)}.{k}": named[name]
             for name in names
             for k, named in enumerate(parts)
             if name in named
@@ -47,7 +47,7 @@ class Chain:
         return Chain(
             tuple(
                 layer.with_parameters(
-                    {n: parameters[f"{NAMES[n]}.{k}"] for n in layer.parameters}
+                    {n: parameters[f"{NAMES.get(n, n)}.{k}"] for n in layer.parameters}
                 )
                 for k, layer in enumerate(self.layers)
             )
@@ -93,6 +93,11 @@ class Chain:
     def n_multiplications(self) -> int:
         """How many multiplications a row takes in the largest product."""
         return max(layer.n_multiplications for layer in self.layers)
+
+    @property
+    def is_affine(self) -> bool:
+        """Whether it has affine layers only, whose gradient is in closed form."""
+        return all(isinstance(layer, Affine) for layer in self.layers)
 
     @property
     def affine(self) -> tuple[Affine, ...]:

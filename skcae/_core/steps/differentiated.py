@@ -1,0 +1,77 @@
+"""Layers of any kind with targets: torch differentiates what they are to lower.
+
+The objective of a row is L(t, z) + strength · Ω(x), with Ω as in `tangents.py`. Chains
+of affine layers have its gradient in closed form, there and in `supervised.py`.
+"""
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from skcae._core.data.arrays import Array
+from skcae._core.layers.chain import Chain
+from skcae._core.layers.gradient import Gradient
+from skcae._core.steps.supervised import NetworkObjective
+
+
+@dataclass(frozen=True)
+class DifferentiatedObjective(NetworkObjective):
+    """The weighted mean of the loss, and of the changes along tangents if it has any.
+
+    Parameters
+    ----------
+    strength : float
+        Of the penalty on them.
+    tangents : tensor of shape (n_rows, m, d) or None
+        Those of each training row, where and in the precision that batches are.
+    """
+
+    strength: float = field(default=0.0, kw_only=True)
+    tangents: Tensor | None = field(default=None, kw_only=True)
+
+    @property
+    def columns_per_row(self) -> int:
+        """How many vectors each row has in the products of a step."""
+        return 1 if self.tangents is None else 1 + self.tangents.shape[1]
+
+    def values_and_gradient(
+        self,
+        chain: Chain,
+        index: Array | Tensor | slice,
+        X: Tensor,
+        T: Tensor,
+        weights: Tensor | None,
+    ) -> tuple[Tensor, Gradient]:
+        """Return the objective of each row of a batch, and the gradient of the mean."""
+        leaves = {
+            name: part.detach().requires_grad_()
+            for name, part in chain.parameters.items()
+        }
+        tangents = None if self.tangents is None else self.tangents[index]
+        with torch.enable_grad():
+            ends = self._ends(chain.with_parameters(leaves), X, tangents)
+        Z, *changes = ends
+        values = self.loss.value(T, Z.detach())
+        # dZ = w ∂L/∂z; the rows are the first axis.
+        dZ = self.loss.gradient_in_place(T, Z.detach().clone())
+        w = torch.ones_like(values) if weights is None else weights
+        starts = [dZ.mul_(w[:, None])]
+        for change in changes:
+            values = values + self.strength * change.detach()
+            starts.append(self.strength * w)
+        parts = torch.autograd.grad(ends, list(leaves.values()), starts)
+        gradient = Gradient(1 / len(X), dict(zip(leaves, parts, strict=True)))
+        self.add_decay(chain, weights, values, gradient)
+        return values, gradient
+
+    def _ends(self, chain: Chain, X: Tensor, tangents: Tensor | None) -> list[Tensor]:
+        """Return Z, (n, o), and with tangents Ω of each row, (n,)."""
+        if tangents is None:
+            return [chain.outputs(X)[-1]]
+        outputs, states = chain.linearized(X)
+        # (26) and (27): Ż = J u; then ȯ = s'(Z) Ż, as in (28).
+        Z, Z_dot = outputs[-1], chain.push_forward(states, tangents)
+        s = self.loss.output
+        o_dot = s.along(s(Z)[:, None], Z_dot)
+        return [Z, o_dot.square().sum((1, 2))]
