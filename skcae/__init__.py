@@ -5,6 +5,7 @@ from skcae._estimators.classifier import FineTunedClassifier
 from skcae._estimators.contractive import ContractiveAutoencoder
 from skcae._estimators.deep import DeepCAE
 from skcae._estimators.denoising import DenoisingAutoencoder
+from skcae._estimators.module import ModuleAutoencoder
 from skcae._estimators.regressor import FineTunedRegressor
 from skcae._estimators.stacked import StackedCAE
 
@@ -15,6 +16,7 @@ __all__ = [
     "DenoisingAutoencoder",
     "FineTunedClassifier",
     "FineTunedRegressor",
+    "ModuleAutoencoder",
     "StackedCAE",
     "__version__",
 ]

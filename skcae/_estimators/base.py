@@ -28,6 +28,7 @@ from skcae._estimators.integrity import (
 from skcae._estimators.trained import BaseTrained
 from skcae._fit.attributes import adopt, weights_only
 from skcae._fit.data import FitData
+from skcae._fit.parameters import LAYER
 from skcae.activations import ACTIVATIONS
 from skcae.losses import LOSSES
 from skcae.penalties import PENALTIES, Penalty
@@ -42,9 +43,12 @@ class BaseAutoencoder(BaseTrained):
     """
 
     n_components: int = field(default=256, kw_only=False)
+    activation: str = "sigmoid"
+    tied_weights: bool = True
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **BaseTrained._parameter_constraints,
+        **LAYER,
         "n_components": [Interval(Integral, 1, None, closed="left")],
     }
 

@@ -17,6 +17,7 @@ from skcae._estimators.documentation import documented
 from skcae._estimators.network import BaseNetwork
 from skcae._estimators.stacked import StackedCAE
 from skcae._fit.data import FitData
+from skcae._fit.parameters import LAYER
 from skcae._fit.stack import check_stack
 from skcae.activations import ACTIVATIONS
 
@@ -114,10 +115,13 @@ class DeepCAE(BaseNetwork):
     """
 
     hidden_layer_sizes: Sequence[int] = field(default=(512, 128), kw_only=False)
+    activation: str = "sigmoid"
+    tied_weights: bool = True
     init: Any = None
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **BaseNetwork._parameter_constraints,
+        **LAYER,
         "hidden_layer_sizes": ["array-like"],
         "init": [HasMethods(["fit", "transform"]), None],
     }

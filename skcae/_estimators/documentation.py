@@ -169,13 +169,18 @@ _ATTRIBUTES = r"""
         Names of the features, if X had any.
 """
 
-_NETWORK_ATTRIBUTES = r"""
+_NETWORK_RECORD = _ATTRIBUTES[_ATTRIBUTES.index("\n    n_iter_ :") :]
+
+_NETWORK_ATTRIBUTES = (
+    r"""
     parameters_ : dict of str to ndarray
         The weights and biases of the layers, by the names that torch has for those of
         a module, in the order in which they are applied: "encoder.0.weight",
         "encoder.0.bias", …, "decoder.0.bias". A decoder has weights of its own only
         with `tied_weights=False`, in the shape of those that they undo.
-""" + _ATTRIBUTES[_ATTRIBUTES.index("\n    n_iter_ :") :]
+"""
+    + _NETWORK_RECORD
+)
 
 _NETWORK_PENALTIES = r"""
     decoder_jacobian_penalty : float, default=0.0
@@ -321,6 +326,7 @@ PARTS = {
     "tangents": _TANGENTS,
     "attributes": _ATTRIBUTES,
     "network attributes": _NETWORK_ATTRIBUTES,
+    "network record": _NETWORK_RECORD,
     "network penalties": _NETWORK_PENALTIES,
     "encoder": _ENCODER,
     "where to measure": _WHERE_TO_MEASURE,

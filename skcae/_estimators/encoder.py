@@ -14,7 +14,6 @@ from sklearn.utils._param_validation import StrOptions
 from skcae._core.data.containers import check_is_read
 from skcae._fit.data import check_weights
 from skcae._fit.parameters import TrainingParameters
-from skcae.activations import ACTIVATIONS
 from skcae.losses import LOSSES
 
 
@@ -24,17 +23,13 @@ class BaseEncoder(
 ):
     """What all autoencoders share: the parameters of their layers, and their score."""
 
-    activation: str = "sigmoid"
     loss: str = "squared_error"
-    tied_weights: bool = True
     warm_start: bool = False
     data_parallel: bool = False
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **TrainingParameters._parameter_constraints,
-        "activation": [StrOptions(set(ACTIVATIONS))],
         "loss": [StrOptions(set(LOSSES))],
-        "tied_weights": ["boolean"],
         "warm_start": ["boolean"],
         "data_parallel": ["boolean"],
     }

@@ -13,6 +13,13 @@ import torch
 from sklearn.callback import CallbackSupportMixin
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 
+from skcae.activations import ACTIVATIONS
+
+# What the parameters of layers of ours may be.
+LAYER: dict[str, list[Any]] = {
+    "activation": [StrOptions(set(ACTIVATIONS))],
+    "tied_weights": ["boolean"],
+}
 # What the strength of a penalty may be.
 STRENGTH = Interval(Real, 0, None, closed="left")
 

@@ -108,6 +108,11 @@ LAYER_NODES: dict[type[Layer], Callable[[Graph, Any, str], str]] = {Dense: add_d
 def add_layers(graph: Graph, layers: Sequence[Layer], values: str) -> str:
     """Add layers one after the other, and return the name of the last output."""
     for layer in layers:
+        if type(layer) not in LAYER_NODES:
+            raise TypeError(
+                "A module of torch is not converted here. Take torch.onnx.export, and "
+                "skcae.functional.to_module of the fitted estimator."
+            )
         values = LAYER_NODES[type(layer)](graph, layer, values)
         if isinstance(layer, Affine):
             # h = φ(a).
