@@ -58,10 +58,6 @@ class Output:
         """Return s(z) of each row."""
         return self.function(Z)
 
-    def slopes(self, Z: Tensor) -> Tensor:
-        """Return s'(z) of each entry, for an output that is elementwise."""
-        return self.along(self(Z), torch.ones_like(Z))
-
 
 @dataclass(frozen=True)
 class Loss:

@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import BaseEstimator
+from torch import nn
 
 from skcae import (
     Autoencoder,
@@ -15,6 +16,7 @@ from skcae import (
     DenoisingAutoencoder,
     FineTunedClassifier,
     FineTunedRegressor,
+    ModuleAutoencoder,
     StackedCAE,
 )
 
@@ -70,9 +72,25 @@ LAYERS = [
 STACK = Kind("stack", StackedCAE, {"hidden_layer_sizes": (6, 4), **HOW})
 DEEP = {"hidden_layer_sizes": (6, 4), **HOW}
 PROBED = {"jacobian_method": "probes", "decoder_jacobian_penalty": 0.01}
+
+
+def hidden_layers(n_features):
+    """An encoder of two layers that skcae has none of."""
+    return nn.Sequential(nn.Linear(n_features, 6), nn.GELU(), nn.Linear(6, 4))
+
+
+def curved_output(n_features):
+    return nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, n_features))
+
+
 NETWORKS = [
     Kind("deep", DeepCAE, DEEP),
     Kind("probed", DeepCAE, {**DEEP, **PROBED}, repeats=False),
+    Kind(
+        "modules",
+        ModuleAutoencoder,
+        {"encoder": hidden_layers, "decoder": curved_output, **HOW},
+    ),
 ]
 ENCODERS = [*LAYERS, *NETWORKS, STACK]
 TUNED = [

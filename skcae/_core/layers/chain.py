@@ -200,10 +200,10 @@ class Chain:
     def has_closed_norms(self) -> bool:
         """Whether the norms of the Jacobians are known without building any.
 
-        They are of one affine layer, and of what selects units above it.
+        They are of one affine layer, and of what selects or scales its units above it.
         """
         first, *others = self.layers
-        return isinstance(first, Affine) and all(layer.selects for layer in others)
+        return isinstance(first, Affine) and all(layer.scales for layer in others)
 
     def squared_norms_at(self, states: list[Tensor]) -> Tensor | None:
         """Return the squared norm of each row of the Jacobians, (n, h), if it is known.

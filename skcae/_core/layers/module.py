@@ -1,17 +1,19 @@
 """A layer that is a module of torch: whatever the user has written.
 
-Its Jacobian is known by products with it alone. Jᵀu is what torch's differentiation
-gives; it is linear in u, and its derivative along u, applied to v, is J v.
+Its Jacobian is known by products with it alone: Jᵀu and J v are what torch's
+differentiation gives, backwards and forwards.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Self
+from threading import Lock
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.overrides import TorchFunctionMode
 
 from skcae._core.data.moments import Scaling
 from skcae._core.layers.chain import Chain
@@ -22,6 +24,9 @@ from skcae.activations import ACTIVATIONS, Activation
 
 # What torch calls the parameters of a dense layer.
 TORCH_NAMES = {"weights": "weight", "intercept": "bias"}
+
+# Torch's global generator is one for all threads.
+ONE_AT_A_TIME = Lock()
 
 # From the number of features to a module.
 MakeModule = Callable[[int], nn.Module]
@@ -107,29 +112,29 @@ class Module(Layer):
 
     def pull_back(self, state: Tensor, U: Tensor) -> Tensor:
         """Return Jᵀ u for k vectors of each row, (n, k, h) → (n, k, d)."""
-        pulled = self._pulled(state, U.flatten(0, 1), torch.is_grad_enabled())
+        keeps_graph = self._is_differentiated(state, U)
+        pulled = self._pulled(state, U.flatten(0, 1), keeps_graph)
         return pulled.view(*U.shape[:2], self.n_inputs)
 
     def push_forward(self, state: Tensor, V: Tensor) -> Tensor:
         """Return J v for k vectors of each row, (n, k, d) → (n, k, h)."""
-        keeps_graph = torch.is_grad_enabled()
-        with torch.enable_grad():
-            # Any u will do: Jᵀu is linear in it.
-            U = V.new_zeros((V.shape[0] * V.shape[1], self.n_units)).requires_grad_()
-            (pushed,) = torch.autograd.grad(
-                self._pulled(state, U, keeps_graph=True),
-                U,
-                V.flatten(0, 1),
-                create_graph=keeps_graph,
-            )
+        rows = state.repeat_interleave(V.shape[1], 0)
+        with PlainLayerNorm():
+            found = torch.func.jvp(self.outputs, (rows,), (V.flatten(0, 1),))
+        pushed: Tensor = found[1]
         return pushed.view(*V.shape[:2], self.n_units)
+
+    def _is_differentiated(self, *others: Tensor) -> bool:
+        """Tell whether torch is to differentiate what is computed from these."""
+        parts = (*self.tensors.values(), *others)
+        return torch.is_grad_enabled() and any(part.requires_grad for part in parts)
 
     def _pulled(self, X: Tensor, U: Tensor, keeps_graph: bool) -> Tensor:
         """Return Jᵀ u, (n k, d), for k vectors of each row one below the other."""
         with torch.enable_grad():
             # The same numbers as X, by which the outputs are differentiated.
             rows = X.repeat_interleave(len(U) // len(X), 0)
-            rows = rows if rows.requires_grad else rows.requires_grad_()
+            rows = rows if rows.requires_grad else rows.detach().requires_grad_()
             (found,) = torch.autograd.grad(
                 self.outputs(rows),
                 rows,
@@ -138,6 +143,38 @@ class Module(Layer):
                 materialize_grads=True,
             )
         return found
+
+
+class PlainLayerNorm(TorchFunctionMode):
+    """Layer norm in sums and products.
+
+    What torch 2.13 gives as the derivative of its own layer norm along a direction has
+    a wrong derivative in its turn, as gradcheck tells.
+    """
+
+    def __torch_function__(
+        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        """Put sums and products in the place of a layer norm."""
+        if function is nn.functional.layer_norm:
+            return layer_norm(*args, **(kwargs or {}))
+        return function(*args, **(kwargs or {}))
+
+
+def layer_norm(
+    X: Tensor,
+    shape: Sequence[int],
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: float = 1e-5,
+) -> Tensor:
+    """Return (x − mean) / √(variance + eps), times the weight, plus the bias."""
+    axes = tuple(range(-len(shape), 0))
+    centred = X - X.mean(axes, keepdim=True)
+    variance = centred.square().mean(axes, keepdim=True)
+    found = centred * (variance + eps).rsqrt()
+    found = found if weight is None else found * weight
+    return found if bias is None else found + bias
 
 
 @dataclass(frozen=True)
@@ -211,7 +248,7 @@ class ModuleArchitecture:
 
     def _drawn(self, seed: int) -> Network:
         """Make the layers, with torch's global generator set, and put back then."""
-        with torch.random.fork_rng(devices=[]), torch.device("cpu"):
+        with ONE_AT_A_TIME, torch.random.fork_rng(devices=[]), torch.device("cpu"):
             torch.manual_seed(seed)
             d, identity = self.n_features, ACTIVATIONS["identity"]
             encoder: Layer

@@ -5,7 +5,7 @@ For a batch of n rows with weights w_i,
     objective = 1/n Σ_i w_i ( L(x_i, z_i) + λ ‖J_f(x_i)‖²_F + μ ‖J_g(f(x_i))‖²_F )
 
 with the Jacobian J_f of the whole encoder, and J_g of the whole decoder, its output
-included. Of one affine layer, also under pooling that selects, the norm is in closed
+included. Of one affine layer, also under max-pooling, the norm is in closed
 form. Of more it is either multiplied up, or estimated with probes: for a vector v of
 independent signs
 
@@ -28,6 +28,7 @@ from skcae._core.layers.chain import Chain
 from skcae._core.layers.gradient import Gradient
 from skcae._core.layers.layer import Parameters
 from skcae._core.layers.network import Architecture, Network
+from skcae._core.layers.output import OutputLayer
 from skcae._core.training.ranks import ALONE, Ranks
 from skcae._core.training.solvers import Solver
 from skcae.activations import Activation
@@ -97,11 +98,10 @@ class JointObjective:
             H, penalty = network.encode(X), None
         if not self.decoder_strength:
             return network.pre_outputs(H), penalty
-        outputs, states = network.decoder.linearized(H)
-        Z = outputs[-1]
-        # The last slopes are those of the output s(z), in the place of the identity's.
-        states[-1] = self.loss.output.slopes(Z)
-        norms = squared_norms(network.decoder, states, of_output)
+        output = OutputLayer(self.loss.output, network.decoder.n_components)
+        decoder = Chain((*network.decoder.layers, output))
+        (*_, Z, _), states = decoder.linearized(H)
+        norms = squared_norms(decoder, states, of_output)
         own = self.decoder_strength * norms
         return Z, own if penalty is None else penalty + own
 

@@ -1,0 +1,206 @@
+"""A module of torch as a layer: what it computes, its Jacobian, and what it refuses."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.func import jacrev, vmap
+
+from skcae._core.data.moments import Scaling
+from skcae._core.layers.chain import Chain
+from skcae._core.layers.dense import Dense
+from skcae._core.layers.module import Module, ModuleArchitecture
+from skcae._core.steps.joint import JointObjective
+from skcae.activations import ACTIVATIONS
+from skcae.losses import LOSSES
+
+TANH = ACTIVATIONS["tanh"]
+
+
+def draw(*shape, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(shape, generator=generator, dtype=torch.float64)
+
+
+class Sines(nn.Module):
+    """A module with a buffer, whose codes are no flat rows."""
+
+    def __init__(self, n_features):
+        super().__init__()
+        self.linear = nn.Linear(n_features, 6)
+        self.register_buffer("phases", torch.randn(2, 3))
+
+    def forward(self, X):
+        return torch.sin(self.linear(X).view(-1, 2, 3) + self.phases)
+
+
+def layer_of(module, d=4):
+    layer = Module.of(module, d)
+    parts = {n: p.double() for n, p in layer.parameters.items()}
+    return layer.with_parameters(parts)
+
+
+MODULES = {
+    "normed": lambda d: nn.Sequential(nn.Linear(d, 5), nn.LayerNorm(5), nn.GELU()),
+    "kinked": lambda d: nn.Sequential(nn.Linear(d, 5), nn.ReLU(), nn.Linear(5, 3)),
+    "linear": lambda d: nn.Linear(d, 6),
+    "sines": Sines,
+}
+
+
+@pytest.fixture(params=MODULES.values(), ids=MODULES)
+def layer(request):
+    torch.manual_seed(0)
+    return layer_of(request.param(4))
+
+
+def test_its_jacobian_is_that_of_its_outputs(layer):
+    X = draw(3, 4)
+    J = vmap(jacrev(lambda x: layer.outputs(x[None])[0]))(X)
+    H, state = layer.linearized(X)
+    assert H.shape == (3, layer.n_units)
+    torch.testing.assert_close(H, layer.outputs(X))
+    V, U = draw(3, 2, 4, seed=1), draw(3, 2, layer.n_units, seed=2)
+    pushed = torch.einsum("nhd,nkd->nkh", J, V)
+    torch.testing.assert_close(layer.push_forward(state, V), pushed)
+    pulled = torch.einsum("nhd,nkh->nkd", J, U)
+    torch.testing.assert_close(layer.pull_back(state, U), pulled)
+    chain = Chain((layer,))
+    states = chain.states_at(X)
+    torch.testing.assert_close(chain.jacobians(states), J)
+    norms = J.square().sum((1, 2))
+    torch.testing.assert_close(chain.squared_norms(states, 10), norms)
+    torch.testing.assert_close(chain.norms_from_code(states), norms)
+    assert not layer.pull_back(state, U).requires_grad
+    assert not layer.push_forward(state, V).requires_grad
+
+
+@pytest.mark.parametrize("name", ["normed", "sines", "linear"])
+def test_all_of_it_is_differentiable(name):
+    torch.manual_seed(0)
+    layer = layer_of(MODULES[name](4))
+
+    def everything(X, V, U, *parts):
+        own = layer.with_parameters(dict(zip(layer.parameters, parts, strict=True)))
+        H, state = own.linearized(X)
+        return H, own.push_forward(state, V), own.pull_back(state, U)
+
+    inputs = [draw(2, 4), draw(2, 1, 4, seed=1), draw(2, 1, layer.n_units, seed=2)]
+    inputs = [t.requires_grad_() for t in (*inputs, *layer.parameters.values())]
+    assert torch.autograd.gradcheck(everything, inputs, fast_mode=True)
+
+
+def test_it_may_stand_above_another_layer():
+    torch.manual_seed(0)
+    first = Dense(draw(4, 3), draw(4, seed=1), TANH)
+    chain = Chain((first, layer_of(MODULES["normed"](4))))
+    X = draw(5, 3, seed=2)
+    J = torch.stack(
+        [
+            torch.autograd.functional.jacobian(
+                lambda x: chain.outputs(x[None])[-1][0], row
+            )
+            for row in X
+        ]
+    )
+    states = chain.states_at(X)
+    torch.testing.assert_close(chain.jacobians(states), J)
+    torch.testing.assert_close(chain.squared_norms(states, 10), J.square().sum((1, 2)))
+
+
+# ---- a whole objective -------------------------------------------------------------
+
+
+def decoder(n_features):
+    return nn.Sequential(nn.Linear(6, 5), nn.Tanh(), nn.Linear(5, n_features))
+
+
+def drawn(architecture, seed=0):
+    return architecture.initial_parameters(
+        generator=torch.Generator().manual_seed(seed),
+        dtype=torch.float64,
+        device=torch.device("cpu"),
+        scaling=Scaling(np.zeros(4), np.ones(4)),
+    )
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("weights", [None, torch.tensor([0.5, 2.0, 0.0]).double()])
+@pytest.mark.parametrize(
+    "makers", [(Sines, decoder), (None, decoder), (Sines, None), (None, None)]
+)
+def test_an_objective_is_the_naive_one(loss, weights, makers):
+    architecture = ModuleArchitecture(*makers, 4, 6, TANH)
+    parameters = {n: p.requires_grad_() for n, p in drawn(architecture).items()}
+    assert {n: (*p.shape,) for n, p in parameters.items()} == architecture.shapes
+    objective = JointObjective(architecture, LOSSES[loss], 0.3, 0.2)
+    X = torch.rand(3, 4, generator=torch.Generator().manual_seed(1)).double()
+    found, gradient = objective.total_and_gradient(parameters, X, weights, (None, None))
+    network = architecture.network(parameters)
+    w = torch.ones(3) if weights is None else weights
+    total = 0
+    output = LOSSES[loss].output
+    for x, weight in zip(X, w, strict=True):
+        h = network.encode(x[None])[0]
+        J_f = torch.autograd.functional.jacobian(
+            lambda x: network.encode(x[None])[0], x, create_graph=True
+        )
+        J_g = torch.autograd.functional.jacobian(
+            lambda h: output(network.pre_outputs(h[None]))[0], h, create_graph=True
+        )
+        value = LOSSES[loss].value(x[None], network.pre_outputs(h[None]))[0]
+        value = value + 0.3 * J_f.square().sum() + 0.2 * J_g.square().sum()
+        total = total + weight * value
+    torch.testing.assert_close(found, total.detach())
+    expected = torch.autograd.grad(total, list(parameters.values()))
+    for name, ours, theirs in zip(parameters, gradient, expected, strict=True):
+        torch.testing.assert_close(ours, theirs, msg=name)
+
+
+def test_it_draws_from_the_seed_alone_and_leaves_torchs_generator():
+    architecture = ModuleArchitecture(Sines, decoder, 4, 6, TANH)
+    before = torch.get_rng_state()
+    first, again, other = (drawn(architecture, seed) for seed in (0, 0, 1))
+    assert torch.equal(torch.get_rng_state(), before)
+    name = "encoder.linear.weight"
+    assert torch.equal(first[name], again[name])
+    assert not torch.equal(first[name], other[name])
+    # Buffers are no parameters: they are the same in every fit and every file.
+    buffers = [
+        ModuleArchitecture(Sines, decoder, 4, 6, TANH)
+        .prototype.encoder.layers[0]
+        .buffers["phases"]
+        for _ in range(2)
+    ]
+    assert torch.equal(*buffers)
+
+
+# ---- refusals ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda d: None, TypeError, r"encoder\(4\) must return a torch.nn.Module"),
+        (lambda d: nn.BatchNorm1d(d), ValueError, "has a BatchNorm1d"),
+        (
+            lambda d: nn.Sequential(nn.Linear(d, 3), nn.Dropout(0.1)),
+            ValueError,
+            "has a Dropout",
+        ),
+        (lambda d: nn.Linear(3, 2), ValueError, "must take rows of 4 numbers"),
+        (lambda d: nn.Flatten(0), ValueError, r"gives \(8,\) for 2 rows"),
+    ],
+)
+def test_what_is_no_encoder_is_refused(make, error, message):
+    with pytest.raises(error, match=message):
+        drawn(ModuleArchitecture(make, None, 4, 6, TANH))
+
+
+def test_a_decoder_gives_as_many_numbers_as_there_are_features():
+    with pytest.raises(ValueError, match=r"gives 3 numbers .* has 4 features"):
+        drawn(
+            ModuleArchitecture(
+                lambda d: nn.Linear(d, 6), lambda d: nn.Linear(6, 3), 4, 6, TANH
+            )
+        )
