@@ -1,0 +1,190 @@
+"""Autoencoders of modules that the user has written, as a user has them."""
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MinMaxScaler
+from sklearn.svm import LinearSVC
+from torch import nn
+
+from skcae import ContractiveAutoencoder, FineTunedClassifier, ModuleAutoencoder
+from skcae.checkpoints import resume
+from skcae.inspection import jacobian_norm
+from skcae.onnx import to_onnx
+from skcae.persistence import get_weights, load, save, set_weights
+from tests.test_checkpoints import Copies, assert_same
+
+HOW = {"max_iter": 12, "tol": 1e-9, "random_state": 0}
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+
+def encoder(n_features):
+    """A residual encoder."""
+    return Residual(n_features)
+
+
+class Residual(nn.Module):
+    def __init__(self, n_features):
+        super().__init__()
+        self.first = nn.Linear(n_features, 6)
+        self.norm = nn.LayerNorm(6)
+        self.second = nn.Linear(6, 6)
+
+    def forward(self, X):
+        H = self.first(X)
+        return torch.tanh(H + self.second(torch.sigmoid(self.norm(H))))
+
+
+def decoder(n_features):
+    return nn.Sequential(nn.Linear(6, 9), nn.ReLU(), nn.Linear(9, n_features))
+
+
+def with_batch_norm(n_features):
+    return nn.Sequential(nn.Linear(n_features, 6), nn.BatchNorm1d(6))
+
+
+TRUSTED = [f"{__name__}.{name}" for name in ("encoder", "decoder")]
+
+
+@pytest.fixture
+def model(unit_data):
+    return ModuleAutoencoder(encoder, decoder, **HOW).fit(unit_data)
+
+
+def test_its_penalty_contracts_it(unit_data, model):
+    plain = clone(model).set_params(jacobian_penalty=0.0).fit(unit_data)
+    exact = clone(model).set_params(jacobian_method="exact", jacobian_penalty=3.0)
+    probes = clone(exact).set_params(jacobian_method="probes", n_probes=4)
+    free = jacobian_norm(plain, unit_data).mean()
+    for contractive in (exact.fit(unit_data), probes.fit(unit_data)):
+        assert jacobian_norm(contractive, unit_data).mean() < 0.9 * free
+
+
+@pytest.mark.parametrize("loss", ["squared_error", "cross_entropy"])
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_it_learns_and_decodes(loss, dtype, digits):
+    X = digits[0][:400].astype(dtype)
+    how = {**HOW, "max_iter": 40, "loss": loss}
+    model = ModuleAutoencoder(encoder, decoder, **how).fit(X)
+    assert model.loss_curve_[-1] < 0.8 * model.loss_curve_[0]
+    codes = model.transform(X)
+    assert codes.dtype == dtype
+    assert codes.shape == (400, 6)
+    reconstruction = model.inverse_transform(codes)
+    assert reconstruction.shape == X.shape
+    if loss == "squared_error":
+        errors = np.square(reconstruction - X).sum(1)
+        assert_allclose(model.score_samples(X), -errors, rtol=1e-4)
+
+
+def test_without_modules_it_has_two_dense_layers(unit_data):
+    model = ModuleAutoencoder(n_components=5, **HOW).fit(unit_data)
+    like = ContractiveAutoencoder(5, tied_weights=False, **HOW).fit(unit_data)
+    shapes = {name: array.shape for name, array in model.parameters_.items()}
+    assert shapes == {
+        "encoder.weight": (5, 8),
+        "encoder.bias": (5,),
+        "decoder.weight": (8, 5),
+        "decoder.bias": (8,),
+    }
+    # The same model, from other weights.
+    W, V = model.parameters_["encoder.weight"], model.parameters_["decoder.weight"]
+    like.components_, like.decoder_components_ = W, V.T.copy()
+    like.intercept_hidden_ = model.parameters_["encoder.bias"]
+    like.intercept_visible_ = model.parameters_["decoder.bias"]
+    assert_allclose(model.transform(unit_data), like.transform(unit_data))
+    assert_allclose(model.score_samples(unit_data), like.score_samples(unit_data))
+
+
+def test_in_a_pipeline_and_a_search(digits):
+    X, y = digits[0][:200], digits[1][:200]
+    pipeline = make_pipeline(
+        MinMaxScaler(), ModuleAutoencoder(encoder, decoder, **HOW), LinearSVC()
+    )
+    grid = {"moduleautoencoder__jacobian_penalty": [0.0, 0.1]}
+    search = GridSearchCV(pipeline, grid, cv=2, error_score="raise").fit(X, y)
+    assert search.best_score_ > 0.3
+
+
+def test_it_is_fine_tuned_along_its_tangents(digits, tmp_path):
+    X, y = digits[0][:200], digits[1][:200]
+    model = ModuleAutoencoder(encoder, decoder, **HOW)
+    tuning = {"tangent_penalty": 0.1, "n_tangents": 3, "learning_rate": 0.1}
+    classifier = FineTunedClassifier(
+        model, encoder_rate_factor=1.0, **tuning, **{**HOW, "max_iter": 40}
+    )
+    classifier.fit(X, y)
+    assert classifier.score(X, y) > 0.5
+    assert [W.shape for W in classifier.coefs_] == [(6, 10)]
+    names = classifier.hidden_parameters_.keys()
+    assert names == {f"{name}.0" for name, _ in encoder(64).named_parameters()}
+    before = classifier.encoder_.parameters_["encoder.first.weight"]
+    assert not np.array_equal(classifier.hidden_parameters_["first.weight.0"], before)
+    save(classifier, tmp_path / "model.skops")
+    again = load(tmp_path / "model.skops", trusted=TRUSTED)
+    assert_array_equal(again.predict_proba(X), classifier.predict_proba(X))
+    weights = get_weights(classifier)
+    moved = {name: 2 * array for name, array in weights.items()}
+    for name, array in get_weights(set_weights(classifier, moved)).items():
+        assert_array_equal(array, moved[name])
+    classifier.hidden_parameters_["first.weight.0"] = np.zeros(3)
+    save(classifier, tmp_path / "model.skops")
+    with pytest.raises(ValueError, match=r"first.weight.0 must be a float32 or"):
+        load(tmp_path / "model.skops", trusted=TRUSTED)
+
+
+# ---- files -----------------------------------------------------------------------
+
+
+def test_a_file_needs_its_factories_to_be_trusted(model, unit_data, tmp_path):
+    path = tmp_path / "model.skops"
+    save(model, path)
+    with pytest.raises(TypeError, match=r"was not loaded: .*encoder"):
+        load(path)
+    again = load(path, trusted=TRUSTED)
+    assert_array_equal(again.transform(unit_data), model.transform(unit_data))
+    model.parameters_["encoder.first.bias"] = np.zeros(2)
+    save(model, path)
+    with pytest.raises(ValueError, match=r"encoder.first.bias must be a float32"):
+        load(path, trusted=TRUSTED)
+
+
+def test_a_fit_is_taken_up_from_every_checkpoint(unit_data, tmp_path):
+    callback = Copies(tmp_path / "training.skops")
+    model = ModuleAutoencoder(encoder, decoder, jacobian_method="probes", **HOW)
+    whole = model.set_callbacks(callback).fit(unit_data)
+    assert len(callback.files) == 13
+    for file in callback.files:
+        assert_same(resume(file, unit_data, trusted=TRUSTED), whole)
+
+
+def test_weights_alone_do_not_say_what_they_are_of(model):
+    with pytest.raises(ValueError, match="do not say how many features"):
+        set_weights(clone(model), get_weights(model))
+
+
+def test_a_graph_is_torchs_to_make(model, unit_data):
+    with pytest.raises(TypeError, match=r"torch\.onnx\.export"):
+        to_onnx(model, unit_data)
+
+
+# ---- refusals --------------------------------------------------------------------
+
+
+def test_what_cannot_be_trained_is_refused_and_changes_nothing(model, unit_data):
+    before = model.transform(unit_data)
+    with pytest.raises(ValueError, match="has a BatchNorm1d"):
+        model.set_params(encoder=with_batch_norm).fit(unit_data)
+    assert_array_equal(model.transform(unit_data), before)
+    with pytest.raises(ValueError, match="The 'encoder' parameter"):
+        model.set_params(encoder=nn.Linear(8, 2).weight).fit(unit_data)
+
+
+def test_going_on_with_another_module_is_refused(unit_data):
+    model = ModuleAutoencoder(encoder, decoder, warm_start=True, **HOW).fit(unit_data)
+    with pytest.raises(ValueError, match="cannot go on"):
+        model.set_params(encoder=None).fit(unit_data)
