@@ -256,7 +256,7 @@ class Chain:
         first = self.layers[0]
         if not (first.has_matrix and first.n_units < first.n_inputs):
             return first.pull_back(states[0], U).square().sum((1, 2))
-        # ‖u D_1 W_1‖² = (u D_1) W_1 W_1ᵀ (u D_1)ᵀ, where W_1 is wide.
+        # (38), where W_1 is wide.
         U = U * states[0][:, None]
         return ((U @ self.first_gram_matrix) * U).sum((1, 2))
 

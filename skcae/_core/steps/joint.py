@@ -89,6 +89,7 @@ class JointObjective:
         self, network: Network, X: Tensor, probes: Probes
     ) -> tuple[Tensor, Tensor | None]:
         """Return z of each row, (n, d), and the sum of its penalties, (n,), if any."""
+        # (35); the rows are the first axis of all.
         of_code, of_output = probes
         if self.strength:
             outputs, states = network.encoder.linearized(X)
@@ -158,7 +159,9 @@ def signs(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
 def squared_norms(chain: Chain, states: list[Tensor], probes: Tensor | None) -> Tensor:
     """Return ‖J‖²_F of each row, (n,), or the mean of ‖Jᵀv‖² over the probes."""
     if probes is not None:
+        # (39) and (40).
         return chain.pull_back(states, probes).square().sum((1, 2)) / probes.shape[1]
+    # (4) or (37), or else multiplied up.
     norms = chain.squared_norms_at(states)
     return chain.norms_from_code(states) if norms is None else norms.sum(1)
 
