@@ -29,6 +29,7 @@ from skcae._core.layers.gradient import Gradient
 from skcae._core.layers.layer import Parameters
 from skcae._core.layers.network import Architecture, Network
 from skcae._core.layers.output import OutputLayer
+from skcae._core.steps.mirrored import MirroredStep
 from skcae._core.training.ranks import ALONE, Ranks
 from skcae._core.training.solvers import Solver
 from skcae.activations import Activation
@@ -221,6 +222,7 @@ class JointLearner:
         some = next(iter(self.parameters.values()))
         self.batch = some.new_empty((n, self.rows.n_features))
         self.n_multiplications = n * self.network.n_multiplications
+        self.by_hand = self._by_hand(n)
         # What is multiplied up for an exact norm is held for so many rows at a time.
         per_row = self.objective.numbers_per_row(self.network)
         self.n_at_once = max(1, CHUNK_ELEMENTS // per_row)
@@ -235,12 +237,29 @@ class JointLearner:
         n = self.rows.count(index)
         gradient = None
         if n:
-            X = self.batch[:n]
+            levels = self.by_hand.levels(n) if self.by_hand else []
+            X = levels[0].own[1] if levels else self.batch[:n]
             self.rows.read(index, X)
+            weights = self.rows.weights_of(index)
             probes = self.objective.probes(self.network, n, self.generator)
-            gradient = self._gradient(X, self.rows.weights_of(index), probes, value)
+            if self.by_hand is None:
+                gradient = self._gradient(X, weights, probes, value)
+            else:
+                total, gradient = self.by_hand.total_and_gradient(
+                    levels, weights, probes[0]
+                )
+                value.copy_(total)
         gradient = self.ranks.average(gradient, self.parameters, n, value)
         self.solver.update(gradient, rate)
+
+    def _by_hand(self, n: int) -> MirroredStep | None:
+        """Return what computes a step of n rows without torch's differentiation."""
+        objective, network = self.objective, self.network
+        is_dense = network.encoder.has_matrices and network.decoder.has_matrices
+        has_one_probe = objective.n_probes == 1 or not objective.strength
+        if not is_dense or not has_one_probe or objective.decoder_strength:
+            return None
+        return MirroredStep(network, objective.loss, objective.strength, n)
 
     def _gradient(
         self, X: Tensor, weights: Tensor | None, probes: Probes, value: Tensor
