@@ -1,7 +1,9 @@
 """The matrices of a training step, allocated once and used at every step."""
 
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -88,17 +90,6 @@ class UnitTile(NamedTuple):
     own: Columns
 
 
-def _tile_length(n_columns: int, device: torch.device) -> int:
-    """Return how many rows make a tile; an accelerator takes them all at once."""
-    if device.type != "cpu":
-        return sys.maxsize
-    return max(1, TILE_ELEMENTS * torch.get_num_threads() // n_columns)
-
-
-def _slices(n_rows: int, step: int) -> list[slice]:
-    return [slice(start, min(start + step, n_rows)) for start in range(0, n_rows, step)]
-
-
 class Workspace:
     """The memory of the batches of one training.
 
@@ -139,12 +130,12 @@ class Workspace:
         self.corrupts = corrupts
         self.n_copies = n_copies
         n_inputs = (1 + n_copies) * batch_size
-        self._tile_rows = _tile_length(n_features, device)
-        self._tile_units = min(_tile_length(n_inputs, device), n_components)
-
-        def numbers(count: int) -> Tensor:
-            return torch.zeros(count, dtype=dtype, device=device)
-
+        # An accelerator takes all rows at once.
+        is_cpu = device.type == "cpu"
+        tile = TILE_ELEMENTS * torch.get_num_threads() if is_cpu else sys.maxsize
+        self._tile_rows = min(max(1, tile // n_features), batch_size)
+        self._tile_units = min(max(1, tile // n_inputs), n_components)
+        numbers = partial(torch.zeros, dtype=dtype, device=device)
         # [H, gradients] and [dZ; inputs] have a column or row for both.
         n_stacked = batch_size + n_inputs
         self._codes = numbers(2 * n_inputs * n_components)
@@ -169,6 +160,7 @@ class Workspace:
         Z, inputs = right[:n], right[n:]
         X = inputs[:n]
         target = self._target[: n * d].view(n, d) if self.corrupts else X
+        tiles = [torch.split(matrix, self._tile_rows) for matrix in (target, Z)]
         return Batch(
             inputs=inputs,
             X=X,
@@ -181,19 +173,17 @@ class Workspace:
             dA=gradients[:, :n],
             left=self._left[: h * (n + m)].view(h if self.tied else 0, n + m),
             right=right,
-            outputs=[(target[rows], Z[rows]) for rows in _slices(n, self._tile_rows)],
-            units=[
-                self._unit_tile(rows, codes[rows], gradients[rows], n)
-                for rows in _slices(h, self._tile_units)
-            ],
+            outputs=list(zip(*tiles, strict=True)),
+            units=list(self._unit_tiles(codes, gradients, n)),
         )
 
-    def _unit_tile(
-        self, rows: slice, codes: Tensor, gradients: Tensor, n: int
-    ) -> UnitTile:
-        # The first n columns are those of X.
-        scratch = [part[: codes.numel()].view_as(codes) for part in self._scratch]
-        own = [matrix[:, :n] for matrix in scratch]
-        return UnitTile(
-            rows, codes, Columns(gradients, scratch), Columns(gradients[:, :n], own)
-        )
+    def _unit_tiles(
+        self, codes: Tensor, gradients: Tensor, n: int
+    ) -> Iterator[UnitTile]:
+        """Cut the units into tiles, of which the first n columns are those of X."""
+        for start in range(0, len(codes), self._tile_units):
+            rows = slice(start, start + self._tile_units)
+            tile, gradient = codes[rows], gradients[rows]
+            scratch = [part[: tile.numel()].view_as(tile) for part in self._scratch]
+            own = Columns(gradient[:, :n], [matrix[:, :n] for matrix in scratch])
+            yield UnitTile(rows, tile, Columns(gradient, scratch), own)

@@ -1,7 +1,6 @@
 """Gradient solvers, with state that can be kept."""
 
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
@@ -79,44 +78,38 @@ class Adam(Solver):
         super().__init__(parameters, state, factors=factors, step=steps)
         # The update wants a gradient that is formed: the one buffer for it.
         self._gradient = {n: torch.zeros_like(p) for n, p in parameters.items()}
+        counts = dict(zip(parameters, steps.unbind(), strict=True))
+        kinds = (parameters, self._gradient, *self.slot.values(), counts)
         # Parameters of one rate are updated by one call.
-        self._updates = {
-            factor: self._update_of([n for n, f in self.factors.items() if f == factor])
-            for factor in set(self.factors.values())
-        }
-
-    def _update_of(self, names: list[str]) -> Callable[..., None]:
-        """Return torch's update of these parameters, which have one rate."""
-        steps = dict(zip(self.parameters, self.state["step"].unbind(), strict=True))
-        groups = (self.parameters, self._gradient, *self.slot.values(), steps)
-        weights, gradients, means, squares, counts = (
-            [tensors[name] for name in names] for tensors in groups
-        )
-        # torch.optim.Adam gives the same numbers, but its bookkeeping takes nearly as
-        # long as the update of a small layer.
-        return partial(
-            adam,
-            weights,
-            gradients,
-            means,
-            squares,
-            [],
-            counts,
-            fused=True,
-            amsgrad=False,
-            beta1=0.9,
-            beta2=0.999,
-            weight_decay=0.0,
-            eps=1e-8,
-            maximize=False,
-        )
+        self._groups: list[tuple[float, list[list[Tensor]]]] = []
+        for factor in set(self.factors.values()):
+            names = [name for name in parameters if self.factors[name] == factor]
+            lists = [[tensors[name] for name in names] for tensors in kinds]
+            self._groups.append((factor, lists))
 
     def update(self, gradient: Gradient, rate: float) -> None:
         """Take one step of the given learning rate."""
         for name, matrix in self._gradient.items():
             gradient.add_to(matrix, name, self.parameters)
-        for factor, update in self._updates.items():
-            update(lr=rate * factor)
+        # torch.optim.Adam gives the same numbers, but its bookkeeping takes nearly as
+        # long as the update of a small layer.
+        for factor, (weights, gradients, means, squares, counts) in self._groups:
+            adam(
+                weights,
+                gradients,
+                means,
+                squares,
+                [],
+                counts,
+                fused=True,
+                amsgrad=False,
+                beta1=0.9,
+                beta2=0.999,
+                lr=rate * factor,
+                weight_decay=0.0,
+                eps=1e-8,
+                maximize=False,
+            )
 
 
 class Sgd(Solver):
