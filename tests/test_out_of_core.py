@@ -351,6 +351,13 @@ def test_a_bad_value_is_found_when_its_row_is_read(
             getattr(model, method)(mapped(X))
 
 
+def test_a_bad_value_is_found_in_a_batch_from_a_disk(mapped, unit_data):
+    X = unit_data.copy()
+    X[25, 3] = np.nan
+    with pytest.raises(ValueError, match=r"A batch of X cannot be used: row 5 .* nan"):
+        ContractiveAutoencoder(3, **HOW).fit(Batches(mapped(X), 20, len(X) - 20))
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_the_largest_numbers_are_finite(dtype, mapped, unit_data):
     X = unit_data.astype(dtype)

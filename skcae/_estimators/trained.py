@@ -166,7 +166,7 @@ class BaseTrained(BaseEncoder):
         generator: torch.Generator,
         dtype: torch.dtype,
         device: torch.device,
-        scaling: Scaling,
+        scaling: Scaling | None,
     ) -> Parameters:
         """Draw the weights that a training starts from."""
         raise NotImplementedError

@@ -15,7 +15,7 @@ from skcae._core.data.arrays import (
     torch_dtype,
     working_dtype,
 )
-from skcae._core.data.moments import moments_of_rows, scaling_of, total_moments
+from skcae._core.data.moments import moments_of, scaling_of, total_moments
 from skcae._core.data.rows import Rows
 from skcae._core.data.streams import StreamedRows, TrainingRows
 from skcae._core.layers.layer import Parameters
@@ -260,7 +260,7 @@ class AutoencoderFit(Fit):
         if self.data.continues:
             check_continues(estimator)
             return copy_of(estimator._parameters(rows.dtype, rows.device))
-        own = moments_of_rows(rows) if isinstance(rows, Rows) else X.moments
+        own = moments_of(rows) if isinstance(rows, Rows) else X.moments
         first: Parameters = estimator._first_parameters(
             self.given,
             X.shape[1],

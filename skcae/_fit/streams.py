@@ -6,9 +6,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import torch
 from sklearn.utils.validation import _num_samples
 
-from skcae._core.data.moments import Moments, moments_of_matrix
+from skcae._core.data.arrays import working_dtype
+from skcae._core.data.moments import Moments, moments_of
+from skcae._core.data.rows import Rows
 from skcae._core.data.streams import batches_of, is_stream
 from skcae._fit.data import (
     CheckedData,
@@ -70,7 +73,14 @@ class Stream:
         for rows in self:
             if n_rows == 0:
                 self.dtype = rows.dtype
-            moments = moments_of_matrix(rows)
+            moments = moments_of(
+                Rows(
+                    rows,
+                    dtype=working_dtype(rows.dtype),
+                    device=torch.device("cpu"),
+                    name="A batch of X",
+                )
+            )
             self.moments = self.moments + moments if n_rows else moments
             n_rows += rows.shape[0]
         if n_rows == 0:

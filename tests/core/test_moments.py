@@ -9,13 +9,12 @@ from skcae._core.data.arrays import make_generator
 from skcae._core.data.moments import (
     Moments,
     moments_of,
-    moments_of_matrix,
-    moments_of_rows,
+    moments_of_block,
     scaling_of,
     total_moments,
 )
 from skcae._core.data.rows import Rows
-from skcae._core.layers.coder import encode_scaled, initial_parameters
+from skcae._core.layers.coder import initial_parameters
 
 CPU = torch.device("cpu")
 
@@ -43,31 +42,29 @@ def test_moments_are_those_of_numpy_in_chunks_of_any_size(kind, zeros, X, monkey
     expected = Moments(50, X.mean(0), X.var(0))
     for size in (4, 12, 2**21):
         monkeypatch.setattr("skcae._core.data.rows.CHUNK_ELEMENTS", size)
-        assert_same_moments(moments_of_rows(rows_of(kind(X))), expected)
-        assert_same_moments(moments_of_matrix(kind(X)), expected)
+        assert_same_moments(moments_of(rows_of(kind(X))), expected)
 
 
 def test_a_weight_of_two_is_the_row_twice_and_one_of_zero_no_row(X):
     weights = np.random.default_rng(1).integers(0, 3, 50)
     repeated = X.repeat(weights, axis=0)
     assert_same_moments(
-        moments_of_rows(rows_of(X, weights.astype(float))),
-        moments_of_rows(rows_of(repeated)),
+        moments_of(rows_of(X, weights.astype(float))), moments_of(rows_of(repeated))
     )
 
 
 def test_only_the_subset_counts(X):
     subset = np.array([3, 7, 8])
     assert_same_moments(
-        moments_of_rows(rows_of(X, subset=subset)), moments_of(X[subset])
+        moments_of(rows_of(X, subset=subset)), moments_of_block(X[subset])
     )
 
 
 @pytest.mark.parametrize("empty", [0, 1, 2])
 def test_a_part_without_weight_adds_nothing(empty, X):
-    parts = [moments_of(X[:20]), moments_of(X[20:])]
-    parts.insert(empty, moments_of(X[:3], np.zeros(3)))
-    assert_same_moments(total_moments(parts), moments_of(X))
+    parts = [moments_of_block(X[:20]), moments_of_block(X[20:])]
+    parts.insert(empty, moments_of_block(X[:3], np.zeros(3)))
+    assert_same_moments(total_moments(parts), moments_of_block(X))
 
 
 # ---- what is left alone ---------------------------------------------------------
@@ -85,12 +82,11 @@ def test_a_part_without_weight_adds_nothing(empty, X):
     ids=str,
 )
 def test_scaled_columns_are_left_alone(columns):
-    moments = moments_of(columns, np.ones(len(columns)))
-    assert scaling_of(moments).is_none
+    assert scaling_of(moments_of_block(columns, np.ones(len(columns)))) is None
 
 
 def test_far_columns_are_shifted_and_scaled_and_the_others_not(X):
-    scaling = scaling_of(moments_of(X))
+    scaling = scaling_of(moments_of_block(X))
     assert scaling.scale[1] in (2, 4, 8)
     assert scaling.scale[2] in (16, 32, 64)
     np.testing.assert_array_equal(scaling.scale[[0, 3]], 1)
@@ -102,7 +98,7 @@ def test_far_columns_are_shifted_and_scaled_and_the_others_not(X):
 
 def test_the_order_of_the_rows_does_not_change_a_bit(X):
     scalings = [
-        scaling_of(total_moments(moments_of(part) for part in parts))
+        scaling_of(total_moments(moments_of_block(part) for part in parts))
         for parts in ([X], [X[::-1]], [X[:7], X[7:]], [X[40:], X[:40]])
     ]
     for scaling in scalings[1:]:
@@ -117,7 +113,7 @@ def test_the_order_of_the_rows_does_not_change_a_bit(X):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_the_start_encodes_the_scaled_rows_and_draws_nothing_more(X, tied, dtype):
     generators = make_generator(0), make_generator(0)
-    scaling = scaling_of(moments_of(X))
+    scaling = scaling_of(moments_of_block(X))
     plain, scaled = (
         initial_parameters(
             4,
@@ -142,20 +138,3 @@ def test_the_start_encodes_the_scaled_rows_and_draws_nothing_more(X, tied, dtype
     )
     if not tied:
         assert torch.equal(scaled["decoder_components"], plain["decoder_components"])
-
-
-def test_nothing_changes_where_nothing_is_far():
-    parameters = initial_parameters(
-        3,
-        2,
-        tied_weights=True,
-        generator=make_generator(0),
-        dtype=torch.float64,
-        device=CPU,
-        scaling=scaling_of(moments_of(np.ones((4, 3)))),
-    )
-    before = {name: tensor.clone() for name, tensor in parameters.items()}
-    assert not before["intercept_hidden"].any()
-    encode_scaled(parameters, scaling_of(moments_of(np.ones((4, 3)))))
-    for name, tensor in parameters.items():
-        assert torch.equal(tensor, before[name])

@@ -9,7 +9,7 @@ import numpy as np
 from scipy import sparse
 
 from skcae._core.data.arrays import Array
-from skcae._core.data.rows import Rows, block_slices
+from skcae._core.data.rows import Rows
 
 # Columns of which the root mean square is no larger are left alone. All data in [0, 1]
 # are, and with room to spare what a StandardScaler gives.
@@ -64,30 +64,32 @@ class Scaling:
     shift: Array
     scale: Array
 
-    @property
-    def is_none(self) -> bool:
-        """Whether all columns are left alone."""
-        return not self.shift.any() and bool((self.scale == 1).all())
+
+def moments_of(rows: Rows) -> Moments:
+    """Return the weighted moments of all rows, a block at a time."""
+    return total_moments(moments_of_block(*block) for block in rows.blocks())
 
 
-def moments_of(block: Any, weights: Array | None = None) -> Moments:
+def total_moments(moments: Iterable[Moments]) -> Moments:
+    """Return the moments of all sets of rows together."""
+    return reduce(Moments.__add__, moments)
+
+
+def moments_of_block(block: Any, weights: Array | None = None) -> Moments:
     """Return the moments of a block of rows, an array or a CSR matrix."""
+    # Samples are the axis 0.
     w = np.ones(block.shape[0]) if weights is None else weights.astype(np.float64)
     if not w.any():
         return Moments(0.0, np.zeros(block.shape[1]), np.zeros(block.shape[1]))
     # What overflows here is left alone, and then training says so.
     with np.errstate(over="ignore", invalid="ignore"):
-        of_kind = _moments_of_sparse if sparse.issparse(block) else _moments_of_dense
-        return of_kind(block, w)
-
-
-def _moments_of_dense(block: Any, w: Array) -> Moments:
-    # Centred first: E[x²] − E[x]² loses all digits of a column far from 0. Samples are
-    # the axis 0.
-    X = np.asarray(block, np.float64)
-    mean = np.average(X, axis=0, weights=w)
-    X = X - mean
-    return Moments(float(w.sum()), mean, np.average(X * X, axis=0, weights=w))
+        if sparse.issparse(block):
+            return _moments_of_sparse(block, w)
+        # Centred first: E[x²] − E[x]² loses all digits of a column far from 0.
+        X = np.asarray(block, np.float64)
+        mean = np.average(X, axis=0, weights=w)
+        X = X - mean
+        return Moments(float(w.sum()), mean, np.average(X * X, axis=0, weights=w))
 
 
 def _moments_of_sparse(block: Any, w: Array) -> Moments:
@@ -105,28 +107,14 @@ def _moments_of_sparse(block: Any, w: Array) -> Moments:
     return Moments(total, mean, (stored + (total - sums(w)) * mean**2) / total)
 
 
-def moments_of_matrix(matrix: Any) -> Moments:
-    """Return the moments of a matrix in memory, a chunk at a time."""
-    parts = block_slices(matrix, matrix.shape[0])
-    return total_moments(moments_of(matrix[part]) for part in parts)
-
-
-def moments_of_rows(rows: Rows) -> Moments:
-    """Return the weighted moments of all rows, a chunk at a time."""
-    return total_moments(moments_of(*chunk) for chunk in rows.blocks())
-
-
-def total_moments(moments: Iterable[Moments]) -> Moments:
-    """Return the moments of all sets of rows together."""
-    return reduce(Moments.__add__, moments)
-
-
-def scaling_of(moments: Moments) -> Scaling:
-    """Settle what a column that is not scaled asks of the initial weights."""
+def scaling_of(moments: Moments) -> Scaling | None:
+    """Settle what columns that are not scaled ask of the initial weights, if any."""
     mean, deviation = moments.mean, np.sqrt(moments.variance)
     # The root mean square, √(mean² + variance).
     is_far = np.hypot(mean, deviation) > LARGEST_UNSCALED
     is_far &= np.isfinite(mean) & np.isfinite(deviation)
+    if not is_far.any():
+        return None
     far = np.where(is_far, deviation, 1.0)
     # To divide by a power of two rounds nothing.
     scale = np.exp2(np.round(np.log2(np.maximum(far, 1.0))))

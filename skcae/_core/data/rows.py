@@ -48,12 +48,6 @@ def row_slices(n_rows: int, n_columns: int) -> Iterator[slice]:
         yield slice(start, min(start + step, n_rows))
 
 
-def block_slices(matrix: Any, n_rows: int) -> Iterator[slice]:
-    """Cut rows into slices for a few copies of each: of a dense matrix small ones."""
-    n_columns = matrix.shape[1]
-    return row_slices(n_rows, n_columns if sparse.issparse(matrix) else 16 * n_columns)
-
-
 def copy_rows(matrix: Any, position: Array | slice, out: Array) -> None:
     """Write the rows at these positions into an array, densified and cast."""
     if sparse.issparse(matrix):
@@ -274,10 +268,12 @@ class Rows:
 
     def blocks(self) -> Iterator[tuple[Any, Array | None]]:
         """Go through all rows once, in small arrays or sparse, with their weights."""
+        # Sparse rows stay so: who takes them goes through stored entries alone. A few
+        # copies will be made of dense ones.
         is_sparse = sparse.issparse(self.matrix)
-        for part in block_slices(self.matrix, len(self)):
+        n_columns = self.n_features if is_sparse else 16 * self.n_features
+        for part in row_slices(len(self), n_columns):
             at = self._position(part)
-            # Sparse rows stay so: who takes them goes through stored entries alone.
             rows = self.matrix[at] if is_sparse else to_array(self._chunk(part))
             yield rows, None if self.weights is None else self.weights[at]
 

@@ -92,7 +92,7 @@ def initial_parameters(
     }
     if not tied_weights:
         parameters["decoder_components"] = weights()
-    if scaling is not None and not scaling.is_none:
+    if scaling is not None:
         encode_scaled(parameters, scaling)
     return parameters
 

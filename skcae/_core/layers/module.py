@@ -222,12 +222,12 @@ class ModuleArchitecture:
         generator: torch.Generator,
         dtype: torch.dtype,
         device: torch.device,
-        scaling: Scaling,
+        scaling: Scaling | None,
     ) -> Parameters:
         """Draw the weights; those of a module as it draws them itself."""
         seed = int(torch.randint(2**31, (), generator=generator, device="cpu"))
         drawn = named(self._drawn(seed))
-        if not scaling.is_none:
+        if scaling is not None:
             shift, scale = map(torch.from_numpy, (scaling.shift, scaling.scale))
             if self.make_encoder is None:
                 W, b = drawn["encoder.weight"], drawn["encoder.bias"]

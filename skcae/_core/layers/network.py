@@ -83,7 +83,7 @@ class Architecture(Protocol):
         generator: torch.Generator,
         dtype: torch.dtype,
         device: torch.device,
-        scaling: Scaling,
+        scaling: Scaling | None,
     ) -> Parameters:
         """Draw the weights."""
 
@@ -131,7 +131,7 @@ class DenseArchitecture:
         generator: torch.Generator,
         dtype: torch.dtype,
         device: torch.device,
-        scaling: Scaling,
+        scaling: Scaling | None,
     ) -> Parameters:
         """Draw the weights; biases start at zero, unless the data are to be scaled."""
         parameters: Parameters = {}
@@ -143,7 +143,7 @@ class DenseArchitecture:
             parameters[name] = Dense.initial_weights(
                 d, h, generator=generator, dtype=dtype, device=device
             )
-        if not scaling.is_none:
+        if scaling is not None:
             shift, scale = map(torch.from_numpy, (scaling.shift, scaling.scale))
             self._encoder(parameters)[0].encode_scaled(shift, scale)
             parameters[f"decoder.{self.n_layers - 1}.bias"].copy_(shift)
