@@ -7,8 +7,8 @@ from numbers import Integral
 from pathlib import Path
 from typing import Any
 
+from skcae._core.data.containers import is_stream
 from skcae._core.data.disk import check_can_be_written
-from skcae._core.data.streams import is_stream
 from skcae._fit.attributes import OPTIONAL_ATTRIBUTES
 from skcae._fit.data import check_same_rows, check_weights, check_X
 from skcae.persistence._files import DATA, read, save

@@ -1,6 +1,7 @@
-"""What rows may come in: frames, tensors, lists, arrays; and what is none of them."""
+"""What rows may come in: frames, tensors, lists, arrays, batches; and what is none."""
 
 import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from datetime import date, time, timedelta
 from typing import Any, cast
 
@@ -11,7 +12,6 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from skcae._core.data.arrays import Array, array_of
-from skcae._core.data.streams import is_stream
 
 # What becomes a number where nobody looks; pandas' own kinds derive from them.
 DATES = (np.datetime64, np.timedelta64, date, time, timedelta)
@@ -48,6 +48,37 @@ def check_is_read(X: Any) -> None:
         raise TypeError(
             f"X is a {kind}, whose rows are not computed yet. Pass X.collect()."
         )
+
+
+def is_stream(X: Any) -> bool:
+    """Tell whether X gives its rows in batches, and is no array of any kind."""
+    if isinstance(X, np.ndarray):
+        return False
+    if _is_dask(X) or _is_dataset(X):
+        return True
+    is_array = hasattr(X, "shape") or hasattr(X, "__array__")
+    # A list of rows is a matrix to NumPy, and a text no data at all.
+    is_collection = isinstance(X, (Sequence, Set, Mapping, str, bytes))
+    return isinstance(X, Iterable) and not is_array and not is_collection
+
+
+def _is_dask(X: Any) -> bool:
+    """Tell whether X is one of Dask's arrays, which compute their blocks."""
+    return hasattr(X, "numblocks") and hasattr(X, "blocks")
+
+
+def _is_dataset(X: Any) -> bool:
+    """Tell whether X is one of Arrow's datasets, which are not tables in memory."""
+    return hasattr(X, "to_batches") and not hasattr(X, "shape")
+
+
+def batches_of(X: Any) -> Iterator[Any]:
+    """Go through the batches of a stream, from its start."""
+    if _is_dask(X):
+        for number in range(X.numblocks[0]):
+            yield X.blocks[number].compute()
+    else:
+        yield from X.to_batches() if _is_dataset(X) else X
 
 
 def opened(X: Any, name: str = "X") -> tuple[Any, Any]:

@@ -5,7 +5,7 @@ blocks, as many as fit, and each block is shuffled by itself. Data that fits one
 is shuffled as an array is.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -18,37 +18,6 @@ from skcae._core.data.rows import Rows, copy_rows, evenly_spaced, random_order
 
 # A block holds at most so many numbers (64 MB in float32), but one batch in any case.
 BLOCK_ELEMENTS = 2**24
-
-
-def is_stream(X: Any) -> bool:
-    """Tell whether X gives its rows in batches, and is no array of any kind."""
-    if isinstance(X, np.ndarray):
-        return False
-    if _is_dask(X) or _is_dataset(X):
-        return True
-    is_array = hasattr(X, "shape") or hasattr(X, "__array__")
-    # A list of rows is a matrix to NumPy, and a text no data at all.
-    is_collection = isinstance(X, (Sequence, Set, Mapping, str, bytes))
-    return isinstance(X, Iterable) and not is_array and not is_collection
-
-
-def _is_dask(X: Any) -> bool:
-    """Tell whether X is one of Dask's arrays, which compute their blocks."""
-    return hasattr(X, "numblocks") and hasattr(X, "blocks")
-
-
-def _is_dataset(X: Any) -> bool:
-    """Tell whether X is one of Arrow's datasets, which are not tables in memory."""
-    return hasattr(X, "to_batches") and not hasattr(X, "shape")
-
-
-def batches_of(X: Any) -> Iterator[Any]:
-    """Go through the batches of a stream, from its start."""
-    if _is_dask(X):
-        for number in range(X.numblocks[0]):
-            yield X.blocks[number].compute()
-    else:
-        yield from X.to_batches() if _is_dataset(X) else X
 
 
 @dataclass(eq=False)
