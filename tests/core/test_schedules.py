@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from skcae._core.training.schedules import (
+    StoppingRule,
     constant_rate,
     falling_rate,
-    has_stalled,
     linear_rate,
 )
 
@@ -47,5 +47,5 @@ def test_a_falling_rate_reaches_zero_and_stays_there():
     ],
 )
 def test_has_stalled(curve, stalled):
-    assert has_stalled(curve, 2, 0.01) is stalled
-    assert has_stalled(curve, math.inf, 0.01) is False
+    assert StoppingRule(0.01, 2).has_stalled(curve) is stalled
+    assert StoppingRule(0.01, math.inf).has_stalled(curve) is False

@@ -15,12 +15,7 @@ from skcae._core.data.streams import TrainingRows
 from skcae._core.data.threads import fitting_threads
 from skcae._core.layers.layer import Parameters
 from skcae._core.training.ranks import ALONE, Ranks
-from skcae._core.training.schedules import (
-    Schedule,
-    StoppingRule,
-    falling_rate,
-    has_stalled,
-)
+from skcae._core.training.schedules import Schedule, StoppingRule, falling_rate
 from skcae._core.training.solvers import Solver
 
 # Steps between two looks at whether the objective is still finite. Each look waits for
@@ -215,8 +210,7 @@ class Training:
         """
         rule, n_done = self.stopping, len(self.loss_curve)
         if self.stalled_at is None:
-            stalled = has_stalled(self._watched_curve, rule.n_iter_no_change, rule.tol)
-            if n_done < rule.min_epochs or not stalled:
+            if n_done < rule.min_epochs or not rule.has_stalled(self._watched_curve):
                 return False
             self.stalled_at = n_done
             self._let_rate_fall(n_done)

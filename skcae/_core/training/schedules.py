@@ -30,6 +30,18 @@ class StoppingRule:
     min_epochs: int = 0
     cools_down: bool = False
 
+    def has_stalled(self, curve: Sequence[float]) -> bool:
+        """Tell whether the last epochs lowered the objective by next to nothing.
+
+        That is next to the objective of the first epoch, which stands for the scale of
+        the data. Too short a curve has not stalled.
+        """
+        if len(curve) <= self.n_iter_no_change:
+            return False
+        n_recent = int(self.n_iter_no_change)
+        before, recent = curve[:-n_recent], curve[-n_recent:]
+        return min(before) - min(recent) <= self.tol * abs(curve[0])
+
 
 def constant_rate(learning_rate: float) -> Schedule:
     """Keep the rate."""
@@ -55,16 +67,3 @@ def linear_rate(learning_rate: float, n_steps: int) -> Schedule:
 def falling_rate(rate: Schedule, step: int, n_steps: float) -> Schedule:
     """Let a rate fall to zero within n_steps from the given step."""
     return lambda at: rate(at) * max(0.0, 1.0 - (at - step) / n_steps)
-
-
-def has_stalled(curve: Sequence[float], n_epochs: float, tol: float) -> bool:
-    """Tell whether the last n_epochs lowered the objective by next to nothing.
-
-    That is by no more than tol times the objective of the first epoch, which stands
-    for the scale of the data. Too short a curve has not stalled.
-    """
-    if len(curve) <= n_epochs:
-        return False
-    n_recent = int(n_epochs)
-    before, recent = curve[:-n_recent], curve[-n_recent:]
-    return min(before) - min(recent) <= tol * abs(curve[0])
