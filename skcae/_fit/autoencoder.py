@@ -15,7 +15,7 @@ from skcae._core.data.arrays import (
     torch_dtype,
     working_dtype,
 )
-from skcae._core.data.moments import moments_of, scaling_of, total_moments
+from skcae._core.data.moments import moments_of, scaling_of
 from skcae._core.data.rows import Rows
 from skcae._core.data.streams import StreamedRows, TrainingRows
 from skcae._core.layers.layer import Parameters
@@ -267,7 +267,7 @@ class AutoencoderFit(Fit):
             generator=self.generator,
             dtype=torch_dtype(rows.dtype),
             device=rows.device,
-            scaling=scaling_of(total_moments(self.ranks.gather(own))),
+            scaling=scaling_of(self.ranks.gather(own)),
         )
         return first
 

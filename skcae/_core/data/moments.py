@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import reduce
+from operator import add
 from typing import Any
 
 import numpy as np
@@ -67,12 +68,7 @@ class Scaling:
 
 def moments_of(rows: Rows) -> Moments:
     """Return the weighted moments of all rows, a block at a time."""
-    return total_moments(moments_of_block(*block) for block in rows.blocks())
-
-
-def total_moments(moments: Iterable[Moments]) -> Moments:
-    """Return the moments of all sets of rows together."""
-    return reduce(Moments.__add__, moments)
+    return reduce(add, (moments_of_block(*block) for block in rows.blocks()))
 
 
 def moments_of_block(block: Any, weights: Array | None = None) -> Moments:
@@ -107,8 +103,12 @@ def _moments_of_sparse(block: Any, w: Array) -> Moments:
     return Moments(total, mean, (stored + (total - sums(w)) * mean**2) / total)
 
 
-def scaling_of(moments: Moments) -> Scaling | None:
-    """Settle what columns that are not scaled ask of the initial weights, if any."""
+def scaling_of(parts: Iterable[Moments]) -> Scaling | None:
+    """Settle what columns that are not scaled ask of the initial weights, if any.
+
+    `parts` are the moments of sets of rows that are trained on together.
+    """
+    moments = reduce(add, parts)
     mean, deviation = moments.mean, np.sqrt(moments.variance)
     # The root mean square, √(mean² + variance).
     is_far = np.hypot(mean, deviation) > LARGEST_UNSCALED
