@@ -103,6 +103,8 @@ class Rows:
 
     Attributes
     ----------
+    n_features : int
+        The number of columns.
     may_change : bool
         The rows are the same in each pass.
     """
@@ -119,6 +121,7 @@ class Rows:
     name: str = field(default="X", kw_only=True)
 
     def __post_init__(self) -> None:
+        self.n_features = int(self.matrix.shape[1])
         self._are_checked = not is_on_disk(self.matrix)
         # What rounding has moved out of the bounds is clipped, what lies further off
         # is refused.
@@ -139,11 +142,6 @@ class Rows:
     def count(self, index: Array | Tensor | slice) -> int:
         """Return the number of rows of a batch."""
         return len(self) if isinstance(index, slice) else len(index)
-
-    @property
-    def n_features(self) -> int:
-        """The number of columns."""
-        return int(self.matrix.shape[1])
 
     def move_to_device(self) -> None:
         """Move the data to the device for many passes, if it is dense and fits."""

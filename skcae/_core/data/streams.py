@@ -39,6 +39,8 @@ class StreamedRows:
 
     Attributes
     ----------
+    n_features : int
+        The number of columns.
     may_change : bool
         The source may give other values in each pass.
     """
@@ -52,12 +54,8 @@ class StreamedRows:
     bounds: tuple[float, float] | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
+        self.n_features = self.shape[1]
         self._block = torch.empty(0)
-
-    @property
-    def n_features(self) -> int:
-        """The number of columns."""
-        return self.shape[1]
 
     def __len__(self) -> int:
         return self.shape[0]
