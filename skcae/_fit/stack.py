@@ -144,14 +144,15 @@ class StackFit:
         if self.held_out is not None:
             X_val, weights_val = self.held_out.X, self.held_out.sample_weight
         try:
-            name = f"Layer {len(self.fitted) + 1} of {len(self.layers)}"
-            callbacks = layer_callbacks(self.stack, snapshot)
-            with seen_by(callbacks, layer, task), named_in_errors(name):
+            with seen_by(snapshot, layer, task):
                 if layer._progress is None:
                     held_out = {"X_val": X_val, "sample_weight_val": weights_val}
                     layer.fit(X, self.given.y, weights, **held_out)
                 else:
                     layer._resume(X, self.given.y, weights, X_val, weights_val)
+        except ValueError as error:
+            name = f"Layer {len(self.fitted) + 1} of {len(self.layers)}"
+            raise ValueError(f"{name}: {error}") from error
         finally:
             if getattr(layer, "n_iter_", 0) > n_before:
                 self.fitted.append(layer)
@@ -241,34 +242,24 @@ class StackSnapshot:
         return {**attributes, "_training_state": state}
 
 
-def layer_callbacks(stack: Any, snapshot: StackSnapshot) -> list[Any]:
-    """Return what the stack's callbacks want to see the epochs of a layer with."""
-    return [
+@contextmanager
+def seen_by(snapshot: StackSnapshot, layer: Any, task: Watch) -> Iterator[None]:
+    """Let the stack's callbacks, those for layers and those that reach so far, look on.
+
+    Those for layers see the epochs with the stack that each makes.
+    """
+    for_layers = [
         callback.for_layer(snapshot.with_layer)
-        for callback in getattr(stack, "_skl_callbacks", [])
+        for callback in getattr(snapshot.stack, "_skl_callbacks", [])
         if hasattr(callback, "for_layer")
     ]
-
-
-@contextmanager
-def seen_by(callbacks: list[Any], layer: Any, task: Watch) -> Iterator[None]:
-    """Let callbacks, and those of the stack that reach so far, see a layer's fit."""
-    layer.set_callbacks(*callbacks)
+    layer.set_callbacks(*for_layers)
     try:
         with task.context.propagate_callback_context(layer):
             task.begin()
             yield
     finally:
         layer.set_callbacks()
-
-
-@contextmanager
-def named_in_errors(name: str) -> Iterator[None]:
-    """Say in a ValueError of the body what it is about."""
-    try:
-        yield
-    except ValueError as error:
-        raise ValueError(f"{name}: {error}") from error
 
 
 def fitted_ones(layers: list[Any]) -> list[Any]:
