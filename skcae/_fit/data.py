@@ -1,10 +1,9 @@
 """Checks of what users pass, with errors that say what to do."""
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import wraps
 from numbers import Real
 from typing import Any
 
@@ -73,27 +72,6 @@ class CheckedData:
     margin: float | None = None
 
 
-def naming_imputer(check: Callable[..., Any]) -> Callable[..., Any]:
-    """Say what to do about missing values in the words of our own users."""
-
-    @wraps(check)
-    def checked(estimator: Any, X: Any, **how: Any) -> Any:
-        try:
-            return check(estimator, X, **how)
-        except ValueError as error:
-            if not str(error).startswith("Input X contains NaN"):
-                raise
-            raise ValueError(
-                "Input X contains NaN, and a missing value cannot be encoded. Put a "
-                f"SimpleImputer before the {type(estimator).__name__} in a pipeline, "
-                "as in make_pipeline(SimpleImputer(add_indicator=True), ...), or leave "
-                "out such rows."
-            ) from error
-
-    return checked
-
-
-@naming_imputer
 def check_X(estimator: Any, X: Any, *, reset: bool = False) -> Any:
     """Validate a data matrix; numbers of any type stay what they are.
 
@@ -101,17 +79,27 @@ def check_X(estimator: Any, X: Any, *, reset: bool = False) -> Any:
     never copied as a whole.
     """
     check_is_read(X)
-    X, dtype = opened(X)
-    check_is_flat(X)
-    X = validate_data(
-        estimator,
-        X,
-        accept_sparse="csr",
-        dtype=dtype,
-        # What lies on a disk is looked at when it is read.
-        ensure_all_finite=not (dtype == "numeric" and is_on_disk(X)),
-        reset=reset,
-    )
+    try:
+        X, dtype = opened(X)
+        check_is_flat(X)
+        X = validate_data(
+            estimator,
+            X,
+            accept_sparse="csr",
+            dtype=dtype,
+            # What lies on a disk is looked at when it is read.
+            ensure_all_finite=not (dtype == "numeric" and is_on_disk(X)),
+            reset=reset,
+        )
+    except ValueError as error:
+        if not str(error).startswith("Input X contains NaN"):
+            raise
+        raise ValueError(
+            "Input X contains NaN, and a missing value cannot be encoded. Put a "
+            f"SimpleImputer before the {type(estimator).__name__} in a pipeline, "
+            "as in make_pipeline(SimpleImputer(add_indicator=True), ...), or leave "
+            "out such rows."
+        ) from error
     if sparse.issparse(X) and not X.has_canonical_format:
         X = X.copy()
         X.sum_duplicates()
@@ -295,12 +283,6 @@ def check_bounds(X: Any, loss: str) -> tuple[float, float] | None:
 def rounding_of(X: Any) -> float:
     """Return how far data may leave the bounds of a loss."""
     return ROUNDING.get(X.dtype.type, ROUNDING_OTHERWISE)
-
-
-def check_columns(encoder: Any, X: Any) -> None:
-    """Refuse rows with other columns than a fitted encoder knows."""
-    with naming("The frozen encoder"):
-        check_names(copy.copy(encoder), X)
 
 
 def check_n_features(X: Any, n_features: int) -> None:

@@ -14,7 +14,6 @@ from skcae._encoders.steps import split_steps
 from skcae._encoders.tangents import check_n_tangents
 from skcae._fit.data import (
     FitData,
-    check_columns,
     check_names,
     check_weights,
     check_X,
@@ -141,7 +140,8 @@ def check_rows(scratch: Any, X: Any, *, reset: bool = False) -> Any:
     if steps:
         return check_names(scratch, X, reset=reset)
     if reset and isinstance(scratch.encoder, FrozenEstimator):
-        check_columns(encoders[0], X)
+        with naming("The frozen encoder"):
+            check_names(copy.copy(encoders[0]), X)
     return check_X(scratch, X, reset=reset)
 
 
