@@ -104,7 +104,7 @@ class FineTuningFit(Fit):
             task.begin()
             self.train(task)
             task.end()
-            self._look()
+            warn_if_dead(self.training, self.plan.loss, estimator.learning_rate)
 
     def _set_up(self, encoder: Any) -> None:
         """Settle where the network starts, and what trains it."""
@@ -125,11 +125,6 @@ class FineTuningFit(Fit):
             shuffle=estimator.shuffle,
             generator=plan.generator,
         )
-
-    def _look(self) -> None:
-        """Warn of a network that has learnt nothing."""
-        rate, learnt = self.estimator.learning_rate, self.training.learnt
-        warn_if_dead(self.training, self.plan.loss, learnt, rate)
 
     # ---- what trains ------------------------------------------------------------
 

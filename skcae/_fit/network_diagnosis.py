@@ -74,15 +74,10 @@ def look(learner: NetworkLearner, loss: Loss, parameters: Parameters) -> Look:
     )
 
 
-def warn_if_dead(
-    training: Training,
-    loss: Loss,
-    parameters: Parameters,
-    learning_rate: float,
-) -> None:
+def warn_if_dead(training: Training, loss: Loss, learning_rate: float) -> None:
     """Warn of a network that answers all rows alike, or has gained nothing."""
     learner: Any = training.learner
-    seen = look(learner, loss, parameters)
+    seen = look(learner, loss, training.learnt)
     if not is_dead(seen, training.loss_curve):
         return
     found = "; ".join(findings(seen, loss, learner.unit))
