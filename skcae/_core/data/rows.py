@@ -193,23 +193,21 @@ class Rows:
             out.clamp_(*self.bounds)
 
     def _read_from_host(self, index: Any, out: Tensor) -> None:
-        """Gather rows on the processor: in place, or in pinned memory to be moved."""
-        if out.device.type == "cpu":
-            copy_rows(self.matrix, self._position(index), out.numpy())
-            self._check(out, index)
-            return
-        # From pinned memory a card fetches by itself.
-        if self._staging.numel() < out.numel():
+        """Gather rows on the processor: in place, or in memory to be moved."""
+        gathered = out if out.device.type == "cpu" else self._staging_of(out)
+        copy_rows(self.matrix, self._position(index), gathered.numpy())
+        self._check(gathered, index)
+        if gathered is not out:
+            out.copy_(gathered)
+
+    def _staging_of(self, out: Tensor) -> Tensor:
+        """Return memory of this shape, from where a card fetches by itself."""
+        n, is_cuda = out.numel(), out.device.type == "cuda"
+        if self._staging.numel() < n:
             self._staging = torch.empty(
-                out.numel(),
-                dtype=out.dtype,
-                device="cpu",
-                pin_memory=out.device.type == "cuda",
+                n, dtype=out.dtype, device="cpu", pin_memory=is_cuda
             )
-        staging = self._staging[: out.numel()].view(out.shape)
-        copy_rows(self.matrix, self._position(index), staging.numpy())
-        self._check(staging, index)
-        out.copy_(staging)
+        return self._staging[:n].view(out.shape)
 
     def _check(self, rows: Tensor, index: Any) -> None:
         """Refuse values that are not allowed in rows that were read just now."""
