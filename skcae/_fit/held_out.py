@@ -28,14 +28,6 @@ def check_held_out_arguments(
         raise ValueError("sample_weight_val was given without X_val.")
 
 
-def check_held_out_labels(early_stopping: bool, X_val: Any, y_val: Any) -> None:
-    """Refuse held-out data that would not or could not be used."""
-    if (X_val is None) != (y_val is None):
-        missing = "X_val" if X_val is None else "y_val"
-        raise ValueError(f"X_val and y_val belong together, but {missing} is missing.")
-    check_held_out_arguments(early_stopping, X_val, None)
-
-
 def check_can_hold_out(X: Any) -> None:
     """Refuse to hold out rows of data that comes in batches."""
     if isinstance(X, Stream):

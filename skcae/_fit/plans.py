@@ -23,7 +23,7 @@ from skcae._fit.data import (
     normalized,
     rows_with_weight,
 )
-from skcae._fit.held_out import check_held_out_labels
+from skcae._fit.held_out import check_held_out_arguments
 from skcae._fit.joining import check_same_kind
 from skcae._fit.labels import check_n_labels, check_n_outputs, check_none_missing
 from skcae.losses import Loss
@@ -158,7 +158,10 @@ def check_held_out(
     scratch: Any, data: LabelledData, given: FineTuningData
 ) -> LabelledData | None:
     """Validate the user's held-out rows, if there are any."""
-    check_held_out_labels(scratch.early_stopping, given.X_val, given.y_val)
+    if (given.X_val is None) != (given.y_val is None):
+        missing = "X_val" if given.X_val is None else "y_val"
+        raise ValueError(f"X_val and y_val belong together, but {missing} is missing.")
+    check_held_out_arguments(scratch.early_stopping, given.X_val, None)
     if given.X_val is None:
         return None
     check_none_missing("y_val", given.y_val)
