@@ -1,13 +1,13 @@
 """The gradient of (35) for dense layers with one probe of each row, by hand.
 
-Three kinds of rows meet each W_k: those on the way up to the code, those of the probes on
-their way down (40), and those that the decoder takes down to the input:
+Three kinds of rows meet each W_k: those on the way up to the code, those of the probes
+on their way down (40), and those that the decoder takes down to the input:
 
     P_k = U_k ∘ S_k        U_{k−1} = P_k W_k        U_K = v, S_k = φ'(A_k)
     Z_k = G_k V_k + c_k    G_{k−1} = φ(Z_k)         G_K = H_K, z = Z_1
 
-and the penalty is λ ‖U_0‖². What W_k is multiplied by is stacked, so that with tied weights
-two of the kinds are one product, and the gradient of W_k is one product too, of
+and the penalty is λ ‖U_0‖². What W_k is multiplied by is stacked, so that with tied
+weights two of the kinds are one product, and the gradient of W_k is one product too, of
 
     left_k = [ dA_k; P_k; G_k ]    and    right_k = [ H_{k−1}; dU_{k−1}; dZ_k ].
 
@@ -19,9 +19,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from skcae._core.layers.dense import Dense, MatrixFactors
+from skcae._core.layers.dense import MatrixFactors
 from skcae._core.layers.gradient import Gradient
-from skcae._core.layers.layer import Factors
+from skcae._core.layers.layer import Affine, Factors
 from skcae._core.layers.network import Network
 from skcae.losses import Loss
 
@@ -32,7 +32,7 @@ class Level:
 
     Parameters
     ----------
-    layer, decoder : Dense
+    layer, decoder : Affine
         W_k, b_k, φ; and V_k, c_k with what follows.
     left, right : tensors of shapes (3n, h_k) and (3n, h_{k−1}), or of 2n rows
         The operands above, without those of the probes if there are none.
@@ -42,8 +42,8 @@ class Level:
         φ'(A_k), and φ''(A_k), which then becomes the part of dA_k through S_k.
     """
 
-    layer: Dense
-    decoder: Dense
+    layer: Affine
+    decoder: Affine
     left: Tensor
     right: Tensor
     n: int
@@ -167,7 +167,8 @@ class MirroredStep:
         total = self._differentiate_ends(levels[0], weights)
         dH = self._take_up(levels, probes)
         self._differentiate_encoder(levels, dH)
-        K, parts = len(levels), {}
+        K = len(levels)
+        parts: dict[str, Tensor | Factors] = {}
         for k, level in enumerate(levels):
             parts |= level.gradient(k, K - 1 - k)
         return total, Gradient(1 / levels[0].n, parts)
@@ -214,7 +215,7 @@ class MirroredStep:
             dP, dG = level.take_up()
             if probes is not None:
                 U = probes if above is None else above.probe[1]
-                # The way to A_k through its slopes in P_k: φ'' ∘ dS_k, dS_k = U_k ∘ dP_k.
+                # The way to A_k through S_k: φ'' ∘ dS_k, with dS_k = U_k ∘ dP_k.
                 level.bends.mul_(U).mul_(dP)
             if above is None:
                 return dG
