@@ -20,6 +20,7 @@ from skcae import (
     DenoisingAutoencoder,
     FineTunedClassifier,
     FineTunedRegressor,
+    ModuleAutoencoder,
     StackedCAE,
 )
 from skcae.checkpoints import Checkpoint, resume
@@ -34,10 +35,11 @@ ESTIMATORS = [
     DenoisingAutoencoder(4, **HOW),
     StackedCAE((4, 3), **HOW),
     DeepCAE((4, 3), **HOW),
+    ModuleAutoencoder(n_components=4, **HOW),
     FineTunedClassifier(ENCODER, **HOW),
     FineTunedRegressor(ENCODER, **HOW),
 ]
-AUTOENCODERS = ESTIMATORS[:5]
+AUTOENCODERS = ESTIMATORS[:6]
 
 
 def each_of(estimators):

@@ -101,6 +101,7 @@ class BaseAutoencoder(BaseTrained):
                 "autoencoders."
             )
         super()._validate_params()
+        self._objective()
 
     def _first_parameters(
         self, given: FitData, n_features: int, **how: Any
