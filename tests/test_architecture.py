@@ -24,6 +24,7 @@ ROOMS = [
     "skcae.corruptions",
     "skcae.exceptions",
     "skcae._core.layers",
+    "skcae._core.modules",
     "skcae._core.training",
     "skcae._core.steps",
     "skcae.progress",
@@ -32,6 +33,7 @@ ROOMS = [
     "skcae._estimators",
     "skcae",
     "skcae.persistence",
+    "skcae.functional",
     "skcae.checkpoints",
     "skcae.onnx",
     "skcae.inspection",
@@ -88,6 +90,16 @@ def test_no_scikit_learn_below_the_shell():
     assert outside - known == set()
 
 
+def test_no_scikit_learn_for_torch_users():
+    """What `skcae.functional` needs of fitted models it asks `skcae.persistence`."""
+    outside = {
+        name.split(".")[0]
+        for path in (PACKAGE / "functional").glob("*.py")
+        for name in imports(path)
+    }
+    assert outside - sys.stdlib_module_names <= {"skcae", "torch", "numpy"}
+
+
 def test_nobody_inside_imports_inspection():
     for path in FILES:
         if "inspection" not in path.parts:
@@ -122,6 +134,7 @@ def test_datasets_know_nothing_of_the_rest():
         "skcae.checkpoints",
         "skcae.datasets",
         "skcae.exceptions",
+        "skcae.functional",
         "skcae.inspection",
         "skcae.losses",
         "skcae.onnx",

@@ -1,0 +1,1 @@
+"""Penalties of any torch module: plain autograd, and closed forms of what is known."""

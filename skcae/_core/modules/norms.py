@@ -1,0 +1,127 @@
+"""The penalties of a module or function, one number for each row."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from skcae._core.modules.closed_form import ClosedForm, closed_form
+from skcae._core.modules.derivatives import (
+    Encoder,
+    Probes,
+    exact_change_norms,
+    exact_hessian_norms,
+    exact_jacobian_norms,
+    probed_change_norms,
+    probed_hessian_norms,
+    probed_jacobian_norms,
+    row_sums,
+)
+from skcae._core.modules.independence import check_by_trial, check_layers
+
+
+def jacobian_norms(
+    encoder: Encoder, X: Tensor, *, method: str, probes: Probes, check: bool
+) -> Tensor:
+    """Return ‖J_f(x)‖²_F of each row, or estimates of it, (n,)."""
+    keep = torch.is_grad_enabled()
+    with differentiating(X) as X:
+        form = known_form(encoder, X, check=check)
+        if form is not None and method != "probes":
+            units = form.units(X, 1)
+            # The entries of all axes but the first are the outputs at a row.
+            found = row_sums(units.derivatives[0].square() * units.squared_norms)
+        elif method == "exact":
+            found = exact_jacobian_norms(encoder, X, keep=keep)
+        else:
+            found = probed_jacobian_norms(encoder, X, probes, keep=keep)
+    return found if keep else found.detach()
+
+
+def hessian_norms(
+    encoder: Encoder, X: Tensor, *, method: str, probes: Probes, check: bool
+) -> Tensor:
+    """Return ‖H_f(x)‖²_F of each row, or estimates of it, (n,)."""
+    keep = torch.is_grad_enabled()
+    with differentiating(X) as X:
+        form = known_form(encoder, X, check=check)
+        if form is not None and method != "probes":
+            units = form.units(X, 2)
+            bends = units.derivatives[1] * units.squared_norms
+            found = row_sums(bends.square())
+        elif method == "exact":
+            found = exact_hessian_norms(encoder, X, keep=keep)
+        else:
+            found = probed_hessian_norms(encoder, X, probes, keep=keep)
+    return found if keep else found.detach()
+
+
+def change_norms(
+    encoder: Encoder,
+    X: Tensor,
+    *,
+    noise: float,
+    n_copies: int,
+    method: str,
+    probes: Probes,
+    check: bool,
+) -> Tensor:
+    """Return the mean of ‖J_f(x + ε) − J_f(x)‖²_F / σ² over copies, of each row."""
+    keep = torch.is_grad_enabled()
+    with differentiating(X) as X:
+        form = known_form(encoder, X, check=check)
+        copies = noise * normal((n_copies, *X.shape), X, probes.generator)
+        if form is not None and not form.selects and method != "probes":
+            found = closed_change_norms(form, X, copies)
+        elif method == "exact":
+            found = exact_change_norms(encoder, X, copies, keep=keep)
+        else:
+            found = probed_change_norms(encoder, X, copies, probes, keep=keep)
+    found = found / noise**2
+    return found if keep else found.detach()
+
+
+def closed_change_norms(form: ClosedForm, X: Tensor, copies: Tensor) -> Tensor:
+    """Return the mean over copies of Σ (ψ'(ã_i) − ψ'(a_i))² ‖W_i‖², (n,)."""
+    at_rows = form.units(X, 1)
+    total = row_sums(torch.zeros_like(X))
+    for noise in copies:
+        (slopes,) = form.units(X + noise, 1).derivatives
+        change = slopes - at_rows.derivatives[0]
+        total = total + row_sums(change.square() * at_rows.squared_norms)
+    return total / len(copies)
+
+
+def normal(
+    shape: tuple[int, ...], like: Tensor, generator: torch.Generator | None
+) -> Tensor:
+    """Draw from a standard normal distribution, on the generator's device."""
+    device = like.device if generator is None else generator.device
+    drawn = torch.randn(shape, generator=generator, device=device, dtype=torch.float32)
+    return drawn.to(like)
+
+
+def known_form(encoder: Encoder, X: Tensor, *, check: bool) -> ClosedForm | None:
+    """Return the encoder's closed form, if it has one; refuse what mixes rows."""
+    if check and isinstance(encoder, nn.Module):
+        check_layers(encoder)
+    form = closed_form(encoder)
+    if check and form is None:
+        check_by_trial(encoder, X)
+    return form
+
+
+@contextmanager
+def differentiating(X: Tensor) -> Iterator[Tensor]:
+    """Differentiate whatever the caller's modes are, in float32 at least."""
+    kind = X.device.type
+    is_low = torch.is_autocast_enabled(kind) and X.dtype.itemsize < 4
+    with (
+        torch.inference_mode(False),
+        torch.enable_grad(),
+        torch.autocast(kind, enabled=False),
+    ):
+        if X.is_inference():
+            X = X.clone()
+        yield X.float() if is_low else X

@@ -1,0 +1,443 @@
+"""The Jacobian penalty of any module, against the dense Jacobian in float64."""
+
+from contextlib import nullcontext
+from functools import partial
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.utils import parametrizations
+
+from skcae._core.modules import derivatives
+from skcae._core.modules.closed_form import ELEMENTWISE, closed_form
+from skcae.functional import jacobian_penalty
+
+# Of each of its classes an activation, with other settings than the default.
+ACTIVATIONS = {
+    **{kind.__name__: kind() for kind in sorted(ELEMENTWISE, key=str)},
+    "CELU(0.5)": nn.CELU(0.5),
+    "ELU(0.5)": nn.ELU(0.5),
+    "GELU(tanh)": nn.GELU(approximate="tanh"),
+    "Hardtanh(-0.5, 2)": nn.Hardtanh(-0.5, 2.0),
+    "LeakyReLU(0.3)": nn.LeakyReLU(0.3),
+    "ReLU(inplace)": nn.ReLU(inplace=True),
+    "Softplus(2, 1)": nn.Softplus(beta=2.0, threshold=1.0),
+}
+CONVOLUTIONS = {
+    "plain": ((2, 7, 8), nn.Conv2d(2, 4, 3)),
+    "padded": ((2, 7, 8), nn.Conv2d(2, 4, 3, padding=1)),
+    "padded beyond": ((2, 5, 6), nn.Conv2d(2, 3, 3, padding=3)),
+    "same": ((2, 7, 8), nn.Conv2d(2, 4, (3, 5), padding="same")),
+    "valid": ((2, 7, 8), nn.Conv2d(2, 4, 3, padding="valid")),
+    "stride": ((2, 7, 8), nn.Conv2d(2, 4, 3, stride=(2, 3), padding=(1, 2))),
+    "dilation": ((2, 9, 8), nn.Conv2d(2, 4, 3, dilation=(2, 3), padding=2)),
+    "same, dilated": ((2, 9, 8), nn.Conv2d(2, 4, 3, dilation=2, padding="same")),
+    "groups": ((4, 6, 6), nn.Conv2d(4, 6, 3, groups=2, padding=1)),
+    "depthwise": ((4, 6, 6), nn.Conv2d(4, 8, 3, groups=4, padding=1)),
+    "all of it": (
+        (4, 9, 9),
+        nn.Conv2d(4, 6, 3, stride=2, padding=2, dilation=2, groups=2, bias=False),
+    ),
+    "signal": ((3, 12), nn.Conv1d(3, 5, 4, stride=2, padding=3)),
+    "volume": ((2, 4, 5, 4), nn.Conv3d(2, 3, 3, padding=1)),
+}
+POOLS = {
+    "halves": nn.MaxPool2d(2),
+    "overlaps": nn.MaxPool2d(3, stride=1),
+    "pads": nn.MaxPool2d(3, stride=2, padding=1),
+    "dilates": nn.MaxPool2d(2, stride=1, dilation=2),
+    "rounds up": nn.MaxPool2d((2, 3), ceil_mode=True),
+}
+
+
+def rows(*shape, n=3, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn((n, *shape), generator=generator, dtype=torch.float64)
+
+
+def built(*layers):
+    """A sequence in float64, with weights of size 1 or so."""
+    module = nn.Sequential(*layers).double()
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.normal_(generator=generator)
+            parameter.requires_grad_().grad = None
+    return module
+
+
+def dense_jacobians(encoder, X):
+    """The Jacobian of each row, with a graph."""
+    of_row = partial(torch.autograd.functional.jacobian, create_graph=True)
+    found = [of_row(lambda x: encoder(x[None])[0], x) for x in X]
+    return torch.stack(found).reshape(len(X), -1, X[0].numel())
+
+
+def dense_norms(encoder, X):
+    return dense_jacobians(encoder, X).square().sum((1, 2))
+
+
+def assert_exact(encoder, X, method="auto"):
+    """The value and the gradient by the parameters and by X."""
+    X = X.clone().requires_grad_()
+    norms = jacobian_penalty(encoder, X, method=method, reduction="none")
+    expected = dense_norms(encoder, X)
+    torch.testing.assert_close(norms, expected)
+    assert expected.min() > 0
+    inputs = [*encoder.parameters(), X]
+    weights = torch.arange(1.0, 1.0 + len(X)).double()
+    pair = [
+        torch.autograd.grad((v * weights).sum(), inputs, materialize_grads=True)
+        for v in (norms, expected)
+    ]
+    for ours, theirs in zip(*pair, strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
+# ---- in closed form -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_every_activation(name):
+    encoder = built(nn.Linear(5, 4), ACTIVATIONS[name])
+    assert closed_form(encoder) is not None
+    assert_exact(encoder, rows(5))
+
+
+@pytest.mark.parametrize("name", CONVOLUTIONS)
+@pytest.mark.parametrize("activation", [None, nn.Tanh()], ids=str)
+def test_every_convolution(name, activation):
+    shape, layer = CONVOLUTIONS[name]
+    encoder = built(layer, *([activation] if activation else []))
+    assert closed_form(encoder) is not None
+    assert_exact(encoder, rows(*shape, n=2))
+
+
+@pytest.mark.parametrize("name", POOLS)
+@pytest.mark.parametrize("activation", [nn.Sigmoid(), nn.GELU(), nn.ReLU()], ids=str)
+def test_every_pooling(name, activation):
+    """GELU is no rising function: what is largest before it need not be after it."""
+    encoder = built(nn.Conv2d(2, 4, 3, padding=1), activation, POOLS[name])
+    assert closed_form(encoder) is not None
+    assert_exact(encoder, rows(2, 7, 8))
+
+
+@pytest.mark.parametrize(
+    ("shape", "layers"),
+    [
+        ((5,), [nn.Linear(5, 4)]),
+        ((6, 5), [nn.Linear(5, 4), nn.Tanh()]),
+        ((2, 3, 4), [nn.Flatten(), nn.Linear(24, 5), nn.ELU()]),
+        ((2, 3, 4), [nn.Flatten(2), nn.Linear(12, 5), nn.ELU(), nn.Flatten()]),
+        ((5,), [nn.Linear(5, 6), nn.Tanh(), nn.MaxPool1d(2)]),
+        ((12,), [nn.Unflatten(1, (2, 6)), nn.Conv1d(2, 3, 3, padding=1), nn.Tanh()]),
+        ((1, 8), [nn.Conv1d(1, 4, 3), nn.MaxPool1d(2), nn.Sigmoid(), nn.Flatten()]),
+        ((1, 8), [nn.Conv1d(1, 4, 3), nn.Tanh(), nn.Softplus(), nn.MaxPool1d(3, 2)]),
+        ((1, 8), [nn.Conv1d(1, 4, 3), nn.MaxPool1d(2), nn.Tanh(), nn.MaxPool1d(2)]),
+        ((1, 8), [nn.Conv1d(1, 4, 3), nn.Tanh(), nn.Flatten(), nn.MaxPool1d(4)]),
+        ((1, 4, 4, 4), [nn.Conv3d(1, 2, 3, padding=1), nn.Tanh(), nn.MaxPool3d(2)]),
+    ],
+    ids=str,
+)
+def test_what_follows_one_affine_layer(shape, layers):
+    encoder = built(*layers)
+    assert closed_form(encoder) is not None
+    assert_exact(encoder, rows(*shape))
+
+
+def test_a_layer_alone_and_nested_sequences():
+    layer = nn.Linear(5, 4).double()
+    assert closed_form(layer) is not None
+    assert_exact(layer, rows(5))
+    nested = built(nn.Sequential(nn.Sequential(layer), nn.Tanh()), nn.Sequential())
+    assert closed_form(nested) is not None
+    assert_exact(nested, rows(5))
+
+
+def test_gradcheck():
+    def penalty(W, b, X):
+        layer = nn.Conv1d(2, 3, 3, stride=2, padding=1)
+        del layer.weight, layer.bias
+        layer.weight, layer.bias = W, b
+        encoder = nn.Sequential(layer, nn.Sigmoid())
+        assert closed_form(encoder) is not None
+        return jacobian_penalty(encoder, X)
+
+    inputs = (rows(2, 3, n=3), rows(n=3), rows(2, 6, n=2))
+    inputs = [tensor.requires_grad_() for tensor in inputs]
+    assert torch.autograd.gradcheck(penalty, inputs)
+    assert torch.autograd.gradgradcheck(penalty, inputs)
+
+
+def test_borders_count():
+    """With ‖W_o‖² at every place the norm is far too large where there is padding."""
+    encoder = built(nn.Conv2d(1, 4, 5, padding=2), nn.Sigmoid())
+    X = rows(1, 8, 8)
+    slopes = encoder(X) * (1 - encoder(X))
+    norms = encoder[0].weight.square().sum((1, 2, 3))
+    wrong = (slopes.square() * norms[:, None, None]).sum((1, 2, 3))
+    right = jacobian_penalty(encoder, X, reduction="none")
+    assert (wrong / right).min() > 1.25
+
+
+# ---- what is not in closed form -----------------------------------------------------
+
+
+class Halving(nn.Linear):
+    def forward(self, X):
+        return super().forward(X) / 2
+
+
+def hooked(register):
+    encoder = built(nn.Linear(5, 4), nn.Sigmoid())
+    getattr(encoder[0], register)(lambda *_: None)
+    return encoder
+
+
+def overridden():
+    encoder = built(nn.Linear(5, 4), nn.Sigmoid())
+    layer = encoder[0]
+    layer.forward = lambda X: nn.functional.linear(X, layer.weight, layer.bias) / 2
+    return encoder
+
+
+def halved_by_hook():
+    encoder = built(nn.Linear(5, 4), nn.Sigmoid())
+    encoder[0].register_forward_hook(lambda layer, args, out: out / 2)
+    return encoder
+
+
+def compiled():
+    encoder = built(nn.Linear(5, 4), nn.Sigmoid())
+    encoder.compile(backend="eager")
+    return encoder
+
+
+OTHERS = {
+    "two affine layers": built(nn.Linear(5, 4), nn.Tanh(), nn.Linear(4, 3)),
+    "two linear layers": built(nn.Linear(5, 4), nn.Linear(4, 3)),
+    "an activation before": built(nn.Tanh(), nn.Linear(5, 4)),
+    "a class of one's own": built(Halving(5, 4), nn.Tanh()),
+    "PReLU": built(nn.Linear(5, 4), nn.PReLU(4)),
+    "softmax": built(nn.Linear(5, 4), nn.Softmax(dim=1)),
+    "layer norm": built(nn.Linear(5, 4), nn.LayerNorm(4)),
+    "dropout in eval mode": built(nn.Linear(5, 4), nn.Dropout(0.5)).eval(),
+    "batch norm in eval mode": built(nn.Linear(5, 4), nn.BatchNorm1d(4)).eval(),
+    "a forward hook": hooked("register_forward_hook"),
+    "a hook before": hooked("register_forward_pre_hook"),
+    "a backward hook": hooked("register_full_backward_hook"),
+    "a hook before backward": hooked("register_full_backward_pre_hook"),
+    "a hook that halves": halved_by_hook(),
+    "weight norm": built(parametrizations.weight_norm(nn.Linear(5, 4)), nn.Tanh()),
+    "another forward": overridden(),
+    "compiled": compiled(),
+    "no layers": nn.Sequential(),
+    "a function": lambda X: torch.sin(X) * X,
+}
+FLAT = {
+    "average pooling": [nn.Tanh(), nn.AvgPool1d(2)],
+    "adaptive pooling": [nn.AdaptiveMaxPool1d(2)],
+    "two convolutions": [nn.Tanh(), nn.Conv1d(3, 2, 3)],
+    "transposed": [nn.ConvTranspose1d(3, 2, 3)],
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*full_backward.*:UserWarning")
+@pytest.mark.parametrize("name", OTHERS)
+def test_everything_else_goes_to_probes(name):
+    encoder, X = OTHERS[name], rows(5)
+    assert closed_form(encoder) is None
+    if isinstance(encoder, nn.Module) and next(encoder.parameters(), None) is not None:
+        assert_exact(encoder, X, method="exact")
+    expected, draws = probed_by_hand(encoder, X)
+    found = jacobian_penalty(encoder, X, reduction="none", generator=draws)
+    torch.testing.assert_close(found, expected)
+
+
+def probed_by_hand(encoder, X):
+    """‖Jᵀu‖² with the dense Jacobian, and a generator that draws that u again."""
+    J = dense_jacobians(encoder, X).detach()
+    generator = torch.Generator().manual_seed(3)
+    U = 2.0 * torch.randint(2, J.shape[:2], generator=generator) - 1
+    found = torch.einsum("nkd,nk->nd", J, U.double()).square().sum(1)
+    return found, generator.manual_seed(3)
+
+
+@pytest.mark.parametrize("name", FLAT)
+def test_other_layers_after_a_convolution(name):
+    encoder = built(nn.Conv1d(2, 3, 3, padding=1), *FLAT[name])
+    assert closed_form(encoder) is None
+    assert_exact(encoder, rows(2, 8), method="exact")
+
+
+@pytest.mark.parametrize("mode", ["reflect", "replicate", "circular"])
+def test_other_paddings(mode):
+    """Their border pixels count more than once, and together."""
+    layer = nn.Conv2d(2, 4, 3, padding=1, padding_mode=mode)
+    encoder = built(layer, nn.Tanh())
+    assert closed_form(encoder) is None
+    assert_exact(encoder, rows(2, 4, 5, n=2), method="exact")
+
+
+def test_global_hooks():
+    encoder = built(nn.Linear(5, 4), nn.Tanh())
+    register = nn.modules.module.register_module_forward_hook
+    handle = register(lambda module, args, out: out / 2)
+    try:
+        assert closed_form(encoder) is None
+        assert_exact(encoder, rows(5), method="exact")
+    finally:
+        handle.remove()
+
+
+def test_average_pooling_is_not_taken_for_a_selection():
+    """Units that share a window add up before they are squared."""
+    encoder = built(nn.Conv1d(1, 3, 3), nn.Tanh(), nn.AvgPool1d(2))
+    X = rows(1, 10)
+    exact = jacobian_penalty(encoder, X, method="exact", reduction="none")
+    slopes = 1 - encoder[:2](X).square()
+    norms = encoder[0].weight.square().sum((1, 2))
+    squares = slopes.square() * norms[:, None]
+    wrong = encoder[2](squares).sum((1, 2))
+    assert not torch.isclose(wrong, exact, rtol=0.2).any()
+
+
+# ---- depth, and codes of any shape --------------------------------------------------
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3])
+@pytest.mark.parametrize("activation", [nn.Sigmoid(), nn.ReLU(), nn.GELU()], ids=str)
+def test_exact_at_any_depth(depth, activation):
+    layers = [part for _ in range(depth) for part in (nn.Linear(5, 5), activation)]
+    assert_exact(built(*layers), rows(5), method="exact")
+
+
+def test_exact_of_deep_convolutions():
+    encoder = built(
+        nn.Conv2d(1, 3, 3, padding=1),
+        nn.Tanh(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(3, 2, 2, stride=2),
+        nn.Sigmoid(),
+    )
+    assert encoder(rows(1, 8, 8)).shape == (3, 2, 2, 2)
+    assert_exact(encoder, rows(1, 8, 8), method="exact")
+
+
+def test_codes_and_rows_that_are_single_numbers():
+    X = rows()
+    found = jacobian_penalty(torch.sin, X, method="exact", reduction="none")
+    torch.testing.assert_close(found, torch.cos(X).square())
+
+
+def test_the_exact_norm_in_parts(monkeypatch):
+    """Graphs that would be too large are made again part by part."""
+    encoder = built(nn.Linear(5, 6), nn.Tanh(), nn.Linear(6, 7), nn.Sigmoid())
+    calls = []
+    encoder.register_forward_pre_hook(lambda *_: calls.append(torch.is_grad_enabled()))
+    monkeypatch.setattr(derivatives, "PART_ELEMENTS", 3 * 5 * 2)
+    assert_exact(encoder, rows(5), method="exact")
+    # Four parts of at most two units, each at first and again for the gradient, beside
+    # the three rows of the dense Jacobian.
+    assert sum(calls) >= 2 * 4 + 3
+
+
+# ---- modes --------------------------------------------------------------------------
+
+ENCODERS = {
+    "closed": built(nn.Linear(5, 4), nn.Tanh()),
+    "deep": built(nn.Linear(5, 4), nn.Tanh(), nn.Linear(4, 3)),
+}
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_without_gradients_the_value_is_the_same(name, mode):
+    encoder, X = ENCODERS[name], rows(5)
+    expected = jacobian_penalty(encoder, X, method="exact")
+    with mode():
+        value = jacobian_penalty(encoder, X.clone(), method="exact")
+    assert expected.requires_grad
+    assert not value.requires_grad
+    assert value.grad_fn is None
+    torch.testing.assert_close(value, expected.detach(), rtol=1e-12, atol=0)
+    draws = [torch.Generator().manual_seed(0) for _ in range(2)]
+    with mode():
+        probed = jacobian_penalty(encoder, X, method="probes", generator=draws[0])
+    torch.testing.assert_close(
+        probed,
+        jacobian_penalty(encoder, X, method="probes", generator=draws[1]).detach(),
+    )
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_training_and_eval_mode_agree(name):
+    encoder, X = ENCODERS[name], rows(5)
+    values = [jacobian_penalty(m, X, method="exact") for m in (encoder.train(),)]
+    values.append(jacobian_penalty(encoder.eval(), X, method="exact"))
+    assert values[0] == values[1]
+
+
+@pytest.mark.parametrize("method", ["exact", "probes"])
+@pytest.mark.parametrize("name", ENCODERS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_autocast_computes_in_single_precision(name, method, dtype):
+    encoder, X = ENCODERS[name], rows(5).to(dtype)
+    try:
+        encoder.float()
+        expected = jacobian_penalty(
+            encoder, X.float(), method=method, generator=torch.Generator()
+        )
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            found = jacobian_penalty(
+                encoder, X, method=method, generator=torch.Generator()
+            )
+    finally:
+        encoder.double()
+    assert found.dtype == torch.float32
+    assert found == expected
+
+
+def test_low_precision_is_summed_in_single():
+    encoder, X = built(nn.Linear(300, 200)).bfloat16(), rows(300).bfloat16()
+    found = jacobian_penalty(encoder, X)
+    assert found.dtype == torch.float32
+    expected = encoder[0].weight.float().square().sum()
+    torch.testing.assert_close(found, expected, rtol=1e-2, atol=0)
+
+
+def test_frozen_parameters_leave_the_gradient_by_X():
+    encoder = built(nn.Linear(5, 4), nn.Tanh()).requires_grad_(False)
+    X = rows(5).requires_grad_()
+    (found,) = torch.autograd.grad(jacobian_penalty(encoder, X, reduction="sum"), X)
+    (expected,) = torch.autograd.grad(dense_norms(encoder, X).sum(), X)
+    torch.testing.assert_close(found, expected)
+
+
+def test_X_stays_what_it_is():
+    """Encoders that overwrite their input, and leaves without a gradient."""
+    encoder = built(nn.ReLU(inplace=True), nn.Linear(5, 4), nn.Tanh())
+    X = rows(5)
+    before = X.clone()
+    for context in (nullcontext(), torch.no_grad()):
+        with context:
+            for method in ("exact", "probes"):
+                jacobian_penalty(encoder, X, method=method)
+    assert torch.equal(X, before)
+    assert not X.requires_grad
+    assert X.grad is None
+
+
+# ---- reductions ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_reductions(name):
+    X = rows(5)
+    each, mean, total = (
+        jacobian_penalty(ENCODERS[name], X, method="exact", reduction=reduction)
+        for reduction in ("none", "mean", "sum")
+    )
+    assert each.shape == (3,)
+    torch.testing.assert_close(mean, each.mean())
+    torch.testing.assert_close(total, each.sum())
