@@ -1,5 +1,6 @@
 """What every autoencoder of one layer shares."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from numbers import Integral
 from typing import Any, ClassVar
@@ -7,11 +8,12 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from sklearn.utils._param_validation import Interval, InvalidParameterError
+from torch import Tensor
 
 from skcae._core.data.arrays import Array, to_array, to_tensor
 from skcae._core.data.streams import TrainingRows
 from skcae._core.layers.coder import Coder, initial_parameters
-from skcae._core.layers.layer import Layer, Parameters
+from skcae._core.layers.layer import Affine, Layer, Parameters
 from skcae._core.steps.objective import Objective
 from skcae._core.steps.reconstruction import Corruption, ReconstructionLearner
 from skcae._core.training.solvers import Solver
@@ -178,6 +180,25 @@ class BaseAutoencoder(BaseTrained):
     def _named_weights(self) -> dict[str, Array]:
         """Return the weights by their names in a file."""
         return {n: vars(self)[n] for n in LAYER_SHAPES if n in vars(self)}
+
+    def _weights_of_layers(
+        self, encoding: Sequence[Affine], decoding: Sequence[Affine]
+    ) -> dict[str, Tensor]:
+        """Return the weights of such layers by their names in a file."""
+        if len(encoding) != 1 or len(decoding) != 1:
+            raise ValueError(
+                f"A {type(self).__name__} has one layer that encodes and one that "
+                f"decodes, but was given {len(encoding)} and {len(decoding)}."
+            )
+        W, V = encoding[0].weights, decoding[0].weights.mT
+        biases = encoding[0].intercept, decoding[0].intercept
+        named = dict(zip(LAYER_SHAPES, (W, *biases, V), strict=True))
+        if self.tied_weights and not torch.equal(named.pop("decoder_components_"), W):
+            raise ValueError(
+                "With tied_weights=True the decoder has the encoder's weights, but was "
+                "given others: set tied_weights=False."
+            )
+        return named
 
     def _put_weights(self, arrays: dict[str, Array], owner: str | None = None) -> None:
         """Become the model of these weights, if they fit; errors name their owner."""

@@ -1,5 +1,6 @@
 """What networks share that start at an encoder's weights and are fine-tuned."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, ClassVar, Self
@@ -15,7 +16,7 @@ from torch import Tensor
 
 from skcae._core.data.arrays import Array, resolve_device_or_cpu, working_dtype
 from skcae._core.layers.chain import Chain
-from skcae._core.layers.layer import Layer
+from skcae._core.layers.layer import Affine, Layer
 from skcae._encoders.steps import encoding_layers, features_of, split_steps
 from skcae._encoders.tensors import dense_layers, outputs_of, stored
 from skcae._estimators.integrity import (
@@ -233,6 +234,15 @@ class BaseFineTuned(MetaEstimatorMixin, FineTuningParameters, BaseEstimator):
                 for k, array in enumerate(arrays)
             },
         }
+
+    def _weights_of_layers(
+        self, hidden: Sequence[Affine], output: Sequence[Affine]
+    ) -> dict[str, Tensor]:
+        """Return the weights of such layers by their names in a file."""
+        layers = [*hidden, *output]
+        coefs = {f"{k}.coefs_": layer.weights.mT for k, layer in enumerate(layers)}
+        biases = {f"{k}.intercepts_": layer.intercept for k, layer in enumerate(layers)}
+        return coefs | biases
 
     def _put_weights(self, arrays: dict[str, Array]) -> None:
         """Become the network of these weights, if they fit; the rest of it stays."""

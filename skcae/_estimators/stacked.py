@@ -8,10 +8,11 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from sklearn.base import _fit_context
 from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
 
 from skcae._core.data.arrays import Array
 from skcae._core.data.rows import row_slices
-from skcae._core.layers.layer import Layer
+from skcae._core.layers.layer import Affine, Layer
 from skcae._core.training.ranks import together
 from skcae._encoders.steps import (
     DecodingLayer,
@@ -348,6 +349,26 @@ class StackedCAE(BaseEncoder):
             f"{k}.{name}": array
             for k, layer in enumerate(self.estimators_)
             for name, array in layer._named_weights().items()
+        }
+
+    def _weights_of_layers(
+        self, encoding: Sequence[Affine], decoding: Sequence[Affine]
+    ) -> dict[str, Tensor]:
+        """Return the weights of such layers by their names in a file."""
+        layers = self._layers()
+        if not len(layers) == len(encoding) == len(decoding):
+            raise ValueError(
+                f"The stack has {len(layers)} layers, but was given {len(encoding)} "
+                f"that encode and {len(decoding)} that decode."
+            )
+        # What a layer encodes is decoded in the reverse order.
+        parts = zip(layers, encoding, reversed(decoding), strict=True)
+        return {
+            f"{k}.{name}": tensor
+            for k, (layer, *own) in enumerate(parts)
+            for name, tensor in layer._weights_of_layers(
+                *([one] for one in own)
+            ).items()
         }
 
     def _put_weights(self, arrays: dict[str, Array]) -> None:

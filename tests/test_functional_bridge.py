@@ -1,0 +1,317 @@
+"""Fitted estimators as torch modules, and modules as fitted estimators."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
+from sklearn.decomposition import PCA
+from sklearn.exceptions import NotFittedError
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from torch import nn
+
+from skcae import (
+    Autoencoder,
+    ContractiveAutoencoder,
+    DenoisingAutoencoder,
+    FineTunedClassifier,
+    FineTunedRegressor,
+    StackedCAE,
+)
+from skcae._core.modules.closed_form import closed_form
+from skcae.activations import ACTIVATIONS
+from skcae.functional import from_module, jacobian_penalty, to_module
+from skcae.functional._layers import TiedLinear
+from skcae.inspection import jacobian_norm
+from skcae.persistence import get_weights, set_weights
+from tests.conftest import class_name
+
+X = np.random.default_rng(0).random((40, 6))
+Y = (X[:, 0] > 0.5).astype(int)
+HOW = {"max_iter": 12, "tol": 0.5, "random_state": 0}
+SIZES = {"n_components": 4}, {"hidden_layer_sizes": (5, 4, 3)}
+
+
+def autoencoders():
+    for cls in (ContractiveAutoencoder, DenoisingAutoencoder, Autoencoder, StackedCAE):
+        size = SIZES[cls is StackedCAE]
+        for tied in (True, False):
+            for loss in ("squared_error", "cross_entropy"):
+                yield pytest.param(
+                    cls(**size, tied_weights=tied, loss=loss, **HOW),
+                    id=f"{class_name(cls)}-{tied}-{loss}",
+                )
+
+
+each = pytest.mark.parametrize("estimator", [*autoencoders()])
+
+
+@pytest.fixture
+def fitted(estimator):
+    return clone(estimator).fit(X)
+
+
+def rows(dtype=torch.float64):
+    return torch.from_numpy(X).to(dtype)
+
+
+def array(tensor):
+    return tensor.detach().numpy()
+
+
+def assert_same_weights(model, expected):
+    weights, others = get_weights(model), get_weights(expected)
+    assert weights.keys() == others.keys()
+    for name, one in weights.items():
+        assert_array_equal(one, others[name])
+        assert one.dtype == others[name].dtype
+
+
+# ---- there ------------------------------------------------------------------------
+
+
+@each
+def test_codes_and_reconstructions_are_the_estimators(fitted):
+    module = to_module(fitted)
+    codes = fitted.transform(X)
+    assert_allclose(array(module.encoder(rows())), codes, rtol=1e-12)
+    decoded = fitted.inverse_transform(codes)
+    assert_allclose(array(module(rows())), decoded, rtol=1e-12)
+    assert_allclose(array(module.decoder(torch.from_numpy(codes))), decoded, rtol=1e-12)
+
+
+@pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
+def test_every_activation(activation):
+    fitted = ContractiveAutoencoder(4, activation=activation, **HOW).fit(30 * X)
+    module = to_module(fitted)
+    codes = array(module.encoder(30 * rows()))
+    assert_allclose(codes, fitted.transform(30 * X), rtol=1e-12)
+    assert closed_form(module.encoder) is not None
+    norms = jacobian_penalty(module.encoder, 30 * rows(), reduction="none")
+    assert_allclose(array(norms), jacobian_norm(fitted, 30 * X) ** 2, rtol=1e-9)
+
+
+def test_a_stack_has_the_composed_jacobian():
+    stack = StackedCAE((5, 4), **HOW).fit(X)
+    norms = jacobian_penalty(
+        to_module(stack).encoder, rows(), method="exact", reduction="none"
+    )
+    assert_allclose(array(norms), jacobian_norm(stack, X) ** 2, rtol=1e-9)
+
+
+@each
+def test_tied_weights_are_one_parameter(fitted):
+    module = to_module(fitted)
+    linear = [m for m in module.encoder if isinstance(m, nn.Linear)]
+    decoders = [m for m in module.decoder if isinstance(m, (nn.Linear, TiedLinear))]
+    n_layers = len(linear)
+    assert len(decoders) == n_layers >= 1
+    n_parameters = len([*module.parameters()])
+    if fitted.tied_weights:
+        pairs = zip(linear, reversed(decoders), strict=True)
+        assert all(one.weight is other.weight for one, other in pairs)
+        assert n_parameters == 3 * n_layers
+    else:
+        assert all(type(decoder) is nn.Linear for decoder in decoders)
+        assert n_parameters == 4 * n_layers
+
+
+def test_tied_weights_stay_tied():
+    """Through training, copies and state dicts."""
+    fitted = ContractiveAutoencoder(4, **HOW).fit(X)
+    module = copy.deepcopy(to_module(fitted))
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
+    (module(rows()) - rows()).square().mean().backward()
+    optimizer.step()
+    assert module.decoder[0].weight is module.encoder[0].weight
+    other = to_module(fitted)
+    other.load_state_dict(module.state_dict())
+    torch.testing.assert_close(other(rows()), module(rows()))
+    assert_array_equal(get_weights(fitted)["components_"], fitted.components_)
+    assert not np.array_equal(array(module.encoder[0].weight), fitted.components_)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_precision_is_the_models(dtype):
+    module = to_module(ContractiveAutoencoder(4, **HOW).fit(X.astype(dtype)))
+    assert {str(p.dtype) for p in module.parameters()} == {f"torch.{np.dtype(dtype)}"}
+
+
+@pytest.mark.parametrize(
+    "encoder",
+    [ContractiveAutoencoder(4, **HOW), StackedCAE((5, 4), **HOW)],
+    ids=["layer", "stack"],
+)
+@pytest.mark.parametrize("scaled", [False, True])
+def test_fine_tuned_networks(encoder, scaled):
+    """The module takes what comes after the preprocessing."""
+    given = make_pipeline(StandardScaler(), encoder) if scaled else encoder
+    Z = StandardScaler().fit_transform(X) if scaled else X
+    classifier = FineTunedClassifier(given, **HOW).fit(X, Y)
+    module, Z = to_module(classifier), torch.from_numpy(Z)
+    outputs = array(module(Z))[:, 0]
+    assert_allclose(outputs, classifier.decision_function(X), rtol=1e-9)
+    assert len(module.encoder) == 2 * len(classifier.coefs_) - 2
+    regressor = FineTunedRegressor(given, **HOW).fit(X, X[:, :2])
+    outputs = array(to_module(regressor)(Z))
+    assert_allclose(outputs, regressor.predict(X), rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        ContractiveAutoencoder(4),
+        StackedCAE((5, 4)),
+        FineTunedClassifier(ContractiveAutoencoder(4)),
+    ],
+    ids=lambda e: class_name(type(e)),
+)
+def test_what_is_not_fitted_is_refused(estimator):
+    with pytest.raises(NotFittedError):
+        to_module(estimator)
+
+
+def test_what_is_not_ours_is_refused():
+    with pytest.raises(TypeError, match="A PCA is no estimator of skcae"):
+        to_module(PCA().fit(X))
+    with pytest.raises(TypeError, match="A PCA does not take the weights of a module"):
+        from_module(nn.Module(), PCA())
+
+
+def test_layers_without_a_module_are_refused(monkeypatch):
+    class Other:
+        pass
+
+    fitted = ContractiveAutoencoder(4, **HOW).fit(X)
+    monkeypatch.setattr(type(fitted), "_encoding_layers", lambda self: [Other()])
+    with pytest.raises(TypeError, match=r"a layer of the kind Other.*layers of Dense"):
+        to_module(fitted)
+
+
+# ---- and back ---------------------------------------------------------------------
+
+
+@each
+def test_there_and_back_gives_the_same_weights(estimator, fitted):
+    again = clone(estimator)
+    assert from_module(to_module(fitted), again) is again
+    assert_same_weights(again, fitted)
+    assert_array_equal(again.transform(X), fitted.transform(X))
+    assert_array_equal(again.score_samples(X), fitted.score_samples(X))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_a_module_of_ones_own(dtype):
+    module = nn.Module()
+    module.encoder = nn.Sequential(nn.Linear(6, 4, bias=False), nn.ELU(inplace=True))
+    module.decoder = nn.Sequential(nn.Sequential(nn.Linear(4, 6)), nn.Sigmoid())
+    module.to(dtype)
+    parameters = {"activation": "elu", "loss": "cross_entropy", "tied_weights": False}
+    model = from_module(module, ContractiveAutoencoder(4, **parameters))
+    module.to(torch.from_numpy(model.components_).dtype)
+    single = rows().to(module.decoder[0][0].weight)
+    codes = module.encoder(single)
+    assert_allclose(model.transform(array(single)), array(codes), rtol=1e-5)
+    decoded = model.inverse_transform(array(codes))
+    assert_allclose(decoded, array(module.decoder(codes)), rtol=1e-5)
+    assert not model.intercept_hidden_.any()
+
+
+def test_training_goes_on_from_a_module():
+    fitted = ContractiveAutoencoder(4, **HOW).fit(X)
+    model = from_module(to_module(fitted), clone(fitted))
+    expected = set_weights(clone(fitted), get_weights(fitted))
+    assert_same_weights(model.partial_fit(X), expected.partial_fit(X))
+
+
+def test_what_is_trained_afterwards_is_not_the_estimators():
+    module = to_module(ContractiveAutoencoder(4, **HOW).fit(X))
+    model = from_module(module, ContractiveAutoencoder(4))
+    before = model.components_.copy()
+    with torch.no_grad():
+        module.encoder[0].weight.add_(1)
+    assert_array_equal(model.components_, before)
+
+
+def test_the_weights_of_a_fine_tuned_network():
+    fitted = FineTunedClassifier(StackedCAE((5, 4), **HOW), **HOW).fit(X, Y)
+    module = to_module(fitted)
+    with torch.no_grad():
+        module.output[0].bias.add_(1)
+    model = from_module(module, copy.deepcopy(fitted))
+    change = model.decision_function(X) - fitted.decision_function(X)
+    assert_allclose(change, 1)
+    with pytest.raises(NotFittedError):
+        from_module(module, clone(fitted))
+
+
+TIED = to_module(ContractiveAutoencoder(4, **HOW).fit(X))
+UNTIED = to_module(ContractiveAutoencoder(4, tied_weights=False, **HOW).fit(X))
+STACK = to_module(StackedCAE((5, 4), **HOW).fit(X))
+
+
+def with_encoder(*layers):
+    module = copy.deepcopy(TIED)
+    module.encoder = nn.Sequential(module.encoder[0], *layers)
+    return module
+
+
+def hooked():
+    module = copy.deepcopy(TIED)
+    module.encoder[0].register_forward_hook(lambda *_: None)
+    return module
+
+
+@pytest.mark.parametrize(
+    ("module", "change", "error", "message"),
+    [
+        (TIED, {"n_components": 5}, ValueError, "4 rows, but n_components=5"),
+        (
+            TIED,
+            {"activation": "tanh"},
+            ValueError,
+            "sigmoid, identity, but .* tanh, id",
+        ),
+        (TIED, {"loss": "cross_entropy"}, ValueError, "have sigmoid, sigmoid"),
+        (UNTIED, {}, ValueError, "set tied_weights=False"),
+        (STACK, {}, ValueError, "has one layer that encodes .* given 2 and 2"),
+        (with_encoder(), {}, ValueError, "activations identity, identity, but"),
+        (
+            with_encoder(nn.GELU()),
+            {},
+            TypeError,
+            "encoder must be made of Linear, Tied",
+        ),
+        (with_encoder(nn.ELU(0.5)), {}, TypeError, "with its default settings"),
+        (with_encoder(nn.Softplus(2)), {}, TypeError, "default settings"),
+        (with_encoder(nn.Softplus(1, 5)), {}, TypeError, "default settings"),
+        (with_encoder(nn.Tanh(), nn.Tanh()), {}, TypeError, "at most one of"),
+        (hooked(), {}, TypeError, "without hooks"),
+        (nn.Sequential(nn.Tanh()), {}, TypeError, "must have a part 'encoder'"),
+        (nn.Sequential(), {}, TypeError, "A Sequential has None there"),
+    ],
+)
+def test_modules_that_the_estimator_would_not_be(module, change, error, message):
+    model = ContractiveAutoencoder(4, **HOW).fit(X)
+    model.set_params(**change)
+    before = get_weights(model)
+    with pytest.raises(error, match=message):
+        from_module(module, model)
+    for name, weights in get_weights(model).items():
+        assert_array_equal(weights, before[name])
+
+
+def test_stacks_of_another_depth():
+    with pytest.raises(ValueError, match="stack has 3 layers, but was given 2 that"):
+        from_module(STACK, StackedCAE((5, 4, 3)))
+
+
+def test_the_usual_softplus_is_ours():
+    model = from_module(
+        with_encoder(nn.Softplus()), ContractiveAutoencoder(4, activation="softplus")
+    )
+    codes = to_module(model).encoder(rows())
+    assert_allclose(array(codes), model.transform(X))
