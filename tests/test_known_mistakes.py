@@ -5,10 +5,13 @@ Every test would fail if our penalty had the mistake that its name says.
 
 import pytest
 import torch
+from torch import nn
+from torch.func import jacrev, vmap
 
 from skcae._core.steps.objective import Objective
 from skcae._core.steps.reconstruction import mean_objective
 from skcae.activations import ACTIVATIONS
+from skcae.functional import jacobian_penalty
 from skcae.inspection import jacobian_norm
 from skcae.losses import LOSSES, Loss
 from skcae.penalties import DerivativePenalty
@@ -237,6 +240,88 @@ def test_the_penalty_is_the_same_in_training_and_in_validation(layer, X):
     with torch.no_grad():
         validation = mean_objective(objective, parameters, rows_of(X.numpy()))
     assert validation == pytest.approx(float(training), rel=1e-12)
+
+
+# ---- deep and convolutional encoders ------------------------------------------------
+
+
+@pytest.fixture
+def images():
+    generator = torch.Generator().manual_seed(1)
+    return torch.randn((6, 1, 8, 8), generator=generator, dtype=torch.float64)
+
+
+def exact_norms(encoder, X):
+    J = vmap(jacrev(lambda x: encoder(x[None])[0]))(X)
+    return J.square().flatten(1).sum(1)
+
+
+def convolution(*others):
+    torch.manual_seed(0)
+    layer = nn.Conv2d(1, 4, 5, padding=2)
+    return nn.Sequential(layer, nn.Sigmoid(), *others).double()
+
+
+def squared_slopes(encoder, images):
+    codes = encoder[:2](images)
+    return (codes * (1 - codes)).square()
+
+
+def test_filters_count_as_far_as_they_are_in_the_image(images):
+    """With ‖W_o‖² at every place, borders would weigh more than they do."""
+    encoder = convolution()
+    norms = jacobian_penalty(encoder, images, reduction="none")
+    torch.testing.assert_close(norms, exact_norms(encoder, images))
+    whole = encoder[0].weight.square().sum((1, 2, 3))[:, None, None]
+    wrong = (squared_slopes(encoder, images) * whole).sum((1, 2, 3))
+    assert (wrong > 1.25 * norms).all()
+
+
+@pytest.mark.parametrize("join", [torch.mul, torch.add])
+def test_layers_are_not_measured_one_by_one(join, X):
+    """Neither the product of the layers' norms is the norm, nor their sum."""
+    torch.manual_seed(0)
+    layers = [nn.Sequential(nn.Linear(4, 4), nn.Sigmoid()).double() for _ in range(2)]
+    encoder = nn.Sequential(*layers)
+    norms = jacobian_penalty(encoder, X, method="exact", reduction="none")
+    torch.testing.assert_close(norms, exact_norms(encoder, X))
+    wrong = join(
+        jacobian_penalty(layers[0], X, reduction="none"),
+        jacobian_penalty(layers[1], layers[0](X), reduction="none"),
+    )
+    assert (wrong > 1.25 * norms).all()
+
+
+def test_rows_that_meet_in_batch_norm_have_no_penalty(X):
+    """One backward pass for all rows lets what they do to each other cancel."""
+    torch.manual_seed(0)
+    encoder = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3), nn.Sigmoid()).double()
+    with pytest.raises(ValueError, match=r"BatchNorm1d.*statistics of the whole"):
+        jacobian_penalty(encoder, X)
+    wrong = jacobian_penalty(encoder, X, method="exact", check=False)
+    J = torch.autograd.functional.jacobian(encoder, X)
+    own = torch.stack([J[i, :, i] for i in range(len(X))]).square().sum((1, 2)).mean()
+    assert wrong < own / 2
+
+
+def test_squared_norms_are_not_averaged_where_codes_are(images):
+    """The units of a window are added up before they are squared."""
+    encoder = convolution(nn.AvgPool2d(2))
+    norms = jacobian_penalty(encoder, images, method="exact", reduction="none")
+    torch.testing.assert_close(norms, exact_norms(encoder, images))
+    counted = nn.functional.conv2d(
+        torch.ones_like(images[:1]), encoder[0].weight.square(), padding=2
+    )
+    squares = squared_slopes(encoder, images) * counted
+    wrong = encoder[2](squares).sum((1, 2, 3))
+    assert (wrong > 2 * norms).all()
+    estimate = jacobian_penalty(
+        encoder, images.repeat(500, 1, 1, 1), generator=torch.Generator().manual_seed(0)
+    )
+    assert (estimate / norms.mean() - 1).abs() < 0.05  # by probes
+
+
+# ---- a whole fit ---------------------------------------------------------------------
 
 
 def test_the_penalty_contracts(digits, small_contractive):

@@ -26,7 +26,7 @@ def jacobian_norms(
 ) -> Tensor:
     """Return ‖J_f(x)‖²_F of each row, or estimates of it, (n,)."""
     keep = torch.is_grad_enabled()
-    with differentiating(X) as X:
+    with differentiating(encoder, X) as (encoder, X):
         form = known_form(encoder, X, check=check)
         if form is not None and method != "probes":
             units = form.units(X, 1)
@@ -44,7 +44,7 @@ def hessian_norms(
 ) -> Tensor:
     """Return ‖H_f(x)‖²_F of each row, or estimates of it, (n,)."""
     keep = torch.is_grad_enabled()
-    with differentiating(X) as X:
+    with differentiating(encoder, X) as (encoder, X):
         form = known_form(encoder, X, check=check)
         if form is not None and method != "probes":
             units = form.units(X, 2)
@@ -69,7 +69,7 @@ def change_norms(
 ) -> Tensor:
     """Return the mean of ‖J_f(x + ε) − J_f(x)‖²_F / σ² over copies, of each row."""
     keep = torch.is_grad_enabled()
-    with differentiating(X) as X:
+    with differentiating(encoder, X) as (encoder, X):
         form = known_form(encoder, X, check=check)
         copies = noise * normal((n_copies, *X.shape), X, probes.generator)
         if form is not None and not form.selects and method != "probes":
@@ -113,10 +113,12 @@ def known_form(encoder: Encoder, X: Tensor, *, check: bool) -> ClosedForm | None
 
 
 @contextmanager
-def differentiating(X: Tensor) -> Iterator[Tensor]:
+def differentiating(encoder: Encoder, X: Tensor) -> Iterator[tuple[Encoder, Tensor]]:
     """Differentiate whatever the caller's modes are, in float32 at least."""
     kind = X.device.type
     is_low = torch.is_autocast_enabled(kind) and X.dtype.itemsize < 4
+    # What torch has compiled can be differentiated once; this is what it was made of.
+    encoder = getattr(encoder, "_orig_mod", encoder)
     with (
         torch.inference_mode(False),
         torch.enable_grad(),
@@ -124,4 +126,4 @@ def differentiating(X: Tensor) -> Iterator[Tensor]:
     ):
         if X.is_inference():
             X = X.clone()
-        yield X.float() if is_low else X
+        yield encoder, X.float() if is_low else X
