@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrizations
 
-from skcae._core.modules import derivatives
+from skcae._core.modules import parts
 from skcae._core.modules.closed_form import ELEMENTWISE, closed_form
 from skcae.functional import jacobian_penalty
 
@@ -312,11 +312,42 @@ def test_the_exact_norm_in_parts(monkeypatch):
     encoder = built(nn.Linear(5, 6), nn.Tanh(), nn.Linear(6, 7), nn.Sigmoid())
     calls = []
     encoder.register_forward_pre_hook(lambda *_: calls.append(torch.is_grad_enabled()))
-    monkeypatch.setattr(derivatives, "PART_ELEMENTS", 3 * 5 * 2)
+    monkeypatch.setattr(parts, "GRAPH_ELEMENTS", 1)
     assert_exact(encoder, rows(5), method="exact")
-    # Four parts of at most two units, each at first and again for the gradient, beside
-    # the three rows of the dense Jacobian.
-    assert sum(calls) >= 2 * 4 + 3
+    # Once for the value, once to see how large the graph of a unit is, and for the
+    # gradient of each of seven units; the dense Jacobian has three rows.
+    assert sum(calls) == 2 + 7 + 3
+
+
+def test_the_exact_norm_in_parts_finds_what_a_function_refers_to(monkeypatch):
+    """Weights that are computed from others, and rows that are."""
+    monkeypatch.setattr(parts, "GRAPH_ELEMENTS", 1)
+    V, x = rows(4, 5, n=1)[0].requires_grad_(), rows(5).requires_grad_()
+    W, X = V.sin(), x * 2
+
+    def encode(X):
+        return torch.tanh(X @ W.T) @ W[:, :3]
+
+    norms = jacobian_penalty(encode, X, method="exact", reduction="none")
+    J = dense_jacobians(encode, X)
+    weights = torch.arange(1.0, 4.0).double()
+    pair = [
+        torch.autograd.grad((value * weights).sum(), [V, x], retain_graph=True)
+        for value in (norms, J.square().sum((1, 2)))
+    ]
+    for ours, theirs in zip(*pair, strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
+def test_the_exact_norm_in_parts_sees_that_weights_have_changed(monkeypatch):
+    """Before its gradient is taken, that is, which would be of other weights."""
+    monkeypatch.setattr(parts, "GRAPH_ELEMENTS", 1)
+    encoder = built(nn.Linear(5, 4), nn.Tanh(), nn.Linear(4, 3))
+    penalty = jacobian_penalty(encoder, rows(5), method="exact")
+    with torch.no_grad():
+        encoder[0].weight.add_(1)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        penalty.backward()
 
 
 # ---- modes --------------------------------------------------------------------------
@@ -405,15 +436,19 @@ def test_X_stays_what_it_is():
     assert X.grad is None
 
 
-def test_what_torch_has_compiled_is_differentiated_as_it_was():
-    """torch cannot differentiate it twice itself."""
+@pytest.mark.parametrize("part", [slice(None), slice(2)], ids=["all", "a part"])
+def test_what_torch_has_compiled_is_run_as_it_was_written(part):
+    """torch cannot differentiate the compiled twice."""
     encoder, X = ENCODERS["deep"], rows(5)
-    compiled = torch.compile(encoder, backend="aot_eager")
+    compiled = torch.compile(encoder[part], backend="aot_eager")
+    whole = nn.Sequential(compiled, *encoder[len(encoder[part]) :])
     expected = jacobian_penalty(encoder, X, method="exact")
-    found = jacobian_penalty(compiled, X, method="exact")
+    found = jacobian_penalty(whole, X, method="exact")
     assert found == expected
     (gradient,) = torch.autograd.grad(found, encoder[0].weight)
-    assert gradient.any()
+    torch.testing.assert_close(
+        gradient, torch.autograd.grad(expected, encoder[0].weight)[0]
+    )
 
 
 # ---- reductions ---------------------------------------------------------------------

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.autograd.functional import hessian
 
-from skcae._core.modules import derivatives
+from skcae._core.modules import parts
 from skcae._core.modules.closed_form import closed_form
 from skcae.activations import ACTIVATIONS as OURS
 from skcae.functional import hessian_penalty
@@ -115,7 +115,7 @@ def test_a_deep_encoder():
 
 
 def test_a_deep_encoder_in_parts(monkeypatch):
-    monkeypatch.setattr(derivatives, "PART_ELEMENTS", 2 * 3 * 4 * 4)
+    monkeypatch.setattr(parts, "GRAPH_ELEMENTS", 2500)
     assert_exact(DEEP, rows(4))
 
 

@@ -222,7 +222,8 @@ def with_derivatives(
     """Return φ of each entry, and its first derivatives there."""
     if not A.requires_grad:
         A = A.detach().requires_grad_()
-    values = derivative = function(A.clone())  # which it may overwrite
+    overwrites = getattr(function, "inplace", False)
+    values = derivative = function(A.clone() if overwrites else A)
     derivatives = []
     for _ in range(order):
         # An entry of φ depends on no other, so that the sum has all derivatives.

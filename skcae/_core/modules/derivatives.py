@@ -10,12 +10,10 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
+
+from skcae._core.modules.parts import sum_in_parts
 
 Encoder = Callable[[Tensor], Tensor]
-# The numbers that the pullbacks of a part of the units hold, over all rows: beyond that
-# the graph is made again, part by part, when the gradient is taken.
-PART_ELEMENTS = 2**24
 
 
 def variable(X: Tensor) -> Tensor:
@@ -185,19 +183,19 @@ def exact_jacobian_norms(encoder: Encoder, X: Tensor, *, keep: bool) -> Tensor:
     Neither Jacobians nor graphs of more than a part of the units are held at once.
     """
 
-    def norms(x: Tensor, part: range) -> Tensor:
+    def norms(x: Tensor, part: range, keep: bool) -> Tensor:
         codes = codes_of(encoder, x)
         rows = (pullback(codes, x, U, keep=keep) for U in units_of(codes, part))
         return total(row_sums(row.square()) for row in rows)
 
-    return over_units(norms, encoder, X, X.numel(), keep=keep)
+    return sum_in_parts(norms, X, n_units(encoder, X), keep=keep)
 
 
 def exact_hessian_norms(encoder: Encoder, X: Tensor, *, keep: bool) -> Tensor:
     """Return ‖H‖²_F = Σ_ki ‖∂∇f_k/∂x_i‖² of each row, (n,)."""
     inputs = range(X[0].numel())
 
-    def norms(x: Tensor, part: range) -> Tensor:
+    def norms(x: Tensor, part: range, keep: bool) -> Tensor:
         codes = codes_of(encoder, x)
         gradients = (pullback(codes, x, U) for U in units_of(codes, part))
         return total(
@@ -206,7 +204,7 @@ def exact_hessian_norms(encoder: Encoder, X: Tensor, *, keep: bool) -> Tensor:
             for V in units_of(x, inputs)
         )
 
-    return over_units(norms, encoder, X, X.numel() * len(inputs), keep=keep)
+    return sum_in_parts(norms, X, n_units(encoder, X), keep=keep)
 
 
 def exact_change_norms(
@@ -214,13 +212,20 @@ def exact_change_norms(
 ) -> Tensor:
     """Return the mean of ‖J(x + ε) − J(x)‖²_F over copies, (n,)."""
 
-    def norms(x: Tensor, part: range) -> Tensor:
+    def norms(x: Tensor, part: range, keep: bool) -> Tensor:
         places = (x, *(x + noise for noise in copies))
         pairs = [(codes_of(encoder, y), y) for y in places]
         return changes(pairs, units_of(pairs[0][0], part), keep=keep)
 
-    n_elements = X.numel() * (1 + len(copies))
-    return over_units(norms, encoder, X, n_elements, keep=keep) / len(copies)
+    return sum_in_parts(norms, X, n_units(encoder, X), keep=keep) / len(copies)
+
+
+def n_units(encoder: Encoder, X: Tensor) -> int:
+    """Return of how many numbers a code is."""
+    with torch.no_grad():
+        codes = encoder(X.clone())
+        check_codes(codes, len(X))
+    return math.prod(codes.shape[1:])
 
 
 def units_of(like: Tensor, places: range) -> Iterator[Tensor]:
@@ -229,29 +234,3 @@ def units_of(like: Tensor, places: range) -> Iterator[Tensor]:
         one_hot = torch.zeros(like.shape, dtype=like.dtype, device=like.device)
         one_hot.view(len(like), -1)[:, k] = 1
         yield one_hot
-
-
-def over_units(
-    norms: Callable[[Tensor, range], Tensor],
-    encoder: Encoder,
-    X: Tensor,
-    unit_elements: int,
-    *,
-    keep: bool,
-) -> Tensor:
-    """Sum what a function gives for parts of the units of the code, (n,).
-
-    `unit_elements` is how many numbers the derivatives of one unit are, over all rows.
-    """
-    x = variable(X)
-    with torch.no_grad():
-        codes = encoder(x.clone())
-        check_codes(codes, len(x))
-    n_units = math.prod(codes.shape[1:])
-    if not keep:
-        return norms(x, range(n_units)).detach()
-    step = max(1, PART_ELEMENTS // unit_elements)
-    parts = [range(n_units)[k : k + step] for k in range(0, n_units, step)]
-    if len(parts) == 1:
-        return norms(x, parts[0])
-    return total(checkpoint(norms, x, part, use_reentrant=False) for part in parts)

@@ -1,8 +1,5 @@
 """The penalties of a module or function, one number for each row."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import torch
 from torch import Tensor, nn
 
@@ -17,8 +14,10 @@ from skcae._core.modules.derivatives import (
     probed_hessian_norms,
     probed_jacobian_norms,
     row_sums,
+    total,
 )
 from skcae._core.modules.independence import check_by_trial, check_layers
+from skcae._core.modules.modes import differentiating
 
 
 def jacobian_norms(
@@ -26,7 +25,7 @@ def jacobian_norms(
 ) -> Tensor:
     """Return ‖J_f(x)‖²_F of each row, or estimates of it, (n,)."""
     keep = torch.is_grad_enabled()
-    with differentiating(encoder, X) as (encoder, X):
+    with differentiating(X) as X:
         form = known_form(encoder, X, check=check)
         if form is not None and method != "probes":
             units = form.units(X, 1)
@@ -44,7 +43,7 @@ def hessian_norms(
 ) -> Tensor:
     """Return ‖H_f(x)‖²_F of each row, or estimates of it, (n,)."""
     keep = torch.is_grad_enabled()
-    with differentiating(encoder, X) as (encoder, X):
+    with differentiating(X) as X:
         form = known_form(encoder, X, check=check)
         if form is not None and method != "probes":
             units = form.units(X, 2)
@@ -69,7 +68,7 @@ def change_norms(
 ) -> Tensor:
     """Return the mean of ‖J_f(x + ε) − J_f(x)‖²_F / σ² over copies, of each row."""
     keep = torch.is_grad_enabled()
-    with differentiating(encoder, X) as (encoder, X):
+    with differentiating(X) as X:
         form = known_form(encoder, X, check=check)
         copies = noise * normal((n_copies, *X.shape), X, probes.generator)
         if form is not None and not form.selects and method != "probes":
@@ -85,12 +84,13 @@ def change_norms(
 def closed_change_norms(form: ClosedForm, X: Tensor, copies: Tensor) -> Tensor:
     """Return the mean over copies of Σ (ψ'(ã_i) − ψ'(a_i))² ‖W_i‖², (n,)."""
     at_rows = form.units(X, 1)
-    total = row_sums(torch.zeros_like(X))
-    for noise in copies:
-        (slopes,) = form.units(X + noise, 1).derivatives
-        change = slopes - at_rows.derivatives[0]
-        total = total + row_sums(change.square() * at_rows.squared_norms)
-    return total / len(copies)
+
+    def norms(noise: Tensor) -> Tensor:
+        moved = form.units(X + noise, 1)
+        change = moved.derivatives[0] - at_rows.derivatives[0]
+        return row_sums(change.square() * at_rows.squared_norms)
+
+    return total(map(norms, copies)) / len(copies)
 
 
 def normal(
@@ -110,20 +110,3 @@ def known_form(encoder: Encoder, X: Tensor, *, check: bool) -> ClosedForm | None
     if check and form is None:
         check_by_trial(encoder, X)
     return form
-
-
-@contextmanager
-def differentiating(encoder: Encoder, X: Tensor) -> Iterator[tuple[Encoder, Tensor]]:
-    """Differentiate whatever the caller's modes are, in float32 at least."""
-    kind = X.device.type
-    is_low = torch.is_autocast_enabled(kind) and X.dtype.itemsize < 4
-    # What torch has compiled can be differentiated once; this is what it was made of.
-    encoder = getattr(encoder, "_orig_mod", encoder)
-    with (
-        torch.inference_mode(False),
-        torch.enable_grad(),
-        torch.autocast(kind, enabled=False),
-    ):
-        if X.is_inference():
-            X = X.clone()
-        yield encoder, X.float() if is_low else X
