@@ -16,9 +16,11 @@ from torch import nn
 from skcae import (
     Autoencoder,
     ContractiveAutoencoder,
+    DeepCAE,
     DenoisingAutoencoder,
     FineTunedClassifier,
     FineTunedRegressor,
+    ModuleAutoencoder,
     StackedCAE,
 )
 from skcae._core.modules.closed_form import closed_form
@@ -32,12 +34,18 @@ from tests.conftest import class_name
 X = np.random.default_rng(0).random((40, 6))
 Y = (X[:, 0] > 0.5).astype(int)
 HOW = {"max_iter": 12, "tol": 0.5, "random_state": 0}
-SIZES = {"n_components": 4}, {"hidden_layer_sizes": (5, 4, 3)}
+LAYER, LAYERS = {"n_components": 4}, {"hidden_layer_sizes": (5, 4, 3)}
+SIZES = {
+    Autoencoder: LAYER,
+    ContractiveAutoencoder: LAYER,
+    DeepCAE: LAYERS,
+    DenoisingAutoencoder: LAYER,
+    StackedCAE: LAYERS,
+}
 
 
 def autoencoders():
-    for cls in (ContractiveAutoencoder, DenoisingAutoencoder, Autoencoder, StackedCAE):
-        size = SIZES[cls is StackedCAE]
+    for cls, size in SIZES.items():
         for tied in (True, False):
             for loss in ("squared_error", "cross_entropy"):
                 yield pytest.param(
@@ -94,8 +102,9 @@ def test_every_activation(activation):
     assert_allclose(array(norms), jacobian_norm(fitted, 30 * X) ** 2, rtol=1e-9)
 
 
-def test_a_stack_has_the_composed_jacobian():
-    stack = StackedCAE((5, 4), **HOW).fit(X)
+@pytest.mark.parametrize("cls", [StackedCAE, DeepCAE])
+def test_several_layers_have_the_composed_jacobian(cls):
+    stack = cls((5, 4), **HOW).fit(X)
     norms = jacobian_penalty(
         to_module(stack).encoder, rows(), method="exact", reduction="none"
     )
@@ -132,6 +141,40 @@ def test_tied_weights_stay_tied():
     torch.testing.assert_close(other(rows()), module(rows()))
     assert_array_equal(get_weights(fitted)["components_"], fitted.components_)
     assert not np.array_equal(array(module.encoder[0].weight), fitted.components_)
+
+
+class Counting(nn.Module):
+    """A layer used twice, with a buffer, whose codes are no vectors."""
+
+    def __init__(self, n_features):
+        super().__init__()
+        self.first = nn.Linear(n_features, n_features)
+        self.again = self.first
+        self.register_buffer("scale", torch.full((1,), 0.5), persistent=False)
+
+    def forward(self, X):
+        H = self.again(torch.tanh(self.first(X)))
+        return (self.scale * H).unflatten(1, (2, -1))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("decoder", [None, lambda d: nn.Linear(d, d)])
+def test_modules_of_ones_own(dtype, decoder):
+    model = ModuleAutoencoder(Counting, decoder, loss="cross_entropy", **HOW)
+    model.fit(X.astype(dtype))
+    module, given = to_module(model), torch.from_numpy(X.astype(dtype))
+    codes = model.transform(X.astype(dtype))
+    assert_allclose(array(module.encoder(given)), codes, rtol=1e-5)
+    decoded = model.inverse_transform(codes)
+    assert_allclose(array(module(given)), decoded, rtol=1e-5)
+    counting = module.encoder[0][0]
+    assert counting.first.weight is counting.again.weight
+    assert module.encoder(given).dtype == given.dtype
+    with torch.no_grad():
+        counting.first.weight.add_(1)
+    assert_array_equal(model.transform(X.astype(dtype)), codes)
+    with pytest.raises(TypeError, match="does not take the weights of a module"):
+        from_module(module, model)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -304,9 +347,22 @@ def test_modules_that_the_estimator_would_not_be(module, change, error, message)
         assert_array_equal(weights, before[name])
 
 
-def test_stacks_of_another_depth():
+def test_another_depth():
     with pytest.raises(ValueError, match="stack has 3 layers, but was given 2 that"):
         from_module(STACK, StackedCAE((5, 4, 3)))
+    deep = to_module(DeepCAE((5, 4), **HOW).fit(X))
+    for sizes in [(5,), (5, 4, 3)]:
+        with pytest.raises(ValueError, match="A DeepCAE for 6 features takes weights"):
+            from_module(deep, DeepCAE(sizes))
+    untied = to_module(DeepCAE((5, 4), tied_weights=False, **HOW).fit(X))
+    with pytest.raises(ValueError, match="set tied_weights=False"):
+        from_module(untied, DeepCAE((5, 4)))
+
+
+def test_a_stack_and_a_deep_autoencoder_decode_differently():
+    """The inner decoders of the first are linear under squared errors."""
+    with pytest.raises(ValueError, match=r"identity, identity, but those of this Deep"):
+        from_module(STACK, DeepCAE((5, 4)))
 
 
 def test_the_usual_softplus_is_ours():

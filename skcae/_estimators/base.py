@@ -25,6 +25,7 @@ from skcae._estimators.integrity import (
     check_layer_shapes,
     check_n_features_in,
     check_names,
+    check_tied,
     check_training_state,
 )
 from skcae._estimators.trained import BaseTrained
@@ -193,11 +194,8 @@ class BaseAutoencoder(BaseTrained):
         W, V = encoding[0].weights, decoding[0].weights.mT
         biases = encoding[0].intercept, decoding[0].intercept
         named = dict(zip(LAYER_SHAPES, (W, *biases, V), strict=True))
-        if self.tied_weights and not torch.equal(named.pop("decoder_components_"), W):
-            raise ValueError(
-                "With tied_weights=True the decoder has the encoder's weights, but was "
-                "given others: set tied_weights=False."
-            )
+        if self.tied_weights:
+            check_tied(named.pop("decoder_components_"), W)
         return named
 
     def _put_weights(self, arrays: dict[str, Array], owner: str | None = None) -> None:

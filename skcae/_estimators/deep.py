@@ -9,11 +9,13 @@ import torch
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils._param_validation import HasMethods
+from torch import Tensor
 
 from skcae._core.data.arrays import Array
-from skcae._core.layers.layer import Parameters
+from skcae._core.layers.layer import Affine, Parameters
 from skcae._core.layers.network import DenseArchitecture
 from skcae._estimators.documentation import documented
+from skcae._estimators.integrity import check_tied
 from skcae._estimators.network import BaseNetwork
 from skcae._estimators.stacked import StackedCAE
 from skcae._fit.data import FitData
@@ -150,6 +152,23 @@ class DeepCAE(BaseNetwork):
     def _code_size(self) -> int:
         """Return the size of the code that the parameters ask for."""
         return check_stack(self.hidden_layer_sizes)[-1][0]
+
+    def _weights_of_layers(
+        self, encoding: Sequence[Affine], decoding: Sequence[Affine]
+    ) -> dict[str, Tensor]:
+        """Return the weights of such layers by their names in a file."""
+        named = {}
+        for k, layer in enumerate(encoding):
+            named[f"encoder.{k}.weight"] = layer.weights
+            named[f"encoder.{k}.bias"] = layer.intercept
+        for k, layer in enumerate(decoding):
+            named[f"decoder.{k}.weight"] = layer.weights.mT
+            named[f"decoder.{k}.bias"] = layer.intercept
+        if self.tied_weights:
+            for k in range(len(decoding)):
+                W = named.get(f"encoder.{len(decoding) - 1 - k}.weight")
+                check_tied(named.pop(f"decoder.{k}.weight"), W)
+        return named
 
     def _first_parameters(
         self, given: FitData, n_features: int, **how: Any

@@ -5,6 +5,8 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from skcae._core.data.arrays import Array, resume_generator
 
@@ -86,6 +88,15 @@ def check_layers_meet(layers: list[Any]) -> None:
 
 
 # ---- checks of what a model keeps besides ---------------------------------------
+
+
+def check_tied(decoding: Tensor, encoding: Tensor | None) -> None:
+    """Refuse a decoder with other weights than the encoder has."""
+    if encoding is None or not torch.equal(decoding, encoding):
+        raise ValueError(
+            "With tied_weights=True the decoder has the encoder's weights, but was "
+            "given others: set tied_weights=False."
+        )
 
 
 def check_n_features_in(estimator: Any, n_features: int) -> None:

@@ -8,8 +8,12 @@ from torch import nn
 
 from skcae._core.data.arrays import array_of
 from skcae._encoders.steps import DecodingLayer
-from skcae._encoders.tensors import name_of
-from skcae.functional._layers import OUTPUTS, layers_of, modules_of
+from skcae.functional._layers import (
+    OUTPUTS,
+    activation_name,
+    layers_of,
+    modules_of,
+)
 from skcae.persistence import get_weights, set_weights
 
 
@@ -19,8 +23,8 @@ def to_module(estimator: Any) -> nn.Sequential:
     Parameters
     ----------
     estimator : estimator
-        A fitted autoencoder or stack of skcae, or a fine-tuned network. Of the latter
-        the module takes what its first layer takes, after any preprocessing.
+        A fitted autoencoder of skcae, of one layer or more, or a fine-tuned network.
+        Of the latter the module takes what its first layer takes, after preprocessing.
 
     Returns
     -------
@@ -93,7 +97,7 @@ def from_module(module: nn.Module, estimator: Any) -> Any:
         such and activations.
 
     estimator : estimator
-        An autoencoder or stack of skcae with the sizes, `activation`, `loss` and
+        An autoencoder of dense layers, with the sizes, `activation`, `loss` and
         `tied_weights` of the module; or a fitted fine-tuned network. Training can go on
         from the weights, with its own objective and a fresh solver.
 
@@ -145,9 +149,9 @@ def from_module(module: nn.Module, estimator: Any) -> Any:
     weights = {name: array_of(tensor) for name, tensor in tensors.items()}
     # On a copy, so that the estimator stays what it is if the module is another kind.
     layers, outputs = parts_of(set_weights(copy(estimator), weights))
-    expected = [name_of(layer.activation) for layer in layers]
+    expected = [activation_name(layer) for layer in layers]
     expected += [output_of(part) for part in outputs]
-    found = [name_of(layer.activation) for layer in (*encoding, *decoding)]
+    found = [activation_name(layer) for layer in (*encoding, *decoding)]
     if found != expected:
         raise ValueError(
             f"The layers of the module have the activations {', '.join(found)}, but "
@@ -177,8 +181,7 @@ def second_part(estimator: Any) -> str:
 
 def output_of(part: DecodingLayer) -> str:
     """Return the name of a decoding layer's activation, or its loss's output."""
-    layer: Any = part.layer
-    return name_of(layer.activation) if part.loss is None else OUTPUTS[part.loss]
+    return activation_name(part.layer) if part.loss is None else OUTPUTS[part.loss]
 
 
 def part_of(module: nn.Module, name: str) -> nn.Module:

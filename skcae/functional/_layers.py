@@ -1,6 +1,7 @@
 """Layers of skcae and modules of torch: an entry for each kind of layer, both ways."""
 
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import replace
 from typing import Any
 
@@ -10,6 +11,7 @@ from torch.nn import functional
 
 from skcae._core.layers.dense import Dense
 from skcae._core.layers.layer import Affine, Layer
+from skcae._core.layers.module import Module
 from skcae._core.modules.closed_form import leaves
 from skcae._encoders.tensors import name_of
 from skcae.activations import ACTIVATIONS
@@ -65,9 +67,19 @@ def dense_of(module: Any) -> Dense:
     return Dense(W, b, ACTIVATIONS["identity"])
 
 
-#: What makes the affine part of a layer a module, given those that it may be tied to.
+def own_module(layer: Module, others: list[nn.Module]) -> nn.Module:
+    """Return a module that the user has written, as it was fitted, with flat codes."""
+    module, fitted = deepcopy(layer.module), {**layer.tensors, **layer.buffers}
+    for name, held in (*module.named_parameters(), *module.named_buffers()):
+        held.data = fitted[name].clone()
+    return nn.Sequential(module, nn.Flatten())
+
+
+#: What makes a layer a module, but for its activation, given those that it may be tied
+#: to.
 MODULES: dict[type[Layer], Callable[[Any, list[nn.Module]], nn.Module]] = {
     Dense: linear_of,
+    Module: own_module,
 }
 #: What makes such a module a layer.
 LAYERS: dict[type[nn.Module], Callable[[Any], Affine]] = {
@@ -119,9 +131,14 @@ def modules_of(
             f"The estimator has a layer of the kind {type(layer).__name__}, for which "
             f"there is no module here. There are modules for layers of {known}."
         )
-    names = [name_of(layer.activation), *([] if loss is None else [OUTPUTS[loss]])]
+    names = [activation_name(layer), "identity" if loss is None else OUTPUTS[loss]]
     after = [ACTIVATION_MODULES[name]() for name in names if name != "identity"]
     return [make(layer, others), *after]
+
+
+def activation_name(layer: Any) -> str:
+    """Return the name of a layer's activation; a module has its own in it."""
+    return name_of(layer.activation) if isinstance(layer, Affine) else "identity"
 
 
 def layers_of(part: nn.Module, name: str) -> list[Affine]:
