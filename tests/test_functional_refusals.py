@@ -33,9 +33,10 @@ def test_batch_norm_in_training_mode(penalty, method):
         penalty(encoder.train(), X, method=method)
 
 
-def test_batch_norm_without_running_statistics():
+@pytest.mark.parametrize("training", [True, False])
+def test_batch_norm_without_running_statistics(training):
     layers = nn.Linear(4, 3), nn.BatchNorm1d(3, track_running_stats=False)
-    encoder = built(*layers).eval()
+    encoder = built(*layers).train(training)
     with pytest.raises(ValueError, match="track_running_stats=True"):
         jacobian_penalty(encoder, X)
 

@@ -53,6 +53,10 @@ NETWORK = (
     "estimators/test_finetuned_weights estimators/test_finetuned_training"
 )
 FILES = "test_persistence test_checkpoints"
+MODULES = (
+    "test_functional test_functional_hessian test_functional_probes "
+    "test_functional_refusals"
+)
 TESTS = {
     "_core/data/arrays": "core/test_arrays test_out_of_core",
     "_core/data/disk": f"test_disk {FILES}",
@@ -66,6 +70,11 @@ TESTS = {
     "_core/layers/dense": f"{LAYER} {NETWORK}",
     "_core/layers/gradient": f"core/test_solvers core/test_ranks {LAYER}",
     "_core/layers/spectrum": ENCODER,
+    "_core/modules/closed_form": MODULES,
+    "_core/modules/derivatives": MODULES,
+    "_core/modules/independence": MODULES,
+    "_core/modules/norms": MODULES,
+    "_core/modules/parts": MODULES,
     "_core/steps/diagnosis": "core/test_diagnosis test_dead_models",
     "_core/steps/objective": f"test_penalties_sampled {LAYER}",
     "_core/steps/reconstruction": (
@@ -85,6 +94,8 @@ TESTS = {
     "_fit/plans": NETWORK,
     "_fit/pretraining": NETWORK,
     "checkpoints": FILES,
+    "functional/_bridge": "test_functional_bridge",
+    "functional/_layers": "test_functional_bridge",
     "penalties": f"test_penalties_sampled test_hessian_noise {LAYER}",
     "persistence/_archive": f"test_archive {FILES}",
     "persistence/_files": FILES,

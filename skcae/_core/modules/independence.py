@@ -44,10 +44,10 @@ def check_layers(encoder: nn.Module) -> None:
 def reason_against(layer: nn.Module) -> str | None:
     """Say why a layer's rows have no Jacobians of their own, if they have none."""
     if isinstance(layer, _BatchNorm):
-        if layer.training:
-            return MEETING.format("call its eval(), so that it takes its running")
         if layer.running_mean is None:
             return MEETING.format("build it with track_running_stats=True for running")
+        if layer.training:
+            return MEETING.format("call its eval(), so that it takes its running")
     if not layer.training:
         return None
     if isinstance(layer, _DropoutNd) and layer.p > 0:
