@@ -199,7 +199,7 @@ def fitted_stack(deep: DeepCAE, given: FitData, fresh: Parameters) -> StackedCAE
             "init must be a StackedCAE, or a FrozenEstimator of one, but is "
             f"{deep.init!r}."
         )
-    init.fit(given.X, sample_weight=given.sample_weight)
+    init.fit(given.X, None, sample_weight=given.sample_weight)
     layers = stack.estimators_
     found = {
         "n_features": layers[0].n_features_in_,
