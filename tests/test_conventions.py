@@ -143,7 +143,7 @@ def test_weights_are_routed_through_a_pipeline(estimator):
     weights = np.random.default_rng(1).integers(0, 3, len(X)).astype(float)
     with config_context(enable_metadata_routing=True):
         last = clone(estimator).set_params(n_iter_no_change=np.inf)
-        if hasattr(last, "encoder"):
+        if hasattr(getattr(last, "encoder", None), "fit"):
             last.encoder.set_fit_request(sample_weight=True)
         last.set_fit_request(sample_weight=True).set_score_request(sample_weight=True)
         scaler = StandardScaler().set_fit_request(sample_weight=True)

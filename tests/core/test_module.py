@@ -34,6 +34,20 @@ class Sines(nn.Module):
         return torch.sin(self.linear(X).view(-1, 2, 3) + self.phases)
 
 
+class Centred(nn.Module):
+    """A module that looks at all rows."""
+
+    def forward(self, X):
+        return X - X.mean(0)
+
+
+class Noisy(nn.Module):
+    """A module that draws at random whatever its mode."""
+
+    def forward(self, X):
+        return X + torch.rand_like(X)
+
+
 def layer_of(module, d=4):
     layer = Module.of(module, d)
     parts = {n: p.double() for n, p in layer.parameters.items()}
@@ -190,6 +204,8 @@ def test_it_draws_from_the_seed_alone_and_leaves_torchs_generator():
         ),
         (lambda d: nn.Linear(3, 2), ValueError, "must take rows of 4 numbers"),
         (lambda d: nn.Flatten(0), ValueError, r"gives \(8,\) for 2 rows"),
+        (lambda d: Centred(), ValueError, "depends on the other rows"),
+        (lambda d: Noisy(), ValueError, "other numbers for the same rows"),
     ],
 )
 def test_what_is_no_encoder_is_refused(make, error, message):

@@ -72,11 +72,19 @@ class Module(Layer):
         ValueError
             If it does not give one row for each row.
         """
+        rows = torch.linspace(-1, 1, 2 * n_inputs).view(2, n_inputs)
         with torch.no_grad():
-            H = module.eval()(torch.zeros(2, n_inputs))
+            H, again, other = map(
+                module.eval(), (rows, rows, rows * rows.new_tensor([[-1.0], [1.0]]))
+            )
         if not isinstance(H, Tensor) or len(H) != 2:
             found = tuple(H.shape) if isinstance(H, Tensor) else type(H).__name__
             raise ValueError(f"it gives {found} for 2 rows of {n_inputs} numbers")
+        if not torch.equal(H, again):
+            raise ValueError("it gives other numbers for the same rows at each call")
+        # The first row is turned over, and the second is not.
+        if not torch.allclose(H[1], other[1], rtol=1e-4, atol=1e-6):
+            raise ValueError("what it gives for a row depends on the other rows")
         tensors = {name: p.detach().clone() for name, p in module.named_parameters()}
         buffers = {name: b.detach().clone() for name, b in module.named_buffers()}
         return cls(module, tensors, buffers, (n_inputs, H[0].numel()))
@@ -304,7 +312,7 @@ def check_rows_are_alone(name: str, module: nn.Module) -> None:
     ValueError
         If there is a batch norm, or dropout.
     """
-    kinds = (nn.modules.batchnorm._NormBase, nn.modules.dropout._DropoutNd, nn.RReLU)
+    kinds = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd, nn.RReLU)
     for part in module.modules():
         if isinstance(part, kinds):
             raise ValueError(
