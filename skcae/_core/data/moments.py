@@ -65,6 +65,16 @@ class Scaling:
     shift: Array
     scale: Array
 
+    def joined(self, n_channels: int) -> "Scaling":
+        """Return that of each channel, where columns are pixels of several each."""
+        shifts, scales = (
+            part.reshape(-1, n_channels) for part in (self.shift, self.scale)
+        )
+        shift = shifts.mean(0)
+        # The variance of a channel: within its columns, and between them.
+        variance = (scales**2 + (shifts - shift) ** 2).mean(0)
+        return Scaling(shift, np.exp2(np.round(np.log2(variance) / 2)))
+
 
 def moments_of(rows: Rows) -> Moments:
     """Return the weighted moments of all rows, a block at a time."""

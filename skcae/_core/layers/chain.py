@@ -171,7 +171,9 @@ class Chain:
 
     def unit_vectors(self, states: list[Tensor], n: int) -> Tensor:
         """Return the n unit vectors of n numbers for each sample, (…, n, n)."""
-        return torch.eye(n, device="cpu").to(states[0]).expand(len(states[0]), n, n)
+        # Where units are selected, states are places.
+        like = next((s for s in states if s.is_floating_point()), states[0].double())
+        return torch.eye(n, device="cpu").to(like).expand(len(like), n, n)
 
     def reduced_jacobians(self, slopes: list[Tensor]) -> Tensor:
         """Return a matrix R of each sample with R Rᵀ = J Jᵀ, (n, h, min(h_1, d))."""

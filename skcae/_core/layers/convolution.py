@@ -73,16 +73,21 @@ class Axis:
 
     def taps_at_places(self) -> Tensor:
         """Return which taps lie in the image at each place, (places, taps)."""
-        place, tap = torch.arange(self.n_places), torch.arange(self.n_taps)
+        place, tap = count(self.n_places), count(self.n_taps)
         pixel = place[:, None] * self.stride + tap - self.n_zeros[0]
         return (pixel >= 0) & (pixel < self.n_pixels)
 
     def taps_at_pixels(self) -> Tensor:
         """Return which taps ever lie on each pixel, (pixels, taps)."""
-        pixel, tap = torch.arange(self.n_pixels), torch.arange(self.n_taps)
+        pixel, tap = count(self.n_pixels), count(self.n_taps)
         start = pixel[:, None] - tap + self.n_zeros[0]
         is_place = (start >= 0) & (start < self.n_places * self.stride)
         return is_place & (start % self.stride == 0)
+
+
+def count(n: int) -> Tensor:
+    """Return 0 to n − 1, on the processor whatever the default device."""
+    return torch.arange(n, device="cpu")
 
 
 @dataclass(frozen=True)
@@ -130,6 +135,11 @@ class Sliding(Affine):
         """Height, width and filters of a code."""
         rows, columns = self.axes
         return rows.n_places, columns.n_places, len(self.weights)
+
+    @property
+    def filters(self) -> Tensor:
+        """The filters as images with their channels last, (filters, h, w, c)."""
+        return self.weights.permute(0, 2, 3, 1)
 
     @property
     def n_multiplications(self) -> int:

@@ -127,6 +127,8 @@ class MaxPooling(Pooling):
     φ(Wx + b), the Jacobian has the rows φ'(a_j) W_j of the winners j, and no others.
     """
 
+    scales = True
+
     def outputs(self, X: Tensor, out: Tensor | None = None) -> Tensor:
         """Return the largest number of each window of each row, (n, d) → (n, h)."""
         images, window = as_images(X, self.image_shape), as_pair(self.pool_size)
