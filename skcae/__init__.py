@@ -3,6 +3,7 @@
 from skcae._estimators.autoencoder import Autoencoder
 from skcae._estimators.classifier import FineTunedClassifier
 from skcae._estimators.contractive import ContractiveAutoencoder
+from skcae._estimators.convolutional import ConvolutionalCAE
 from skcae._estimators.deep import DeepCAE
 from skcae._estimators.denoising import DenoisingAutoencoder
 from skcae._estimators.module import ModuleAutoencoder
@@ -12,6 +13,7 @@ from skcae._estimators.stacked import StackedCAE
 __all__ = [
     "Autoencoder",
     "ContractiveAutoencoder",
+    "ConvolutionalCAE",
     "DeepCAE",
     "DenoisingAutoencoder",
     "FineTunedClassifier",

@@ -21,6 +21,7 @@ from sklearn.preprocessing import MinMaxScaler
 from skcae import (
     Autoencoder,
     ContractiveAutoencoder,
+    ConvolutionalCAE,
     DeepCAE,
     DenoisingAutoencoder,
     FineTunedClassifier,
@@ -51,6 +52,7 @@ MODELS = {
     "constant": Autoencoder(6, learning_rate_schedule="constant", **HOW),
     "deep": DeepCAE((6, 4), decoder_jacobian_penalty=0.01, **HOW),
     "probes": DeepCAE((6, 4), jacobian_method="probes", early_stopping=True, **HOW),
+    "convolutional": ConvolutionalCAE(4, 3, pool="average", **HOW),
     "one layer": StackedCAE((6,), **HOW),
     "stack": StackedCAE((6, 4, 3), **{**HOW, "max_iter": 4}),
     "stack, early stopping": StackedCAE(

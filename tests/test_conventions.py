@@ -16,6 +16,7 @@ import skcae
 from skcae import (
     Autoencoder,
     ContractiveAutoencoder,
+    ConvolutionalCAE,
     DeepCAE,
     DenoisingAutoencoder,
     FineTunedClassifier,
@@ -36,10 +37,11 @@ ESTIMATORS = [
     StackedCAE((4, 3), **HOW),
     DeepCAE((4, 3), **HOW),
     ModuleAutoencoder(n_components=4, **HOW),
+    ConvolutionalCAE(4, 3, **HOW),
     FineTunedClassifier(ENCODER, **HOW),
     FineTunedRegressor(ENCODER, **HOW),
 ]
-AUTOENCODERS = ESTIMATORS[:6]
+AUTOENCODERS = ESTIMATORS[:7]
 
 
 def each_of(estimators):

@@ -63,7 +63,7 @@ def estimators():
 @pytest.mark.parametrize("cls", estimators())
 def test_what_a_model_is_comes_before_how_it_is_trained(cls):
     names = list(inspect.signature(cls).parameters)
-    first = {"n_components", "hidden_layer_sizes", "encoder"}
+    first = {"n_components", "hidden_layer_sizes", "n_filters", "encoder"}
     assert names[0] in first
     assert names[-2:] == ["random_state", "verbose"]
     own = {"jacobian_penalty", "weight_decay", "corruption", "tangent_penalty"}

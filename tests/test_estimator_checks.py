@@ -11,6 +11,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from skcae import (
     Autoencoder,
     ContractiveAutoencoder,
+    ConvolutionalCAE,
     DeepCAE,
     DenoisingAutoencoder,
 )
@@ -31,6 +32,7 @@ ONE_OF_EACH = [
     Autoencoder(**HOW),
     DenoisingAutoencoder(**HOW),
     DeepCAE((16, 8), max_iter=20),
+    ConvolutionalCAE(n_filters=4, kernel_size=3, max_iter=20),
 ]
 
 # One as it is made, and then whatever takes another way through `fit`: each penalty,
@@ -64,6 +66,9 @@ ESTIMATORS = [
         jacobian_method="probes",
         learning_rate=0.003,
         max_iter=20,
+    ),
+    ConvolutionalCAE(
+        (4, 3), 3, tied_weights=False, jacobian_method="exact", max_iter=20
     ),
 ]
 

@@ -28,6 +28,7 @@ from sklearn.svm import LinearSVC
 from skcae import (
     Autoencoder,
     ContractiveAutoencoder,
+    ConvolutionalCAE,
     DeepCAE,
     DenoisingAutoencoder,
     FineTunedClassifier,
@@ -46,6 +47,9 @@ MODELS = {
     "DAE": DenoisingAutoencoder(6, solver="sgd", learning_rate=1e-3, **HOW),
     "deep": DeepCAE((6, 4), jacobian_method="probes", **HOW),
     "deep, untied": DeepCAE((6, 4), tied_weights=False, activation="elu", **HOW),
+    "convolutional": ConvolutionalCAE(
+        (3, 4), (3, 2), image_shape=(8, 8), pool="max", **HOW
+    ),
     "stack": StackedCAE((6, 4), early_stopping=True, **HOW),
     "classifier": FineTunedClassifier(
         make_pipeline(MinMaxScaler(), BernoulliRBM(6, n_iter=2, random_state=0)), **HOW

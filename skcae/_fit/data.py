@@ -81,7 +81,7 @@ def check_X(estimator: Any, X: Any, *, reset: bool = False) -> Any:
     check_is_read(X)
     try:
         X, dtype = opened(X)
-        check_is_flat(X)
+        X = getattr(estimator, "_as_rows", flat)(X)
         X = validate_data(
             estimator,
             X,
@@ -112,8 +112,8 @@ def check_names(estimator: Any, X: Any, *, reset: bool = False) -> Any:
     return validate_data(estimator, X, reset=reset, skip_check_array=True)
 
 
-def check_is_flat(X: Any) -> None:
-    """Refuse rows that are images or sequences.
+def flat(X: Any) -> Any:
+    """Return X, whose rows must not be images or sequences.
 
     Raises
     ------
@@ -127,6 +127,7 @@ def check_is_flat(X: Any) -> None:
             "features of one sample. Make a row of each image or sequence, as by "
             "X.reshape(len(X), -1)."
         )
+    return X
 
 
 def check_codes(estimator: Any, X: Any) -> Array:
@@ -195,7 +196,7 @@ def check_data(
     A copy of the estimator learns the columns, so that a fit that fails later leaves
     the estimator as it was.
     """
-    scratch = copy.copy(estimator)
+    scratch = scratch_of(estimator, continues=continues)
     X = check_X(scratch, X, reset=not continues)
     weights = check_weights(sample_weight, X, all_zero=all_zero)
     if all_zero and weights is not None:  # they are used as they are
@@ -205,6 +206,17 @@ def check_data(
     if is_on_disk(X):
         return replace(data, clip_to=LOSSES[loss].bounds, margin=rounding_of(X))
     return replace(data, clip_to=check_bounds(X, loss))
+
+
+def scratch_of(estimator: Any, *, continues: bool) -> Any:
+    """Return a copy that may learn the columns.
+
+    Unless training goes on from it, what was fitted before does not matter to it.
+    """
+    scratch = copy.copy(estimator)
+    if not continues:
+        vars(scratch).pop("_fitted_structure", None)
+    return scratch
 
 
 def check_same_rows(n_rows: int, n_now: int) -> None:

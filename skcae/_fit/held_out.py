@@ -1,6 +1,5 @@
 """What early stopping holds out: rows of the user's, or a part of those to train on."""
 
-import copy
 import math
 from dataclasses import replace
 from typing import Any
@@ -11,7 +10,7 @@ from sklearn.model_selection import train_test_split
 
 from skcae._core.data.arrays import Array, make_generator
 from skcae._core.data.rows import random_order
-from skcae._fit.data import CheckedData, check_weights, check_X, naming
+from skcae._fit.data import CheckedData, check_weights, check_X, naming, scratch_of
 from skcae._fit.streams import Stream
 
 
@@ -42,7 +41,7 @@ def check_held_out_data(
     estimator: Any, data: CheckedData, X_val: Any, sample_weight_val: Any
 ) -> CheckedData:
     """Validate held-out data against the columns of the training data."""
-    scratch = copy.copy(estimator)
+    scratch = scratch_of(estimator, continues=data.continues)
     scratch.__dict__.update(data.columns)
     with naming("X_val or sample_weight_val"):
         X_val = check_X(scratch, X_val)

@@ -1,7 +1,6 @@
 """Training data: an array, or batches that are validated as they are read."""
 
 from collections.abc import Iterator, Mapping
-from copy import copy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +19,7 @@ from skcae._fit.data import (
     check_X,
     columns_of,
     naming,
+    scratch_of,
 )
 from skcae.losses import LOSSES
 
@@ -134,7 +134,7 @@ def check_training_data(
             "sample_weight goes with an array, but X gives its rows in batches. Pass "
             "an array, such as a numpy.memmap, or repeat rows in the batches."
         )
-    scratch = copy(estimator)
+    scratch = scratch_of(estimator, continues=continues)
     stream = Stream(X, scratch, loss, knows_columns=continues)
     return CheckedData(
         stream,

@@ -12,6 +12,7 @@ from torch import nn
 from skcae import (
     Autoencoder,
     ContractiveAutoencoder,
+    ConvolutionalCAE,
     DeepCAE,
     DenoisingAutoencoder,
     FineTunedClassifier,
@@ -72,6 +73,8 @@ LAYERS = [
 STACK = Kind("stack", StackedCAE, {"hidden_layer_sizes": (6, 4), **HOW})
 DEEP = {"hidden_layer_sizes": (6, 4), **HOW}
 PROBED = {"jacobian_method": "probes", "decoder_jacobian_penalty": 0.01}
+CONVOLUTIONAL = {"n_filters": 4, "kernel_size": 3, "pool": "max", **HOW}
+POOLED = {"n_filters": (4, 3), "pool": "average", **PROBED}
 
 
 def hidden_layers(n_features):
@@ -91,6 +94,8 @@ NETWORKS = [
         ModuleAutoencoder,
         {"encoder": hidden_layers, "decoder": curved_output, **HOW},
     ),
+    Kind("convolutional", ConvolutionalCAE, CONVOLUTIONAL),
+    Kind("pooled", ConvolutionalCAE, {**CONVOLUTIONAL, **POOLED}, repeats=False),
 ]
 ENCODERS = [*LAYERS, *NETWORKS, STACK]
 TUNED = [

@@ -17,6 +17,7 @@ from sklearn.utils.estimator_checks import check_estimator
 from skcae import (
     Autoencoder,
     ContractiveAutoencoder,
+    ConvolutionalCAE,
     DeepCAE,
     DenoisingAutoencoder,
 )
@@ -46,6 +47,8 @@ MODELS = [
     (DeepCAE, {"loss": "cross_entropy"}),
     (DeepCAE, {"loss": "cross_entropy", "early_stopping": True, **PROBES}),
     (DeepCAE, {"tied_weights": False, "decoder_jacobian_penalty": 0.1}),
+    (ConvolutionalCAE, {"loss": "cross_entropy", "pool": "max"}),
+    (ConvolutionalCAE, {"image_shape": (2, 5), "pool": "average", **PROBES}),
 ]
 
 

@@ -58,8 +58,9 @@ def test_going_on_with_other_columns_is_refused(encoder, unit_data):
 
 def test_going_on_with_other_sizes_is_refused(single, unit_data):
     model = single(warm_start=True).fit(unit_data)
-    size = "n_components" if hasattr(model, "n_components") else "hidden_layer_sizes"
-    model.set_params(**{size: 5 if size == "n_components" else (5, 4)})
+    sizes = {"n_components": 5, "n_filters": 5, "hidden_layer_sizes": (5, 4)}
+    (name,) = sizes.keys() & model.get_params().keys()
+    model.set_params(**{name: sizes[name]})
     for method in (model.fit, model.partial_fit):
         with pytest.raises(ValueError, match="cannot go on"):
             method(unit_data)
