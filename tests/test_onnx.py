@@ -33,6 +33,7 @@ from sklearn.svm import LinearSVC
 from skcae import (
     Autoencoder,
     ContractiveAutoencoder,
+    ConvolutionalCAE,
     DeepCAE,
     DenoisingAutoencoder,
     FineTunedClassifier,
@@ -250,6 +251,35 @@ def test_scores_of_what_has_none_are_refused(rows):
     for model in (network, make_pipeline(StandardScaler(), network)):
         with pytest.raises(NameError, match="Option 'score_samples' not in"):
             to_onnx(model.fit(rows, LABELS), rows, options=SCORES)
+
+
+# ---- images -------------------------------------------------------------------------
+
+IMAGES = {
+    "one layer": {},
+    "max pooling": {"pool": "max"},
+    "average pooling": {"pool": "average", "pool_size": (2, 3)},
+    "signal": {"image_shape": (1, 63, 2), "stride": 3, "pool": "max"},
+    "strides": {"stride": (2, 3), "kernel_size": (4, 2)},
+    "valid": {"padding": "valid", "stride": (2, 3), "kernel_size": (4, 2)},
+    "strides beyond the kernel": {"stride": 3, "kernel_size": 2},
+    "layers": {"n_filters": (4, 3), "pool": "max", "tied_weights": False},
+}
+
+
+@pytest.mark.parametrize("dtype", PRECISIONS)
+@pytest.mark.parametrize("parameters", IMAGES.values(), ids=IMAGES)
+def test_convolutions_are_the_same(parameters, dtype):
+    """In single precision, which is the only one that onnxruntime has for them."""
+    X = np.random.default_rng(0).random((40, 7 * 9 * 2)).astype(dtype)
+    shape = {"n_filters": 4, "kernel_size": 3, "image_shape": (7, 9, 2)}
+    model = ConvolutionalCAE(**{**shape, **HOW, **parameters}).fit(X)
+    session = session_of(to_onnx(model, X[:3], options=SCORES))
+    for batch in (X, X[:1]):
+        codes, scores = session.run(None, {"X": batch})
+        assert codes.dtype == scores.dtype == dtype
+        assert_allclose(codes, model.transform(batch), rtol=1e-5, atol=1e-5)
+        assert_allclose(scores, model.score_samples(batch), rtol=1e-5)
 
 
 # ---- pipelines ----------------------------------------------------------------------

@@ -7,10 +7,19 @@ from typing import Any, cast
 
 import numpy as np
 
+from skcae._core.layers.convolution import Convolution, TransposedConvolution
 from skcae._core.layers.dense import Dense
 from skcae._core.layers.layer import Affine, Layer
+from skcae._core.layers.pooling import AveragePooling, MaxPooling, Unpooling
 from skcae._encoders.steps import DecodingLayer
 from skcae._encoders.tensors import name_of
+from skcae.onnx._images import (
+    add_average_pooling,
+    add_convolution,
+    add_max_pooling,
+    add_transposed_convolution,
+    add_unpooling,
+)
 
 
 @dataclass(frozen=True)
@@ -102,7 +111,14 @@ def add_dense(graph: Graph, layer: Dense, x: str) -> str:
 
 
 #: How each kind of layer is added, of affine ones a = Wx + b, from the name of x.
-LAYER_NODES: dict[type[Layer], Callable[[Graph, Any, str], str]] = {Dense: add_dense}
+LAYER_NODES: dict[type[Layer], Callable[[Graph, Any, str], str]] = {
+    Dense: add_dense,
+    Convolution: add_convolution,
+    TransposedConvolution: add_transposed_convolution,
+    MaxPooling: add_max_pooling,
+    AveragePooling: add_average_pooling,
+    Unpooling: add_unpooling,
+}
 
 
 def add_layers(graph: Graph, layers: Sequence[Layer], values: str) -> str:

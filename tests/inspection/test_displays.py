@@ -13,7 +13,7 @@ from sklearn.neural_network import BernoulliRBM
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skcae import ContractiveAutoencoder, FineTunedClassifier
+from skcae import ContractiveAutoencoder, ConvolutionalCAE, FineTunedClassifier
 from skcae.inspection import (
     ContractionCurveDisplay,
     FilterDisplay,
@@ -237,6 +237,22 @@ def test_colour_images():
     assert whole.image_.get_array().shape == (3, 7, 3)
     assert_array_equal(plain_images(np.array([[3.0, 4.0]]), (1, 2, 1))[0, 0, 1], 1)
     assert_array_equal(plain_images(np.ones((1, 2)), (1, 2, 1)), 0)
+
+
+@pytest.mark.parametrize("n_channels", [1, 3])
+def test_filters_of_a_convolution_are_pictures(n_channels):
+    X = np.random.default_rng(0).random((40, 4 * 5 * n_channels))
+    shape = (4, 5, n_channels)
+    encoder = ConvolutionalCAE(4, (3, 2), image_shape=shape, pool="max", **HOW).fit(X)
+    display = FilterDisplay.from_estimator(encoder)
+    W = np.moveaxis(encoder.parameters_["encoder.0.weight"], 1, -1)
+    expected = signed_images(W.reshape(4, -1), (3, 2, n_channels))
+    grid = display.image_.get_array()
+    assert grid.shape == (2 * 4 - 1, 2 * 3 - 1, 3)
+    assert_array_equal(grid[:3, 3:5], expected[1])
+    few = FilterDisplay.from_estimator(encoder, n_filters=1)
+    largest = np.square(W).sum((1, 2, 3)).argmax()
+    assert_array_equal(few.image_.get_array(), expected[largest])
 
 
 def test_a_grid_has_gaps():

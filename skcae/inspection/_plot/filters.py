@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.utils import check_scalar
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 
+from skcae._core.layers.convolution import Convolution
 from skcae._encoders.steps import encoding_layers, split_steps
 from skcae._estimators.documentation import documented
 from skcae.inspection._plot._axes import axes_for
@@ -17,6 +18,8 @@ from skcae.inspection._plot._images import grid_of, image_shape_of, signed_image
 @documented
 class FilterDisplay:
     """Filters: the weights of units of the first layer, each as an image.
+
+    Of a `ConvolutionalCAE` it is the filters themselves.
 
     Each image is scaled by itself, to its largest weight in absolute value.
 
@@ -81,7 +84,8 @@ class FilterDisplay:
             default, in their order.
 
         image_shape : tuple of int, default=None
-            (height, width), or (height, width, 3) for colours; a square by default.
+            (height, width), or (height, width, 3) for colours; by default that of the
+            filters of a convolution, and else a square.
 
         %(ax)s
 
@@ -99,7 +103,11 @@ class FilterDisplay:
         """
         check_matplotlib_support(cls.__name__)
         _, encoders = split_steps(estimator)
-        weights = encoding_layers(encoders)[0].parameters["weights"].numpy()
+        first = encoding_layers(encoders)[0]
+        weights = first.parameters["weights"].numpy()
+        if isinstance(first, Convolution):
+            weights = first.filters.flatten(1).numpy()
+            image_shape = image_shape or tuple(first.filters.shape[1:])
         if n_filters is not None:
             check_scalar(n_filters, "n_filters", Integral, min_val=1)
             largest_first = np.argsort(-np.linalg.norm(weights, axis=1), kind="stable")
