@@ -12,7 +12,8 @@ independent signs
     E ‖Jᵀ v‖² = ‖J‖²_F,  Jᵀ v = W_1ᵀ D_1 ⋯ W_Kᵀ D_K v,
 
 which is one more pass through the layers, backwards. Torch differentiates what is
-computed here, once: no derivative of a derivative is taken.
+computed here, once: no derivative of a derivative is taken. For one convolution each
+way the gradient is in closed form, too (closed.py).
 """
 
 from dataclasses import dataclass, field
@@ -29,6 +30,7 @@ from skcae._core.layers.gradient import Gradient
 from skcae._core.layers.layer import Parameters
 from skcae._core.layers.network import Architecture, Network
 from skcae._core.layers.output import OutputLayer
+from skcae._core.steps.closed import ClosedForm, closed_form
 from skcae._core.steps.mirrored import MirroredStep
 from skcae._core.training.ranks import ALONE, Ranks
 from skcae._core.training.solvers import Solver
@@ -137,6 +139,12 @@ class JointObjective:
         total = values.sum() if weights is None else weights @ values
         return total, torch.autograd.grad(ends, list(parameters.values()), starts)
 
+    def closed_form(self, network: Network) -> ClosedForm | None:
+        """Return what has the gradient of a network in closed form, if anything."""
+        if self.decoder_strength or (self.strength and self.n_probes):
+            return None
+        return closed_form(network, self.loss, self.strength)
+
     def numbers_per_row(self, network: Network) -> int:
         """Return how many numbers a row is at most, its Jacobian included."""
         sizes = [network.width]
@@ -215,6 +223,7 @@ class JointLearner:
             for name, part in self.parameters.items()
         }
         self.network = self.objective.coder(self.parameters)
+        self.closed_form = self.objective.closed_form(self.network)
         self.rows.move_to_device()
         if self.validation is not None:
             self.validation.move_to_device()
@@ -270,12 +279,14 @@ class JointLearner:
         for start in range(0, len(X), self.n_at_once):
             rows = slice(start, start + self.n_at_once)
             of_code, of_output = (None if v is None else v[rows] for v in probes)
-            total, parts = self.objective.total_and_gradient(
-                self.leaves,
-                X[rows],
-                None if weights is None else weights[rows],
-                (of_code, of_output),
-            )
+            w = None if weights is None else weights[rows]
+            if self.closed_form is None:
+                total, parts = self.objective.total_and_gradient(
+                    self.leaves, X[rows], w, (of_code, of_output)
+                )
+            else:
+                total, by_name = self.closed_form.total_and_gradient(X[rows], w)
+                parts = tuple(by_name[name] for name in self.parameters)
             value += total
             # The gradient is a sum over the rows.
             found = [*torch._foreach_add(found, parts)] if found else [*parts]

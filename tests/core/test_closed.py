@@ -1,0 +1,120 @@
+"""The step of one convolution in closed form, against torch's differentiation."""
+
+import math
+
+import pytest
+import torch
+from numpy.random import default_rng
+
+from skcae._core.data.rows import Rows
+from skcae._core.layers.network import DenseArchitecture
+from skcae._core.steps import closed, joint
+from skcae._core.steps.joint import JointLearner, JointObjective
+from skcae._core.training.solvers import Sgd
+from skcae.activations import ACTIVATIONS
+from skcae.losses import LOSSES
+from tests.core.test_convolutional import draw, make, parameters_of
+
+N_ROWS = 5
+WEIGHTS = [None, torch.tensor([0.5, 2.0, 0.0, 1.0, 3.0], dtype=torch.float64)]
+CASES = ["one layer", "strides", "valid"]
+
+
+def rows_of(architecture):
+    return draw(N_ROWS, math.prod(architecture.image_shape), seed=1).sigmoid()
+
+
+def assert_same_gradient(
+    architecture, loss="squared_error", strength=0.3, weights=None
+):
+    objective = JointObjective(architecture, LOSSES[loss], strength)
+    parameters, X = parameters_of(architecture), rows_of(architecture)
+    leaves = {name: p.clone().requires_grad_() for name, p in parameters.items()}
+    expected = objective.total_and_gradient(leaves, X, weights, (None, None))
+    form = objective.closed_form(architecture.network(parameters))
+    total, gradient = form.total_and_gradient(X, weights)
+    torch.testing.assert_close(total, expected[0])
+    assert gradient.keys() == parameters.keys()
+    for name, other in zip(leaves, expected[1], strict=True):
+        torch.testing.assert_close(gradient[name], other)
+
+
+@pytest.mark.parametrize("weights", WEIGHTS, ids=["plain", "weighted"])
+@pytest.mark.parametrize("tied", [True, False], ids=["tied", "untied"])
+@pytest.mark.parametrize("case", CASES)
+def test_its_gradient_is_autograds(case, tied, weights):
+    assert_same_gradient(make(case, tied=tied), weights=weights)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("loss", LOSSES)
+def test_so_it_is_with_every_activation_and_loss(activation, loss):
+    assert_same_gradient(make(activation=activation), loss)
+
+
+@pytest.mark.parametrize("weights", WEIGHTS, ids=["plain", "weighted"])
+def test_so_it_is_without_a_penalty(weights):
+    assert_same_gradient(make(), strength=0.0, weights=weights)
+
+
+@pytest.mark.parametrize("n_rows", [1, 2, 10])
+@pytest.mark.parametrize("weights", WEIGHTS, ids=["plain", "weighted"])
+def test_rows_may_be_taken_a_few_at_a_time(n_rows, weights, monkeypatch):
+    architecture = make()
+    monkeypatch.setattr(closed, "TILE", n_rows * math.prod(architecture.code_shape))
+    assert_same_gradient(architecture, weights=weights)
+
+
+def test_nothing_else_has_it():
+    loss = LOSSES["squared_error"]
+    dense = DenseArchitecture((40, 3), ACTIVATIONS["tanh"], is_tied=True)
+    others = [
+        *(
+            JointObjective(make(name), loss, 0.3)
+            for name in ("max pooling", "two layers")
+        ),
+        JointObjective(dense, loss, 0.3),
+        JointObjective(make(), loss, 0.3, 0.1),
+        JointObjective(make(), loss, 0.3, n_probes=1),
+    ]
+    for objective in others:
+        network = objective.coder(parameters_of(objective.architecture))
+        assert objective.closed_form(network) is None
+    # Without a strength there is nothing that probes would estimate.
+    objective = JointObjective(make(), loss, 0.0, n_probes=1)
+    network = objective.coder(parameters_of(objective.architecture))
+    assert objective.closed_form(network) is not None
+
+
+@pytest.mark.parametrize("elements", [2**21, 100])
+def test_a_training_takes_the_same_steps_with_it(elements, monkeypatch):
+    """Also where a batch is taken a few rows at a time."""
+    monkeypatch.setattr(joint, "CHUNK_ELEMENTS", elements)
+    architecture = make("strides")
+    X = default_rng(0).random((20, 40))
+    learners = []
+    for is_closed in (True, False):
+        parameters = parameters_of(architecture)
+        objective = JointObjective(architecture, LOSSES["cross_entropy"], 0.3)
+        learner = JointLearner(
+            objective,
+            parameters,
+            Sgd(parameters, momentum=0.9),
+            Rows(
+                X, default_rng(1).random(20), dtype=X.dtype, device=torch.device("cpu")
+            ),
+            batch_size=10,
+        )
+        assert learner.closed_form is not None
+        if not is_closed:
+            learner.closed_form = None
+        values = []
+        for start in (0, 10, 0, 10):
+            value = torch.zeros((), dtype=torch.float64)
+            learner.take_step(default_rng(start).permutation(20)[:10], 0.05, value)
+            values.append(value)
+        learners.append((parameters, torch.stack(values)))
+    (ours, our_values), (theirs, their_values) = learners
+    torch.testing.assert_close(our_values, their_values)
+    for name, parameter in ours.items():
+        torch.testing.assert_close(parameter, theirs[name])
