@@ -28,6 +28,7 @@ ROOMS = [
     "skcae._core.training",
     "skcae._core.steps",
     "skcae.progress",
+    "skcae.model_selection",
     "skcae._encoders",
     "skcae._fit",
     "skcae._estimators",

@@ -154,7 +154,8 @@ def test_a_penalty_that_shrinks_the_code_to_a_point_is_named(cls, loss):
     (message, _), *_ = warned(
         cls(size, jacobian_penalty=1000, loss=loss, random_state=0), X
     )
-    assert "Try a smaller jacobian_penalty (now 1000)." in message
+    assert "Try a smaller jacobian_penalty (now 1000): weights of zero" in message
+    assert "skcae.model_selection.jacobian_penalty_max" in message
     assert not warned(cls(size, jacobian_penalty=0.03, loss=loss, random_state=0), X)
 
 

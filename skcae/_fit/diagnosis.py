@@ -6,10 +6,17 @@ from typing import Any
 
 from skcae._core.data.moments import LARGEST_UNSCALED
 from skcae._core.data.rows import CHUNK_ELEMENTS
-from skcae._core.steps.diagnosis import Findings, look_at
+from skcae._core.steps.diagnosis import (
+    Findings,
+    largest_penalty,
+    largest_variance,
+    look_at,
+)
 from skcae._core.training.loop import Training
 from skcae._fit.epochs import level_of_caller
+from skcae.activations import ACTIVATIONS
 from skcae.exceptions import DeadModelWarning
+from skcae.losses import LOSSES
 
 # How many rows are looked at, if they are not wider than a batch may be.
 N_ROWS = 256
@@ -44,12 +51,30 @@ def warn_if_dead(estimator: Any, training: Training) -> None:
     rose = has_risen(training)
     if rose or found.are_flat or (took_long(training) and has_a_cause(found)):
         seen = "; ".join(symptoms(found, len(X), training.loss_curve if rose else []))
-        cure = " ".join(cures(estimator, found, rose))
+        variance = largest_variance(X, weights)
+        cure = " ".join(cures(estimator, found, rose, variance))
         warnings.warn(
             f"The model has learnt next to nothing: {seen}. {cure}",
             DeadModelWarning,
             stacklevel=level_of_caller(),
         )
+
+
+def limit(estimator: Any, variance: float) -> str:
+    """Name the λ above which the code of one tied layer collapses, if it is above."""
+    strengths = estimator._strengths()
+    if not getattr(estimator, "tied_weights", False) or not hasattr(
+        estimator, "n_components"
+    ):
+        return ""
+    activation, loss = ACTIVATIONS[estimator.activation], LOSSES[estimator.loss]
+    largest = largest_penalty(variance, activation, loss)
+    if strengths.get("jacobian_penalty", 0.0) < largest:
+        return ""
+    return (
+        f": weights of zero are a minimum above {largest:.2g}, which is "
+        "skcae.model_selection.jacobian_penalty_max of these rows"
+    )
 
 
 def took_long(training: Training) -> bool:
@@ -91,8 +116,10 @@ def symptoms(found: Findings, n_rows: int, risen: Sequence[float]) -> Iterator[s
         yield "all units are saturated at all of them"
 
 
-def cures(estimator: Any, found: Findings, rose: bool) -> Iterator[str]:
-    """Say what to try, the likeliest first."""
+def cures(
+    estimator: Any, found: Findings, rose: bool, variance: float
+) -> Iterator[str]:
+    """Say what to try, the likeliest first; `variance` is the largest of the rows."""
     is_scaled = found.widest <= LARGEST_UNSCALED
     if not is_scaled:
         yield (
@@ -104,6 +131,6 @@ def cures(estimator: Any, found: Findings, rose: bool) -> Iterator[str]:
         for name, strength in estimator._strengths().items()
     ]
     if is_scaled and shrinking and not found.are_flat and not rose:
-        yield f"Try a smaller {' or '.join(shrinking)}."
+        yield f"Try a smaller {' or '.join(shrinking)}{limit(estimator, variance)}."
     elif is_scaled or rose:
         yield f"Try a smaller learning_rate (now {estimator.learning_rate:g})."

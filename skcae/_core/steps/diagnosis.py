@@ -8,6 +8,8 @@ from torch import Tensor
 
 from skcae._core.layers.layer import Parameters
 from skcae._core.steps.objective import Objective
+from skcae.activations import Activation
+from skcae.losses import Loss
 
 # A unit is flat where its slope is less than this part of the activation's largest.
 FLAT = 0.01
@@ -43,6 +45,31 @@ class Findings:
     are_flat: bool
     widest: float
     n_units: int
+
+
+def largest_variance(X: Tensor, weights: Tensor | None) -> float:
+    """Return the largest eigenvalue of the covariance of some rows."""
+    part = torch.full_like(X[:, 0], 1 / len(X)) if weights is None else weights
+    part = part / part.sum()
+    # Its square root is the largest singular value of the rows, centred and weighted.
+    scaled = (X - part @ X) * part.sqrt()[:, None]
+    return float(torch.linalg.matrix_norm(scaled, 2).square())
+
+
+def largest_penalty(variance: float, activation: Activation, loss: Loss) -> float:
+    """Return λ_max for rows of this largest variance: above it no tied code begins.
+
+    With unit weights w of slope φ'(0) the loss falls by |L''| φ'(0) σ₁², to the first
+    order, and λ φ'(0)² is to be paid; |L''| is the derivative of dL/dz by x.
+    """
+    zero = torch.zeros((), dtype=torch.float64)
+    (slope,) = activation.derivatives(activation(zero), 1)
+    # relu has its kink there, and takes its largest.
+    steepness = float(slope) or activation.largest_slope
+    # dL/dz = 2 (z − x), or s(z) − x.
+    change = loss.gradient_in_place(zero.clone(), zero.clone())
+    change = change - loss.gradient_in_place(zero + 1, zero.clone())
+    return float(change) * variance / steepness
 
 
 def look_at(

@@ -1,0 +1,259 @@
+"""How strong the contraction may be: the scale of λ that data have, and a grid."""
+
+from collections.abc import Sequence
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+from scipy.sparse.linalg import LinearOperator, eigsh
+from sklearn.utils._param_validation import Interval, StrOptions, validate_params
+from sklearn.utils.validation import _check_sample_weight, check_array
+
+from skcae._core.data.arrays import Array
+from skcae._core.steps.diagnosis import largest_penalty
+from skcae.activations import ACTIVATIONS
+from skcae.losses import LOSSES
+
+__all__ = ["jacobian_penalty_grid", "jacobian_penalty_max"]
+
+# A covariance of so many columns is formed, of more its largest eigenvalue is iterated.
+FORMED = 64
+# Of the windows of images so many at most are looked at.
+MOST_WINDOWS = 200_000
+# A variance is none where it is less than this part of the mean square.
+NONE = 1e-12
+# The smallest λ of a grid that is not 0, as a part of the largest.
+SMALLEST = 0.01
+
+OF_DATA: dict[str, list[Any]] = {
+    "activation": [StrOptions(set(ACTIVATIONS))],
+    "loss": [StrOptions(set(LOSSES))],
+    "sample_weight": ["array-like", Interval(Real, 0, None, closed="left"), None],
+    "image_shape": ["array-like", None],
+    "kernel_size": [Interval(Integral, 1, None, closed="left"), "array-like", None],
+}
+
+
+@validate_params(
+    {"X": ["array-like", "sparse matrix"], **OF_DATA},
+    prefer_skip_nested_validation=True,
+)
+def jacobian_penalty_max(
+    X: Any,
+    *,
+    activation: str = "sigmoid",
+    loss: str = "squared_error",
+    sample_weight: Any = None,
+    image_shape: Sequence[int] | None = None,
+    kernel_size: int | Sequence[int] | None = None,
+) -> float:
+    r"""Compute the λ above which a code of tied weights collapses.
+
+    Where all weights are small, the code is linear in them. Of one unit with weights w
+    and slope :math:`\varphi'(0)` the squared error falls by
+    :math:`2 \varphi'(0) w^\top C w` to the first order, with the covariance C of the
+    rows, and the contraction costs :math:`\lambda \varphi'(0)^2 \lVert w \rVert^2`.
+    The second is more than the first for every w if λ is above
+
+    .. math::
+
+        \lambda_{\max} = \frac{2 \sigma_1^2}{\varphi'(0)},
+
+    where :math:`\sigma_1^2` is the largest eigenvalue of C: weights of zero are then a
+    minimum. With the cross-entropy it is half of that. For the identity no code lives
+    above it, and one lives below it. An activation with curvature may find another
+    slope by its biases, and live above it for a while: then it is a scale, and no
+    bound. Untied weights have none, since their encoder shrinks at no cost.
+
+    Parameters
+    ----------
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        The training data, as the encoder gets it. Sparse data stays sparse.
+
+    activation : str, default="sigmoid"
+        That of the encoder.
+
+    loss : {"squared_error", "cross_entropy"}, default="squared_error"
+        That of the encoder.
+
+    sample_weight : array-like of shape (n_samples,), default=None
+        Non-negative weights of the rows.
+
+    image_shape : tuple of int, default=None
+        For a convolution the shape of a row, as `ConvolutionalCAE` has it.
+
+    kernel_size : int or (int, int), default=None
+        For a convolution the size of its windows. C is then the mean over places of the
+        covariances of the windows that lie in the image.
+
+    Returns
+    -------
+    penalty : float
+        The limit λ_max, in units of X squared.
+
+    Raises
+    ------
+    ValueError
+        If all rows of X are the same, so that there is nothing to encode; or if X, the
+        weights or the shapes are not usable.
+
+    See Also
+    --------
+    jacobian_penalty_grid : Values of λ to choose from.
+
+    Examples
+    --------
+    The code of the identity lives below it, and has collapsed above:
+
+    >>> import numpy as np
+    >>> from skcae import ContractiveAutoencoder
+    >>> from skcae.model_selection import jacobian_penalty_max
+    >>> X = np.random.default_rng(0).normal(size=(200, 5)) * [3.0, 1.0, 1.0, 1.0, 1.0]
+    >>> largest = jacobian_penalty_max(X, activation="identity")
+    >>> how = {"activation": "identity", "random_state": 0, "max_iter": 500, "tol": 0}
+    >>> for part in (0.9, 1.1):
+    ...     cae = ContractiveAutoencoder(2, jacobian_penalty=part * largest, **how)
+    ...     codes = cae.set_params(n_iter_no_change=np.inf).fit_transform(X)
+    ...     print(bool(codes.std() > 0.01))
+    True
+    False
+    """
+    rows, weights = checked(X, sample_weight)
+    if (image_shape is None) != (kernel_size is None):
+        raise ValueError("image_shape and kernel_size belong together: give both.")
+    if image_shape is not None:
+        rows, weights = windows_of(rows, weights, image_shape, kernel_size)
+    variance = largest_variance(rows, weights)
+    return largest_penalty(variance, ACTIVATIONS[activation], LOSSES[loss])
+
+
+@validate_params(
+    {
+        "X": ["array-like", "sparse matrix"],
+        "n": [Interval(Integral, 1, None, closed="left")],
+        "top": [Interval(Real, 0, None, closed="neither")],
+    },
+    prefer_skip_nested_validation=True,
+)
+def jacobian_penalty_grid(
+    X: Any, n: int = 4, *, top: float = 0.1, **of_data: Any
+) -> Array:
+    """Make a grid of λ for data: 0, and a geometric one up to a part of λ_max.
+
+    Parameters
+    ----------
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        The training data, as the encoder gets it.
+
+    n : int, default=4
+        The number of values. With 4 they are 0, .01, .1 and 1 times the largest.
+
+    top : float, default=0.1
+        The largest, as a part of λ_max.
+
+    **of_data : dict
+        Further arguments of `jacobian_penalty_max`: the activation, the loss, weights,
+        and the windows of a convolution.
+
+    Returns
+    -------
+    grid : ndarray of shape (n,)
+        In rising order.
+
+    Raises
+    ------
+    ValueError
+        If `jacobian_penalty_max` raises it.
+
+    See Also
+    --------
+    jacobian_penalty_max : The scale of the grid.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from skcae.model_selection import jacobian_penalty_grid
+    >>> X = load_digits().data / 16
+    >>> jacobian_penalty_grid(X).round(4)
+    array([0.    , 0.0056, 0.0559, 0.5592])
+    """
+    largest = top * jacobian_penalty_max(X, **of_data)
+    return np.concatenate([[0.0], largest * np.geomspace(SMALLEST, 1, n - 1)])
+
+
+def checked(X: Any, sample_weight: Any) -> tuple[Any, Array]:
+    """Validate the rows, and return them with weights of sum 1."""
+    rows = check_array(X, accept_sparse="csr", dtype=(np.float64, np.float32))
+    weights = _check_sample_weight(sample_weight, rows, dtype=np.float64)
+    if weights.min() < 0:
+        raise ValueError("sample_weight must not be negative.")
+    return rows, weights / weights.sum()
+
+
+def windows_of(
+    rows: Any, weights: Array, image_shape: Sequence[int], kernel_size: Any
+) -> tuple[Array, Array]:
+    """Return windows of images less their mean at each place, and their weights."""
+    shape = {1: (1, *image_shape, 1), 2: (*image_shape, 1)}.get(
+        len(image_shape), tuple(image_shape)
+    )
+    if len(shape) != 3 or np.prod(shape) != rows.shape[1]:
+        raise ValueError(
+            f"image_shape={tuple(image_shape)} is not the shape of rows of "
+            f"{rows.shape[1]} features."
+        )
+    size = (kernel_size,) * 2 if np.ndim(kernel_size) == 0 else tuple(kernel_size)
+    height, width = (1, size[1]) if len(image_shape) == 1 else size
+    if height > shape[0] or width > shape[1]:
+        raise ValueError(
+            f"kernel_size={kernel_size!r} is larger than images of {shape[:2]}."
+        )
+    n_places = (shape[0] - height + 1) * (shape[1] - width + 1)
+    step = max(1, len(weights) * n_places // MOST_WINDOWS)
+    some = rows[::step]
+    some = some.toarray() if sparse.issparse(some) else some
+    part = weights[::step] / weights[::step].sum()
+    images = (some - part @ some).reshape(-1, *shape)
+    found = np.lib.stride_tricks.sliding_window_view(images, (height, width), (1, 2))
+    return found.reshape(len(images) * n_places, -1), np.repeat(
+        part / n_places, n_places
+    )
+
+
+def largest_variance(rows: Any, weights: Array) -> float:
+    """Return the largest eigenvalue of the weighted covariance of the rows.
+
+    Raises
+    ------
+    ValueError
+        If all rows are the same.
+    """
+    mean = np.asarray(weights @ rows).ravel()
+    square = rows.multiply(rows) if sparse.issparse(rows) else np.square(rows)
+    mean_square = float(np.asarray(weights @ square).sum())
+    if mean_square - mean @ mean <= NONE * mean_square:
+        raise ValueError(
+            "X has no variance: all of its rows are the same, and there is nothing to "
+            "encode."
+        )
+    return covariance_eigenvalue(rows, weights, mean)
+
+
+def covariance_eigenvalue(rows: Any, weights: Array, mean: Array) -> float:
+    """Return the largest eigenvalue of Σ_i w_i (x_i − x̄)(x_i − x̄)ᵀ."""
+    d = rows.shape[1]
+
+    def times(V: Array) -> Array:
+        V = V.reshape(d, -1)
+        # (X − x̄) v of each row, with its weight; the rows are the first axis.
+        centred = (rows @ V - mean @ V) * weights[:, None]
+        product: Array = rows.T @ centred - np.outer(mean, centred.sum(0))
+        return product
+
+    if d <= FORMED:
+        formed = times(np.eye(d))
+        return float(np.linalg.eigvalsh((formed + formed.T) / 2)[-1])
+    operator = LinearOperator((d, d), matvec=times, matmat=times, dtype=np.float64)
+    start = np.random.RandomState(0).standard_normal(d)
+    return float(eigsh(operator, 1, v0=start, return_eigenvectors=False)[0])
