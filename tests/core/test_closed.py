@@ -17,7 +17,7 @@ from tests.core.test_convolutional import draw, make, parameters_of
 
 N_ROWS = 5
 WEIGHTS = [None, torch.tensor([0.5, 2.0, 0.0, 1.0, 3.0], dtype=torch.float64)]
-CASES = ["one layer", "strides", "valid"]
+CASES = ["one layer", "strides", "valid", "max pooling", "overhanging windows"]
 
 
 def rows_of(architecture):
@@ -48,19 +48,22 @@ def test_its_gradient_is_autograds(case, tied, weights):
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("loss", LOSSES)
-def test_so_it_is_with_every_activation_and_loss(activation, loss):
-    assert_same_gradient(make(activation=activation), loss)
+@pytest.mark.parametrize("case", ["one layer", "max pooling"])
+def test_so_it_is_with_every_activation_and_loss(case, activation, loss):
+    assert_same_gradient(make(case, activation), loss)
 
 
 @pytest.mark.parametrize("weights", WEIGHTS, ids=["plain", "weighted"])
-def test_so_it_is_without_a_penalty(weights):
-    assert_same_gradient(make(), strength=0.0, weights=weights)
+@pytest.mark.parametrize("case", ["one layer", "max pooling"])
+def test_so_it_is_without_a_penalty(case, weights):
+    assert_same_gradient(make(case), strength=0.0, weights=weights)
 
 
 @pytest.mark.parametrize("n_rows", [1, 2, 10])
 @pytest.mark.parametrize("weights", WEIGHTS, ids=["plain", "weighted"])
-def test_rows_may_be_taken_a_few_at_a_time(n_rows, weights, monkeypatch):
-    architecture = make()
+@pytest.mark.parametrize("case", ["one layer", "max pooling"])
+def test_rows_may_be_taken_a_few_at_a_time(case, n_rows, weights, monkeypatch):
+    architecture = make(case)
     monkeypatch.setattr(closed, "TILE", n_rows * math.prod(architecture.code_shape))
     assert_same_gradient(architecture, weights=weights)
 
@@ -71,7 +74,7 @@ def test_nothing_else_has_it():
     others = [
         *(
             JointObjective(make(name), loss, 0.3)
-            for name in ("max pooling", "two layers")
+            for name in ("average pooling", "two layers")
         ),
         JointObjective(dense, loss, 0.3),
         JointObjective(make(), loss, 0.3, 0.1),
@@ -87,10 +90,11 @@ def test_nothing_else_has_it():
 
 
 @pytest.mark.parametrize("elements", [2**21, 100])
-def test_a_training_takes_the_same_steps_with_it(elements, monkeypatch):
+@pytest.mark.parametrize("case", ["strides", "max pooling"])
+def test_a_training_takes_the_same_steps_with_it(case, elements, monkeypatch):
     """Also where a batch is taken a few rows at a time."""
     monkeypatch.setattr(joint, "CHUNK_ELEMENTS", elements)
-    architecture = make("strides")
+    architecture = make(case)
     X = default_rng(0).random((20, 40))
     learners = []
     for is_closed in (True, False):

@@ -1,5 +1,6 @@
 """The step of one convolution each way, with its gradient in closed form.
 
+Max-pooling may follow it, and then only the units that win have a gradient.
 The equations are those of one dense layer (docs/gradient.md), on rows instead of
 columns. What they need elementwise is computed for a few rows at a time, so that it
 stays in a processor's cache.
@@ -7,11 +8,11 @@ stays in a processor's cache.
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from skcae._core.layers.convolution import Convolution, TransposedConvolution
 from skcae._core.layers.network import Network
+from skcae._core.layers.pooling import MaxPooling
 from skcae.losses import Loss
 
 # How many units at most are looked at together, of one row at least.
@@ -25,9 +26,11 @@ class ClosedForm:
     Parameters
     ----------
     encoder : Convolution
-        f.
+        f, but for the pooling.
+    pooling : MaxPooling or None
+        What selects units of it, if anything does; the decoder repeats them.
     decoder : TransposedConvolution
-        g, without the loss's output.
+        The rest of g, without the loss's output.
     is_tied : bool
         Whether they have the same weights.
     loss : Loss
@@ -37,6 +40,7 @@ class ClosedForm:
     """
 
     encoder: Convolution
+    pooling: MaxPooling | None
     decoder: TransposedConvolution
     is_tied: bool
     loss: Loss
@@ -46,9 +50,12 @@ class ClosedForm:
         self, X: Tensor, weights: Tensor | None
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the objective of rows, summed, and its gradient by parameter."""
-        encoder, decoder = self.encoder, self.decoder
-        # (1): samples are rows.
-        H = encoder.outputs(X)
+        encoder, pooling, decoder = self.encoder, self.pooling, self.decoder
+        # (1): samples are rows. The code has units that win, or all of them.
+        code, winners = encoder.outputs(X), None
+        if pooling is not None:
+            code, winners = pooling.linearized(code)
+        H = code if pooling is None else pooling.decoder().push(code)
         Z = decoder.pre_activations(H)
         if weights is None:
             total = self.loss.elementwise(X, Z).sum()
@@ -59,8 +66,12 @@ class ClosedForm:
         dZ = dZ if weights is None else dZ.mul_(weights[:, None])
         # dH = dZ Vᵀ, the first part of (12).
         dA = decoder.pull(dZ)
+        dA = dA if pooling is None else pooling.decoder().pull(dA)
         norms = encoder.squared_norms() if self.strength else None
-        d_norms = self._through_activations(H, dA, norms, weights)
+        d_norms = self._through_activations(code, dA, winners, norms, weights)
+        if pooling is not None and winners is not None:
+            # The others get nothing.
+            dA = pooling.pull_back(winners, dA[:, None])[:, 0]
         if norms is not None and d_norms is not None:
             # (22) with its strength.
             total += d_norms @ norms
@@ -77,38 +88,48 @@ class ClosedForm:
         return total, {"encoder.0.weight": own, "decoder.0.weight": back, **gradient}
 
     def _through_activations(
-        self, H: Tensor, dA: Tensor, norms: Tensor | None, weights: Tensor | None
+        self,
+        code: Tensor,
+        dA: Tensor,
+        winners: Tensor | None,
+        norms: Tensor | None,
+        weights: Tensor | None,
     ) -> Tensor | None:
         """Turn dH, which dA holds, into dA, and return λ Σ_i w_i φ'(a_ij)² if asked."""
         n_derivatives = 1 if norms is None else 2
-        n_rows = max(1, TILE // H.shape[1])
-        scratch = [H.new_empty(n_rows, H.shape[1]) for _ in range(n_derivatives)]
-        sums = None if norms is None else torch.zeros_like(scratch[0])
-        for start in range(0, len(H), n_rows):
+        n_rows = max(1, TILE // code.shape[1])
+        scratch = [code.new_empty(n_rows, code.shape[1]) for _ in range(n_derivatives)]
+        sums = None if norms is None else norms.new_zeros(n_rows, len(norms))
+        for start in range(0, len(code), n_rows):
             part = slice(start, start + n_rows)
-            h, da = H[part], dA[part]
+            h, da = code[part], dA[part]
             out = [numbers[: len(h)] for numbers in scratch]
-            first, *second = self.encoder.activation.derivatives(h, n_derivatives, out)
+            first, *higher = self.encoder.activation.derivatives(h, n_derivatives, out)
             if norms is not None and sums is not None:
-                if weights is not None:
-                    second[0].mul_(weights[part, None])
+                w = None if weights is None else weights[part, None]
+                second = higher[0] if w is None else higher[0].mul_(w)
+                own = norms if winners is None else norms[winners[part]]
                 # (5), before the factor φ' that it has in common with (12).
-                da.addcmul_(second[0], norms, value=2 * self.strength)
+                da.addcmul_(second, own, value=2 * self.strength)
+                # (22): q_j = Σ_i w_i φ'(a_ij)², of the rows where the unit wins.
+                weighted = first if w is None else first * w
+                if winners is None:
+                    sums[: len(h)].addcmul_(first, weighted)
+                else:
+                    sums[: len(h)].scatter_add_(1, winners[part], first * weighted)
             # (12): dH ∘ φ'.
             da.mul_(first)
-            if sums is not None:
-                # (22): q_j = Σ_i w_i φ'(a_ij)².
-                weighted = first if weights is None else first * weights[part, None]
-                sums[: len(h)].addcmul_(first, weighted, value=self.strength)
-        return None if sums is None else sums.sum(0)
+        return None if sums is None else self.strength * sums.sum(0)
 
 
 def closed_form(network: Network, loss: Loss, strength: float) -> ClosedForm | None:
     """Return the closed form of a network's objective, if there is one here."""
-    encoder, decoder = network.encoder.layers, network.decoder.layers
-    if len(encoder) != 1 or len(decoder) != 1:
-        return None
-    f, g = encoder[0], decoder[0]
+    f, *pooling = network.encoder.layers
+    *unpooling, g = network.decoder.layers
     if not (isinstance(f, Convolution) and isinstance(g, TransposedConvolution)):
         return None
-    return ClosedForm(f, g, f.weights is g.weights, loss, strength)
+    if not pooling and not unpooling:
+        return ClosedForm(f, None, g, f.weights is g.weights, loss, strength)
+    if len(pooling) == 1 and isinstance(pooling[0], MaxPooling):
+        return ClosedForm(f, pooling[0], g, f.weights is g.weights, loss, strength)
+    return None
