@@ -78,6 +78,7 @@ class Level:
     def take_down(self) -> None:
         """Set U_{k−1} and Z_k from P_k and G_k."""
         (P, U), (G, Z) = self.probe, self.decoded
+        # U_{k−1} = P_k W_k and Z_k = G_k V_k + c_k, at once where V is W.
         if self.has_probes and self.is_tied:
             torch.mm(self.left[self.n :], self.layer.weights, out=self.right[self.n :])
             Z.add_(self.decoder.intercept)
@@ -87,6 +88,7 @@ class Level:
 
     def take_up(self) -> tuple[Tensor, Tensor]:
         """Return dP_k and dG_k from dU_{k−1} and dZ_k."""
+        # dP_k = dU_{k−1} W_kᵀ and dG_k = dZ_k V_kᵀ, at once where V is W.
         if self.is_tied:
             both = self.right[self.n :] @ self.layer.weights.mT
             return both[: -self.n], both[-self.n :]
@@ -95,10 +97,12 @@ class Level:
 
     def gradient(self, k: int, j: int) -> dict[str, Tensor | Factors]:
         """Return those of W_k, b_k, V_k and c_k, summed over the rows."""
+        # (33) and (16): sums over the rows.
         parts: dict[str, Tensor | Factors] = {
             f"encoder.{k}.bias": self.own[0].sum(0),
             f"decoder.{j}.bias": self.decoded[1].sum(0),
         }
+        # (32): the product sums over the rows of all kinds, as (18) does.
         if self.is_tied:
             whole = MatrixFactors(self.left.mT, self.right)
             return {**parts, f"encoder.{k}.weight": whole}
@@ -187,10 +191,12 @@ class MirroredStep:
         for k in reversed(range(len(levels))):
             level = levels[k]
             if U is not None:
+                # P_k = U_k ∘ S_k.
                 torch.mul(U, level.slopes, out=level.probe[0])
             level.take_down()
             U = None if probes is None else level.probe[1]
             if k:
+                # G_{k−1} = φ(Z_k); where Z_k stands there will be dZ_k.
                 G = levels[k - 1].decoded[0].copy_(level.decoded[1])
                 level.decoder.activation.in_place(G)
 
@@ -199,6 +205,7 @@ class MirroredStep:
         X, U, Z = first.own[1], first.probe[1], first.decoded[1]
         values = self.loss.value(X, Z)
         if self.strength:
+            # λ ‖U_0‖² of each row, and its derivative by U_0.
             values += self.strength * U.square().sum(1)
             U.mul_(2 * self.strength)
         # (11).
@@ -217,17 +224,19 @@ class MirroredStep:
                 U = probes if above is None else above.probe[1]
                 # The way to A_k through S_k: φ'' ∘ dS_k, with dS_k = U_k ∘ dP_k.
                 level.bends.mul_(U).mul_(dP)
-            if above is None:
-                return dG
-            torch.mul(dP, level.slopes[: len(dP)], out=above.probe[1])
-            (slopes,) = above.decoder.activation.derivatives(level.decoded[0], 1)
-            torch.mul(dG, slopes, out=above.decoded[1])
-        raise AssertionError("unreachable")
+            if above is not None:
+                # dU_k = dP_k ∘ S_k, in the place of U_k.
+                torch.mul(dP, level.slopes[: len(dP)], out=above.probe[1])
+                # dZ_{k+1} = dG_k ∘ φ'(Z_{k+1}).
+                (slopes,) = above.decoder.activation.derivatives(level.decoded[0], 1)
+                torch.mul(dG, slopes, out=above.decoded[1])
+        return dG
 
     def _differentiate_encoder(self, levels: list[Level], dH: Tensor) -> None:
         """(31) and (34), from the code down."""
         for k in reversed(range(len(levels))):
             level = levels[k]
+            # dA_k = φ' ∘ dH_k + φ'' ∘ dS_k.
             dA = torch.mul(dH, level.slopes, out=level.own[0])
             if self.strength:
                 dA += level.bends
