@@ -192,7 +192,8 @@ _NETWORK_PENALTIES = r"""
         How the norms of Jacobians are found. "exact" is the norm itself: in closed
         form for one layer, and for more multiplied up, for as many rows at a time as
         fit in memory. "probes" is an unbiased estimate, see Notes. "auto" is exact in
-        closed form, and where it takes no more than 32,768 multiplications a row.
+        closed form, and where it takes no more than 32,768 multiplications a row. With
+        probes a sample weight of 2 is the row twice only on average.
 
     n_probes : int, default=1
         How many probes there are for each row and step.
