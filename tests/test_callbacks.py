@@ -203,7 +203,8 @@ if {without_rich}:
 import numpy as np
 from skcae import ContractiveAutoencoder
 X = np.random.default_rng(0).random((40, 8))
-ContractiveAutoencoder(4, max_iter=30, tol=0.5, verbose=1).fit(X)
+how = {{"max_iter": 30, "tol": 0.5, "random_state": 0}}
+ContractiveAutoencoder(4, verbose=1, **how).fit(X)
 """
 
 
