@@ -10,7 +10,7 @@ from torch.nn.utils import parametrizations
 
 from skcae._core.modules import parts
 from skcae._core.modules.closed_form import ELEMENTWISE, closed_form
-from skcae.functional import jacobian_penalty
+from skcae.functional import hessian_penalty, jacobian_penalty
 
 # Of each of its classes an activation, with other settings than the default.
 ACTIVATIONS = {
@@ -92,6 +92,39 @@ def assert_exact(encoder, X, method="auto"):
     ]
     for ours, theirs in zip(*pair, strict=True):
         torch.testing.assert_close(ours, theirs)
+
+
+class Attending(nn.Module):
+    """Attention of the steps of a row, as torch fuses it or in products."""
+
+    def __init__(self, is_fused):
+        super().__init__()
+        self.is_fused = is_fused
+        self.embed = nn.Linear(1, 4)
+        self.attend = nn.MultiheadAttention(4, 2, batch_first=True)
+
+    def forward(self, X):
+        H = self.embed(X[:, :, None])
+        if self.is_fused:
+            H = nn.functional.scaled_dot_product_attention(H, H, H)
+        else:
+            H = torch.softmax(H @ H.mT / 2, -1) @ H
+        return self.attend(H, H, H, need_weights=not self.is_fused)[0]
+
+
+@pytest.mark.parametrize("method", ["exact", "probes"])
+@pytest.mark.parametrize("penalty", [jacobian_penalty, hessian_penalty])
+def test_attention(penalty, method):
+    """What torch fuses has no second derivative of its own."""
+    encoders, X = [built(Attending(is_fused)) for is_fused in (True, False)], rows(5)
+    found = []
+    for encoder in encoders:
+        generator = torch.Generator().manual_seed(0)
+        value = penalty(encoder, X, method=method, generator=generator)
+        leaves = [*encoder.parameters()]
+        found.append((value, *torch.autograd.grad(value, leaves, allow_unused=True)))
+    for fused, plain in zip(*found, strict=True):
+        torch.testing.assert_close(fused, plain)
 
 
 # ---- in closed form -----------------------------------------------------------------

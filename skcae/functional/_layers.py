@@ -69,7 +69,11 @@ def dense_of(module: Any) -> Dense:
 
 def own_module(layer: Module, others: list[nn.Module]) -> nn.Module:
     """Return a module that the user has written, as it was fitted, with flat codes."""
-    module, fitted = deepcopy(layer.module), {**layer.tensors, **layer.buffers}
+    some = next(
+        iter((*layer.tensors.values(), *layer.buffers.values())), torch.empty(0)
+    )
+    module = deepcopy(layer.module)
+    fitted = {**layer.tensors, **layer.buffers_like(some)}
     for name, held in (*module.named_parameters(), *module.named_buffers()):
         held.data = fitted[name].clone()
     return nn.Sequential(module, nn.Flatten())

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.func import jacrev, vmap
+from torch.autograd.functional import jacobian
 
 from skcae._core.data.moments import Scaling
 from skcae._core.layers.chain import Chain
@@ -48,6 +48,61 @@ class Noisy(nn.Module):
         return X + torch.rand_like(X)
 
 
+class Writing(nn.Module):
+    """A module that writes where it should only read."""
+
+    def __init__(self, d, *, to_buffer):
+        super().__init__()
+        self.to_buffer = to_buffer
+        self.linear = nn.Linear(d, 3)
+        self.register_buffer("n_calls", torch.zeros(()))
+
+    def forward(self, X):
+        (self.n_calls if self.to_buffer else X).add_(1)
+        return self.linear(X)
+
+
+class InSingle(nn.Module):
+    def forward(self, X):
+        return X.float()
+
+
+class Roots(nn.Module):
+    """A module for positive numbers, with parameters that do nothing or are fixed."""
+
+    def __init__(self, d):
+        super().__init__()
+        self.linear, self.unused = nn.Linear(d, 3), nn.Linear(2, 2)
+        self.fixed = nn.Parameter(torch.rand(3, 3), requires_grad=False)
+
+    def forward(self, X):
+        return self.linear(X.sqrt()) @ self.fixed
+
+
+class Selecting(nn.Module):
+    """A module without parameters, whose codes are a view of the rows."""
+
+    def forward(self, X):
+        return X[:, :2]
+
+
+class Steps(nn.Module):
+    """A module without a derivative, and with whole numbers in a buffer."""
+
+    def __init__(self, d):
+        super().__init__()
+        self.register_buffer("places", torch.arange(d))
+
+    def forward(self, X):
+        return (X > 0.5).to(X)[:, self.places]
+
+
+def attending(n_features):
+    steps = nn.Sequential(nn.Unflatten(1, (n_features, 1)), nn.Linear(1, 4))
+    block = nn.TransformerEncoderLayer(4, 2, 5, dropout=0.0, batch_first=True)
+    return nn.Sequential(steps, block, nn.Flatten(), nn.Linear(4 * n_features, 3))
+
+
 def layer_of(module, d=4):
     layer = Module.of(module, d)
     parts = {n: p.double() for n, p in layer.parameters.items()}
@@ -59,6 +114,7 @@ MODULES = {
     "kinked": lambda d: nn.Sequential(nn.Linear(d, 5), nn.ReLU(), nn.Linear(5, 3)),
     "linear": lambda d: nn.Linear(d, 6),
     "sines": Sines,
+    "attending": attending,
 }
 
 
@@ -70,7 +126,7 @@ def layer(request):
 
 def test_its_jacobian_is_that_of_its_outputs(layer):
     X = draw(3, 4)
-    J = vmap(jacrev(lambda x: layer.outputs(x[None])[0]))(X)
+    J = torch.stack([jacobian(lambda x: layer.outputs(x[None])[0], x) for x in X])
     H, state = layer.linearized(X)
     assert H.shape == (3, layer.n_units)
     torch.testing.assert_close(H, layer.outputs(X))
@@ -89,7 +145,7 @@ def test_its_jacobian_is_that_of_its_outputs(layer):
     assert not layer.push_forward(state, V).requires_grad
 
 
-@pytest.mark.parametrize("name", ["normed", "sines", "linear"])
+@pytest.mark.parametrize("name", ["normed", "sines", "linear", "attending"])
 def test_all_of_it_is_differentiable(name):
     torch.manual_seed(0)
     layer = layer_of(MODULES[name](4))
@@ -171,6 +227,51 @@ def test_an_objective_is_the_naive_one(loss, weights, makers):
         torch.testing.assert_close(ours, theirs, msg=name)
 
 
+@pytest.mark.parametrize("make", [Roots, Steps, lambda d: Selecting()])
+@pytest.mark.parametrize("n_probes", [0, 1])
+def test_what_need_not_be_trained_need_not_have_a_gradient(make, n_probes):
+    def no_parameters(d):
+        return nn.Sequential(Selecting(), nn.ConstantPad1d((0, d - 2), 0.0))
+
+    for decoder in (None, no_parameters) if make is Roots else (None,):
+        architecture = ModuleArchitecture(make, decoder, 4, 6, TANH)
+        parameters = {n: p.requires_grad_() for n, p in drawn(architecture).items()}
+        objective = JointObjective(
+            architecture, LOSSES["squared_error"], 0.3, 0.2, n_probes, n_probes
+        )
+        X = torch.rand(3, 4, generator=torch.Generator().manual_seed(1)).double()
+        network = architecture.network(parameters)
+        probes = objective.probes(network, 3, torch.Generator().manual_seed(0))
+        _, found = objective.total_and_gradient(parameters, X, None, probes)
+        total = objective.per_sample(network, X, probes).sum()
+        leaves = [*parameters.values()]
+        expected = torch.autograd.grad(total, leaves, materialize_grads=True)
+        for name, ours, theirs in zip(parameters, found, expected, strict=True):
+            torch.testing.assert_close(ours, theirs)
+            assert ours.any() == ("unused" not in name)
+        assert not any("fixed" in name for name in parameters)
+
+
+def test_there_is_something_to_train():
+    with pytest.raises(ValueError, match="there is nothing to fit"):
+        drawn(ModuleArchitecture(lambda d: nn.Tanh(), lambda d: nn.Tanh(), 4, 6, TANH))
+
+
+@pytest.mark.parametrize("make", [lambda d: nn.Identity(), lambda d: Selecting()])
+def test_its_outputs_are_not_the_rows_themselves(make):
+    layer, X = Module.of(make(4), 4), draw(3, 4)
+    kept = X.clone()
+    layer.outputs(X).zero_()
+    assert torch.equal(X, kept)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_buffers_have_the_precision_of_the_rows(dtype):
+    layer = Module.of(Sines(4), 4)
+    layer = layer.to(dtype, torch.device("cpu"))
+    assert layer.outputs(draw(3, 4).to(dtype)).dtype == dtype
+
+
 def test_it_draws_from_the_seed_alone_and_leaves_torchs_generator():
     architecture = ModuleArchitecture(Sines, decoder, 4, 6, TANH)
     before = torch.get_rng_state()
@@ -206,6 +307,11 @@ def test_it_draws_from_the_seed_alone_and_leaves_torchs_generator():
         (lambda d: nn.Flatten(0), ValueError, r"gives \(8,\) for 2 rows"),
         (lambda d: Centred(), ValueError, "depends on the other rows"),
         (lambda d: Noisy(), ValueError, "other numbers for the same rows"),
+        (lambda d: Writing(d, to_buffer=True), ValueError, "it holds in buffers"),
+        (lambda d: Writing(d, to_buffer=False), ValueError, "writes into the rows"),
+        (lambda d: InSingle(), ValueError, "gives torch.float32 where it is given"),
+        (lambda d: nn.Sequential(nn.Linear(d, 1), nn.Flatten(0)), ValueError, "(2,)"),
+        (lambda d: nn.Bilinear(d, d, 2), ValueError, "must take rows.*missing 1"),
     ],
 )
 def test_what_is_no_encoder_is_refused(make, error, message):

@@ -49,3 +49,17 @@ class Gradient:
                 parameters[name].sub_(part, alpha=step)
             else:
                 part.descend(parameters[name], step)
+
+
+def derivatives(
+    ends: list[Tensor], starts: list[Tensor], leaves: list[Tensor]
+) -> tuple[Tensor, ...]:
+    """Return the derivative by each leaf, from those by the ends, as torch finds it.
+
+    It is 0 by what nothing is computed from, as a module may have.
+    """
+    pairs = [pair for pair in zip(ends, starts, strict=True) if pair[0].requires_grad]
+    if not pairs:
+        return tuple(map(torch.zeros_like, leaves))
+    ends, starts = map(list, zip(*pairs, strict=True))
+    return torch.autograd.grad(ends, leaves, starts, materialize_grads=True)

@@ -4,7 +4,7 @@ Its Jacobian is known by products with it alone: Jᵀu and J v are what torch's
 differentiation gives, backwards and forwards.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from threading import Lock
@@ -13,13 +13,13 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
-from torch.overrides import TorchFunctionMode
 
 from skcae._core.data.moments import Scaling
 from skcae._core.layers.chain import Chain
 from skcae._core.layers.dense import Dense
 from skcae._core.layers.layer import Layer, Parameters
 from skcae._core.layers.network import Network
+from skcae._core.layers.plain import ATTENTION, EVERYTHING, Plain
 from skcae.activations import ACTIVATIONS, Activation
 
 # What torch calls the parameters of a dense layer.
@@ -43,7 +43,8 @@ class Module(Layer):
     tensors : dict of tensors
         Its parameters, by their names in the module.
     buffers : dict of tensors
-        What it holds besides, which is not trained.
+        What it holds besides, which is not trained: parameters that need no gradient,
+        too.
     sizes : (int, int)
         d and h.
     """
@@ -70,24 +71,35 @@ class Module(Layer):
         Raises
         ------
         ValueError
-            If it does not give one row for each row.
+            If it does not give one row for each row, which depends on that row alone.
         """
-        rows = torch.linspace(-1, 1, 2 * n_inputs).view(2, n_inputs)
+        # As fits have it in the end, or in the precision below; modules may take
+        # positive numbers only.
+        module = module.double().eval()
+        rows = torch.linspace(0, 1, 2 * n_inputs + 2).double()[1:-1].view(2, n_inputs)
+        # The first row is another, and the second is not.
+        others = torch.stack([1 - rows[0], rows[1]])
+        held = [buffer.clone() for buffer in module.buffers()]
         with torch.no_grad():
-            H, again, other = map(
-                module.eval(), (rows, rows, rows * rows.new_tensor([[-1.0], [1.0]]))
-            )
-        if not isinstance(H, Tensor) or len(H) != 2:
-            found = tuple(H.shape) if isinstance(H, Tensor) else type(H).__name__
-            raise ValueError(f"it gives {found} for 2 rows of {n_inputs} numbers")
-        if not torch.equal(H, again):
+            given = rows.clone()
+            H, again, other = module(given), module(rows.clone()), module(others)
+        check_outputs(H, n_inputs)
+        if not torch.equal(given, rows):
+            raise ValueError("it writes into the rows that it is given")
+        if not all(map(torch.equal, held, module.buffers())):
+            raise ValueError("it writes into what it holds in buffers")
+        if not torch.allclose(H, again, rtol=0, atol=0, equal_nan=True):
             raise ValueError("it gives other numbers for the same rows at each call")
-        # The first row is turned over, and the second is not.
-        if not torch.allclose(H[1], other[1], rtol=1e-4, atol=1e-6):
+        if not torch.allclose(H[1], other[1], equal_nan=True):
             raise ValueError("what it gives for a row depends on the other rows")
-        tensors = {name: p.detach().clone() for name, p in module.named_parameters()}
+        parameters = dict(module.named_parameters())
+        trained = {name for name, p in parameters.items() if p.requires_grad}
+        tensors, fixed = (
+            {name: p.detach().clone() for name, p in parameters.items() if is_in(name)}
+            for is_in in (trained.__contains__, lambda name: name not in trained)
+        )
         buffers = {name: b.detach().clone() for name, b in module.named_buffers()}
-        return cls(module, tensors, buffers, (n_inputs, H[0].numel()))
+        return cls(module, tensors, {**fixed, **buffers}, (n_inputs, H[0].numel()))
 
     @property
     def n_multiplications(self) -> int:
@@ -100,19 +112,22 @@ class Module(Layer):
         return self.tensors
 
     def with_parameters(self, parameters: Parameters) -> Self:
-        """Return the same layer with these parameters, and buffers like them."""
-        some = next(iter(parameters.values()), torch.zeros(()))
-        buffers = {
-            name: part.to(some) if part.is_floating_point() else part.to(some.device)
-            for name, part in self.buffers.items()
-        }
-        return replace(self, tensors=parameters, buffers=buffers)
+        """Return the same layer with these parameters."""
+        return replace(self, tensors=parameters)
 
     def outputs(self, X: Tensor, out: Tensor | None = None) -> Tensor:
         """Return the units of each row, (n, d) → (n, h)."""
-        held = {**self.tensors, **self.buffers}
+        held = {**self.tensors, **self.buffers_like(X)}
         H: Tensor = functional_call(self.module, held, (X,)).flatten(1)
-        return H if out is None else out.copy_(H)
+        # Not a view of the rows, as of what selects some features.
+        return H.clone() if out is None else out.copy_(H)
+
+    def buffers_like(self, X: Tensor) -> Parameters:
+        """Return what is not trained, where the rows are and in their precision."""
+        return {
+            name: part.to(X.device, X.dtype if part.is_floating_point() else part.dtype)
+            for name, part in self.buffers.items()
+        }
 
     def linearized(self, X: Tensor) -> tuple[Tensor, Tensor]:
         """Return the units of each row, and the rows."""
@@ -127,7 +142,7 @@ class Module(Layer):
     def push_forward(self, state: Tensor, V: Tensor) -> Tensor:
         """Return J v for k vectors of each row, (n, k, d) → (n, k, h)."""
         rows = state.repeat_interleave(V.shape[1], 0)
-        with PlainLayerNorm():
+        with Plain(EVERYTHING):
             found = torch.func.jvp(self.outputs, (rows,), (V.flatten(0, 1),))
         pushed: Tensor = found[1]
         return pushed.view(*V.shape[:2], self.n_units)
@@ -139,12 +154,15 @@ class Module(Layer):
 
     def _pulled(self, X: Tensor, U: Tensor, keeps_graph: bool) -> Tensor:
         """Return Jᵀ u, (n k, d), for k vectors of each row one below the other."""
-        with torch.enable_grad():
+        with torch.enable_grad(), Plain(ATTENTION):
             # The same numbers as X, by which the outputs are differentiated.
             rows = X.repeat_interleave(len(U) // len(X), 0)
             rows = rows if rows.requires_grad else rows.detach().requires_grad_()
+            H = self.outputs(rows)
+            if not H.requires_grad:  # nothing of the rows is in them
+                return torch.zeros_like(rows)
             (found,) = torch.autograd.grad(
-                self.outputs(rows),
+                H,
                 rows,
                 U,
                 create_graph=keeps_graph,
@@ -153,36 +171,19 @@ class Module(Layer):
         return found
 
 
-class PlainLayerNorm(TorchFunctionMode):
-    """Layer norm in sums and products.
+def check_outputs(H: Any, n_inputs: int) -> None:
+    """Refuse what is no tensor of two rows.
 
-    What torch 2.13 gives as the derivative of its own layer norm along a direction has
-    a wrong derivative in its turn, as gradcheck tells.
+    Raises
+    ------
+    ValueError
+        If it is none.
     """
-
-    def __torch_function__(
-        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
-    ) -> Any:
-        """Put sums and products in the place of a layer norm."""
-        if function is nn.functional.layer_norm:
-            return layer_norm(*args, **(kwargs or {}))
-        return function(*args, **(kwargs or {}))
-
-
-def layer_norm(
-    X: Tensor,
-    shape: Sequence[int],
-    weight: Tensor | None = None,
-    bias: Tensor | None = None,
-    eps: float = 1e-5,
-) -> Tensor:
-    """Return (x − mean) / √(variance + eps), times the weight, plus the bias."""
-    axes = tuple(range(-len(shape), 0))
-    centred = X - X.mean(axes, keepdim=True)
-    variance = centred.square().mean(axes, keepdim=True)
-    found = centred * (variance + eps).rsqrt()
-    found = found if weight is None else found * weight
-    return found if bias is None else found + bias
+    if not isinstance(H, Tensor) or H.ndim < 2 or len(H) != 2:
+        found = tuple(H.shape) if isinstance(H, Tensor) else type(H).__name__
+        raise ValueError(f"it gives {found} for 2 rows of {n_inputs} numbers")
+    if H.dtype != torch.float64:
+        raise ValueError(f"it gives {H.dtype} where it is given torch.float64")
 
 
 @dataclass(frozen=True)
@@ -275,7 +276,13 @@ class ModuleArchitecture:
                 f"decoder gives {decoder.n_units} numbers for a code, but X has "
                 f"{self.n_features} features."
             )
-        return Network(Chain((encoder,)), Chain((decoder,)))
+        network = Network(Chain((encoder,)), Chain((decoder,)))
+        if not named(network):
+            raise ValueError(
+                "Neither the module of encoder nor that of decoder has parameters that "
+                "need a gradient: there is nothing to fit."
+            )
+        return network
 
 
 def module_of(name: str, make: MakeModule, n_features: int, n_inputs: int) -> Module:
@@ -297,7 +304,7 @@ def module_of(name: str, make: MakeModule, n_features: int, n_inputs: int) -> Mo
     check_rows_are_alone(name, module)
     try:
         return Module.of(module, n_inputs)
-    except (RuntimeError, ValueError) as error:
+    except (AttributeError, IndexError, RuntimeError, TypeError, ValueError) as error:
         raise ValueError(
             f"The module of {name}({n_features}) must take rows of {n_inputs} numbers, "
             f"a tensor of shape (n, {n_inputs}): {error}."
@@ -314,7 +321,8 @@ def check_rows_are_alone(name: str, module: nn.Module) -> None:
     """
     kinds = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd, nn.RReLU)
     for part in module.modules():
-        if isinstance(part, kinds):
+        # Dropout of nothing is none.
+        if isinstance(part, kinds) and getattr(part, "p", 1) > 0:
             raise ValueError(
                 f"The module of {name} has a {type(part).__name__}. Modules are "
                 "trained as they are used afterwards, so that a batch norm would have "

@@ -7,6 +7,8 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 import torch
 from torch import Tensor
 
+from skcae._core.layers.plain import ATTENTION, Plain
+
 
 @contextmanager
 def differentiating(X: Tensor) -> Iterator[Tensor]:
@@ -18,6 +20,7 @@ def differentiating(X: Tensor) -> Iterator[Tensor]:
         torch.enable_grad(),
         torch.autocast(kind, enabled=False),
         uncompiled(),
+        Plain(ATTENTION),
     ):
         if X.is_inference():
             X = X.clone()

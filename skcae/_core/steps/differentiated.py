@@ -11,7 +11,7 @@ from torch import Tensor
 
 from skcae._core.data.arrays import Array
 from skcae._core.layers.chain import Chain
-from skcae._core.layers.gradient import Gradient
+from skcae._core.layers.gradient import Gradient, derivatives
 from skcae._core.steps.supervised import NetworkObjective
 
 
@@ -60,7 +60,7 @@ class DifferentiatedObjective(NetworkObjective):
         for change in changes:
             values = values + self.strength * change.detach()
             starts.append(self.strength * w)
-        parts = torch.autograd.grad(ends, list(leaves.values()), starts)
+        parts = derivatives(ends, starts, list(leaves.values()))
         gradient = Gradient(1 / len(X), dict(zip(leaves, parts, strict=True)))
         self.add_decay(chain, weights, values, gradient)
         return values, gradient

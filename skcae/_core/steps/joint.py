@@ -26,7 +26,7 @@ from skcae._core.data.evaluation import mean_over_rows
 from skcae._core.data.rows import CHUNK_ELEMENTS, Rows
 from skcae._core.data.streams import TrainingRows
 from skcae._core.layers.chain import Chain
-from skcae._core.layers.gradient import Gradient
+from skcae._core.layers.gradient import Gradient, derivatives
 from skcae._core.layers.layer import Parameters
 from skcae._core.layers.network import Architecture, Network
 from skcae._core.layers.output import OutputLayer
@@ -77,7 +77,8 @@ class JointObjective:
     def probes(self, network: Network, n: int, generator: torch.Generator) -> Probes:
         """Draw the probes of n rows, where and in the precision that the layers are."""
         encoder, decoder = network.encoder, network.decoder
-        like = next(iter(encoder.parameters.values()))
+        # A module need not have any, but not both are without.
+        like = next(iter({**encoder.parameters, **decoder.parameters}.values()))
         shapes = (
             (self.strength and self.n_probes, encoder.n_components),
             (self.decoder_strength and self.n_decoder_probes, decoder.n_components),
@@ -137,7 +138,7 @@ class JointObjective:
             ends.append(penalty)
             starts.append(torch.ones_like(values) if weights is None else weights)
         total = values.sum() if weights is None else weights @ values
-        return total, torch.autograd.grad(ends, list(parameters.values()), starts)
+        return total, derivatives(ends, starts, list(parameters.values()))
 
     def closed_form(self, network: Network) -> ClosedForm | None:
         """Return what has the gradient of a network in closed form, if anything."""
