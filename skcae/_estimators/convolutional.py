@@ -195,12 +195,14 @@ class ConvolutionalCAE(BaseNetwork):
 
     def _n_features_of(self, arrays: dict[str, Array]) -> int:
         shape = shape_of(self.image_shape)
-        if shape is None:
-            raise ValueError(
-                "Weights of filters do not tell how long a signal is. Set image_shape "
-                "to (steps,), or to the shape of the images, and then the weights."
-            )
-        return math.prod(shape)
+        if shape is not None:
+            return math.prod(shape)
+        if hasattr(self, "n_features_in_"):
+            return int(self.n_features_in_)
+        raise ValueError(
+            "Weights of filters do not tell how long a signal is. Set image_shape "
+            "to (steps,), or to the shape of the images, and then the weights."
+        )
 
     def _code_size(self) -> float:
         """Return the size of the code, if the parameters ask for one that can be."""

@@ -84,7 +84,9 @@ class ModuleAutoencoder(BaseNetwork):
     A module is trained in evaluation mode, as it is used afterwards. A batch norm and
     dropout are refused: in their training mode a row has no Jacobian of its own. Fresh
     weights are those that the module draws itself, with torch's generator set from
-    `random_state` for that time; what it holds in buffers is not trained.
+    `random_state` for that time. What it holds in buffers is not trained, nor are
+    parameters whose `requires_grad` is False: they are, in each fit and after loading,
+    what the factory gives.
 
     The norm of a module's Jacobian is estimated with probes, which torch differentiates
     twice, or with `jacobian_method="exact"` found from all unit vectors of the code.
@@ -137,6 +139,8 @@ class ModuleAutoencoder(BaseNetwork):
         )
 
     def _n_features_of(self, arrays: dict[str, Array]) -> int:
+        if hasattr(self, "n_features_in_"):
+            return int(self.n_features_in_)
         raise ValueError(
             "The weights of modules do not say how many features they take: fit the "
             "ModuleAutoencoder, or keep it as a whole with skcae.persistence.save."

@@ -230,6 +230,7 @@ def test_weights_do_not_tell_how_long_a_signal_is():
     weights = get_weights(model)
     with pytest.raises(ValueError, match=r"Set image_shape to \(steps"):
         set_weights(clone(model), weights)
+    assert set_weights(model, weights) is model
     other = set_weights(clone(model).set_params(image_shape=(72,)), weights)
     assert_array_equal(other.transform(ROWS), model.transform(ROWS))
 

@@ -13,6 +13,7 @@ from torch import nn
 
 from skcae import ContractiveAutoencoder, FineTunedClassifier, ModuleAutoencoder
 from skcae.checkpoints import resume
+from skcae.functional import to_module
 from skcae.inspection import jacobian_norm
 from skcae.onnx import to_onnx
 from skcae.persistence import get_weights, load, save, set_weights
@@ -41,6 +42,11 @@ class Residual(nn.Module):
 
 def decoder(n_features):
     return nn.Sequential(nn.Linear(6, 9), nn.ReLU(), nn.Linear(9, n_features))
+
+
+def partly_fixed(n_features):
+    first = nn.Linear(n_features, 6).requires_grad_(False)
+    return nn.Sequential(first, nn.Tanh(), nn.Linear(6, 4))
 
 
 def with_batch_norm(n_features):
@@ -137,6 +143,18 @@ def test_it_is_fine_tuned_along_its_tangents(digits, tmp_path):
         load(tmp_path / "model.skops", trusted=TRUSTED)
 
 
+def test_parameters_that_need_no_gradient_stay_what_the_factory_gives(unit_data):
+    one, other = (
+        ModuleAutoencoder(partly_fixed, **{**HOW, "random_state": seed}).fit(unit_data)
+        for seed in (0, 1)
+    )
+    names = {"encoder.2.weight", "encoder.2.bias", "decoder.weight", "decoder.bias"}
+    assert one.parameters_.keys() == names
+    hidden = [to_module(model).encoder[0][0][0].weight for model in (one, other)]
+    assert torch.equal(*hidden)
+    assert not np.array_equal(*(m.parameters_["encoder.2.bias"] for m in (one, other)))
+
+
 # ---- files -----------------------------------------------------------------------
 
 
@@ -165,6 +183,9 @@ def test_a_fit_is_taken_up_from_every_checkpoint(unit_data, tmp_path):
 def test_weights_alone_do_not_say_what_they_are_of(model):
     with pytest.raises(ValueError, match="do not say how many features"):
         set_weights(clone(model), get_weights(model))
+    doubled = {name: 2 * array for name, array in get_weights(model).items()}
+    for name, array in get_weights(set_weights(model, doubled)).items():
+        assert_array_equal(array, doubled[name])
 
 
 def test_a_graph_is_torchs_to_make(model, unit_data):
