@@ -16,6 +16,7 @@ from torch import nn
 from skcae import (
     Autoencoder,
     ContractiveAutoencoder,
+    ConvolutionalCAE,
     DeepCAE,
     DenoisingAutoencoder,
     FineTunedClassifier,
@@ -175,6 +176,51 @@ def test_modules_of_ones_own(dtype, decoder):
     assert_array_equal(model.transform(X.astype(dtype)), codes)
     with pytest.raises(TypeError, match="does not take the weights of a module"):
         from_module(module, model)
+
+
+IMAGES = np.random.default_rng(1).random((20, 42))
+CONVOLUTIONS = {
+    "signal": {"kernel_size": 4, "stride": 3, "pool": "max"},
+    "odd zeros": {"image_shape": (6, 7), "kernel_size": (2, 4)},
+    "strides": {"image_shape": (7, 3, 2), "kernel_size": 3, "stride": (2, 1)},
+    "uncovered": {"image_shape": (6, 7), "stride": 3, "padding": "valid"},
+    "gaps": {"image_shape": (6, 7), "kernel_size": 1, "stride": (2, 3)},
+    "pooled": {"image_shape": (7, 3, 2), "pool": "max", "pool_size": (3, 2)},
+    "averaged": {"image_shape": (6, 7), "pool": "average", "n_filters": (3, 4)},
+    "deep": {"image_shape": (6, 7), "n_filters": (3, 4, 2), "stride": (1, 2)},
+}
+
+
+@pytest.mark.parametrize("name", CONVOLUTIONS)
+@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_convolutions(name, tied, dtype):
+    given = {"n_filters": 3, "kernel_size": 3, **CONVOLUTIONS[name]}
+    how = {"activation": "tanh", "loss": "cross_entropy", "tied_weights": tied}
+    X = IMAGES.astype(dtype)
+    model = ConvolutionalCAE(**given, **how, **HOW).fit(X)
+    module, X_ = to_module(model), torch.from_numpy(X)
+    codes = model.transform(X)
+    atol = {np.float32: 1e-6, np.float64: 1e-13}[dtype]
+    assert_allclose(array(module.encoder(X_)), codes, rtol=0, atol=atol)
+    decoded = model.inverse_transform(codes)
+    assert_allclose(array(module(X_)), decoded, rtol=0, atol=atol)
+    assert module(X_).dtype == X_.dtype
+    parameters = dict(module.named_parameters())
+    assert len(parameters) == len(model.parameters_)
+    norms = jacobian_penalty(module.encoder, X_, method="exact", reduction="none")
+    assert_allclose(array(norms), jacobian_norm(model, X) ** 2, rtol=1e-4)
+    with pytest.raises(TypeError, match="does not take the weights of a module"):
+        from_module(module, model)
+
+
+def test_fine_tuned_convolutions():
+    encoder = ConvolutionalCAE(3, 4, image_shape=(6, 7), pool="average", **HOW)
+    labels = IMAGES[:, 0] > 0.5
+    classifier = FineTunedClassifier(encoder, **HOW).fit(IMAGES, labels)
+    outputs = to_module(classifier)(torch.from_numpy(IMAGES))
+    expected = classifier.decision_function(IMAGES)
+    assert_allclose(array(outputs)[:, 0], expected, rtol=1e-9)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

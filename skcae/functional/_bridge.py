@@ -34,9 +34,11 @@ def to_module(estimator: Any) -> nn.Sequential:
         `output`, which ends linear, as `decision_function` or a regressor's `predict`.
 
         The parts are sequences of `Linear` layers and activations, in the precision of
-        the model, on the processor. Tied weights are one parameter of both a `Linear`
-        of the encoder and a layer of the decoder: trained once, and twice in a
-        `state_dict`. What is trained afterwards does not change the estimator.
+        the model, on the processor. Layers of images are sequences that make images of
+        flat rows, with the channels last as in the model, and rows of images. Tied
+        weights are one parameter of both a layer of the encoder and one of the decoder:
+        trained once, and twice in a `state_dict`. What is trained afterwards does not
+        change the estimator.
 
     Raises
     ------

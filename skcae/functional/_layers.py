@@ -9,12 +9,21 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from skcae._core.layers.convolution import Convolution, TransposedConvolution
 from skcae._core.layers.dense import Dense
 from skcae._core.layers.layer import Affine, Layer
 from skcae._core.layers.module import Module
+from skcae._core.layers.pooling import AveragePooling, MaxPooling, Unpooling
 from skcae._core.modules.closed_form import leaves
 from skcae._encoders.tensors import name_of
 from skcae.activations import ACTIVATIONS
+from skcae.functional._images import (
+    average_pooling_of,
+    convolution_of,
+    max_pooling_of,
+    transposed_convolution_of,
+    unpooling_of,
+)
 
 # ---- affine parts ---------------------------------------------------------------
 
@@ -83,6 +92,11 @@ def own_module(layer: Module, others: list[nn.Module]) -> nn.Module:
 #: to.
 MODULES: dict[type[Layer], Callable[[Any, list[nn.Module]], nn.Module]] = {
     Dense: linear_of,
+    Convolution: convolution_of,
+    TransposedConvolution: transposed_convolution_of,
+    MaxPooling: max_pooling_of,
+    AveragePooling: average_pooling_of,
+    Unpooling: unpooling_of,
     Module: own_module,
 }
 #: What makes such a module a layer.
