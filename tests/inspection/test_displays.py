@@ -12,8 +12,14 @@ from scipy.spatial.distance import pdist
 from sklearn.neural_network import BernoulliRBM
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from torch import nn
 
-from skcae import ContractiveAutoencoder, ConvolutionalCAE, FineTunedClassifier
+from skcae import (
+    ContractiveAutoencoder,
+    ConvolutionalCAE,
+    FineTunedClassifier,
+    ModuleAutoencoder,
+)
 from skcae.inspection import (
     ContractionCurveDisplay,
     FilterDisplay,
@@ -237,6 +243,12 @@ def test_colour_images():
     assert whole.image_.get_array().shape == (3, 7, 3)
     assert_array_equal(plain_images(np.array([[3.0, 4.0]]), (1, 2, 1))[0, 0, 1], 1)
     assert_array_equal(plain_images(np.ones((1, 2)), (1, 2, 1)), 0)
+
+
+def test_modules_of_ones_own_have_no_filters(images):
+    model = ModuleAutoencoder(lambda d: nn.Linear(d, 4), **HOW).fit(images)
+    with pytest.raises(TypeError, match="a Module, whose parameters are weight, bias"):
+        FilterDisplay.from_estimator(model)
 
 
 @pytest.mark.parametrize("n_channels", [1, 3])

@@ -98,12 +98,20 @@ class FilterDisplay:
 
         Raises
         ------
+        TypeError
+            If the first layer is a module of the user's, without such weights.
         ValueError
             If the weights make no such images.
         """
         check_matplotlib_support(cls.__name__)
         _, encoders = split_steps(estimator)
         first = encoding_layers(encoders)[0]
+        if "weights" not in first.parameters:
+            raise TypeError(
+                "The first layer of this encoder has no weights for each unit: it is a "
+                f"{type(first).__name__}, whose parameters are "
+                f"{', '.join(first.parameters) or 'none'}."
+            )
         weights = first.parameters["weights"].numpy()
         if isinstance(first, Convolution):
             weights = first.filters.flatten(1).numpy()
