@@ -5,6 +5,7 @@ from skcae.inspection._measures import jacobian, jacobian_norm, saturation
 from skcae.inspection._plot.contraction import ContractionCurveDisplay
 from skcae.inspection._plot.filters import FilterDisplay
 from skcae.inspection._plot.loss_curve import LossCurveDisplay
+from skcae.inspection._plot.reconstruction import ReconstructionDisplay
 from skcae.inspection._plot.spectrum import JacobianSpectrumDisplay
 from skcae.inspection._plot.tangents import TangentDisplay
 from skcae.inspection._reconstruction import reconstruction_losses
@@ -16,6 +17,7 @@ __all__ = [
     "FilterDisplay",
     "JacobianSpectrumDisplay",
     "LossCurveDisplay",
+    "ReconstructionDisplay",
     "TangentDisplay",
     "contraction_ratio",
     "jacobian",

@@ -1,4 +1,4 @@
-"""How badly each feature of each row is reconstructed."""
+"""What is reconstructed of each row, and how badly."""
 
 from typing import Any
 
@@ -6,7 +6,8 @@ import numpy as np
 from torch import Tensor
 
 from skcae._estimators.documentation import documented
-from skcae.inspection._encoder import decoder_of, measurement
+from skcae.inspection._encoder import Measurement, decoder_of, measurement
+from skcae.inspection._units import check_can_be_undone, undone
 
 
 @documented
@@ -58,3 +59,13 @@ def reconstruction_losses(encoder: Any, X: Any) -> np.ndarray:
         return decoder.loss.elementwise(rows, decoder.pre_outputs(codes))
 
     return measured.map(losses, shape=(layers.n_features,))
+
+
+def reconstructions(measured: Measurement) -> np.ndarray:
+    """Return what each row is decoded to, in the units of what was measured."""
+    check_can_be_undone(measured.steps, measured.rows)
+    layers, decode = measured.layers, decoder_of(measured).decode
+    decoded = measured.map(
+        lambda rows: decode(layers.outputs(rows)[-1]), shape=(layers.n_features,)
+    )
+    return undone(measured.steps, decoded)

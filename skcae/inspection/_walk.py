@@ -6,15 +6,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils._param_validation import Interval, validate_params
 from torch import Tensor
 
 from skcae._core.data.arrays import make_generator
-from skcae._core.data.rows import Rows
 from skcae._core.layers.chain import Chain
 from skcae._fit.data import draw_seed
-from skcae.inspection._encoder import decoder_of, dense_rows, measurement
+from skcae.inspection._encoder import decoder_of, measurement
+from skcae.inspection._units import check_can_be_undone, undone
 
 
 @validate_params(
@@ -103,7 +102,8 @@ def sample(
         shape=shape,
         width=n_steps * measured.layers.n_features,
     )
-    return undone(measured.steps, walks)
+    rows = undone(measured.steps, walks.reshape(-1, walks.shape[2]))
+    return rows.reshape(len(walks), n_steps, rows.shape[1])
 
 
 def walked(
@@ -126,40 +126,3 @@ def walked(
         X = decode(h + move[:, 0])
         visited.append(X)
     return torch.stack(visited, 1)
-
-
-def check_can_be_undone(steps: list[Any], rows: Rows) -> None:
-    """Refuse preprocessing without an inverse that gives rows of numbers.
-
-    Raises
-    ------
-    TypeError
-        If a step has none.
-    """
-    first = dense_rows(rows, np.arange(1))
-    for step in reversed(steps):
-        if hasattr(step, "inverse_transform") and not has_no_inverse_func(step):
-            # A vectorizer of text gives words.
-            first = np.asarray(step.inverse_transform(first))
-            if first.ndim == 2 and np.issubdtype(first.dtype, np.number):
-                continue
-        raise TypeError(
-            f"{type(step).__name__} has no inverse_transform to numbers, so that "
-            "samples cannot be given in units of X. Pass the part of the pipeline "
-            "after it, and its output as X."
-        )
-
-
-def has_no_inverse_func(step: Any) -> bool:
-    """Tell whether a step's inverse would silently be the identity."""
-    is_function = isinstance(step, FunctionTransformer)
-    return is_function and step.func is not None and step.inverse_func is None
-
-
-def undone(steps: list[Any], walks: np.ndarray) -> np.ndarray:
-    """Turn what the first encoder takes into what the pipeline takes."""
-    n_steps = walks.shape[1]
-    rows = walks.reshape(-1, walks.shape[2])
-    for step in reversed(steps):
-        rows = np.asarray(step.inverse_transform(rows))
-    return rows.reshape(-1, n_steps, rows.shape[1])

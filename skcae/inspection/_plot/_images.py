@@ -3,8 +3,12 @@
 import math
 from collections.abc import Iterable
 from numbers import Integral
+from typing import cast
 
 import numpy as np
+
+from skcae._core.layers.convolution import Convolution
+from skcae._core.layers.layer import Layer
 
 # Between two images of a grid, in pixels of an image.
 GAP = 1
@@ -40,6 +44,30 @@ def image_shape_of(
     )
 
 
+def signal_shape_of(
+    n_features: int, image_shape: tuple[int, ...] | None
+) -> tuple[int, int] | None:
+    """Return steps and channels if rows are signals, whose images are one pixel high.
+
+    Without a shape that is what makes no square.
+    """
+    if image_shape is None:
+        is_square = math.isqrt(n_features) ** 2 == n_features
+        return None if is_square else (n_features, 1)
+    shape = tuple(image_shape) if isinstance(image_shape, Iterable) else ()
+    if shape == (n_features,):
+        return n_features, 1
+    if len(shape) == 3 and shape[0] == 1 and math.prod(shape) == n_features:
+        return shape[1], shape[2]
+    return None
+
+
+def shape_of_convolution(layer: Layer, n_features: int) -> tuple[int, ...] | None:
+    """Return the shape of the images that a layer takes, if rows are such images."""
+    is_convolution = isinstance(layer, Convolution) and layer.n_inputs == n_features
+    return cast(Convolution, layer).image_shape if is_convolution else None
+
+
 def signed_images(rows: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
     """Turn rows of signed numbers into RGB images, each scaled to its largest entry.
 
@@ -58,14 +86,18 @@ def signed_images(rows: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
     return colours
 
 
-def plain_images(rows: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
+def plain_images(
+    rows: np.ndarray,
+    shape: tuple[int, int, int],
+    limits: tuple[float, float] | None = None,
+) -> np.ndarray:
     """Turn rows of data into RGB images, from the smallest value to the largest.
 
-    Shape (n, height, width, 3).
+    What is beyond given limits is cut. Shape (n, height, width, 3).
     """
-    low, high = rows.min(), rows.max()
+    low, high = (rows.min(), rows.max()) if limits is None else limits
     scaled = (rows - low) / (high - low) if high > low else np.zeros_like(rows)
-    images = scaled.reshape(len(rows), *shape)
+    images = scaled.clip(0, 1).reshape(len(rows), *shape)
     return np.broadcast_to(images, (*images.shape[:3], 3))
 
 

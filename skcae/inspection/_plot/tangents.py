@@ -13,6 +13,7 @@ from skcae.inspection._plot._images import (
     grid_of,
     image_shape_of,
     plain_images,
+    shape_of_convolution,
     signed_images,
 )
 from skcae.inspection._spectrum import tangent_vectors
@@ -96,7 +97,8 @@ class TangentDisplay:
             How many tangents of each.
 
         image_shape : tuple of int, default=None
-            (height, width), or (height, width, 3) for colours; a square by default.
+            (height, width), or (height, width, 3) for colours; by default that of a
+            `ConvolutionalCAE`, and else a square.
 
         %(ax)s
 
@@ -111,8 +113,11 @@ class TangentDisplay:
             If the samples make no such images, or there are not so many tangents.
         """
         check_matplotlib_support(cls.__name__)
-        rows = measurement(estimator, X).rows
-        samples = dense_rows(rows, np.arange(len(rows)))
+        measured = measurement(estimator, X)
+        samples = dense_rows(measured.rows, np.arange(len(measured.rows)))
+        if image_shape is None:
+            first = measured.layers.layers[0]
+            image_shape = shape_of_convolution(first, samples.shape[1])
         image_shape_of(samples.shape[1], image_shape)
         tangents = tangent_vectors(estimator, X, n_tangents)
         return cls(samples, tangents, image_shape=image_shape).plot(ax=ax)
