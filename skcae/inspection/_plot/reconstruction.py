@@ -177,10 +177,12 @@ class ReconstructionDisplay:
     def _plot_images(self, ax: Any) -> Self:
         n, n_features = self.samples.shape
         shape = image_shape_of(n_features, self.image_shape)
-        ax = axes_for(self, ax)
         rows = np.concatenate([self.samples, *self.reconstructions.values()])
         limits = self.samples.min(), self.samples.max()
         grid = grid_of(plain_images(rows, shape, limits), n)
+        height, width, _ = grid.shape
+        # As wide as other figures, and as high as the grid is then.
+        ax = axes_for(self, ax, figsize=(6.4, min(6.4 * height / width, 6.4)))
         self.image_ = ax.imshow(grid, interpolation="nearest")
         labels = ["sample", *self.reconstructions]
         ax.set_yticks(centres(len(labels), shape[0]), labels)
