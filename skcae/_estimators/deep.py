@@ -29,7 +29,7 @@ from skcae.activations import ACTIVATIONS
 class DeepCAE(BaseNetwork):
     r"""Contractive autoencoder of several dense layers, trained together.
 
-    The encoder :math:`f = f_K \circ \dots \circ f_1` with
+    The encoder :math:`f = f_K \circ \cdots \circ f_1` with
     :math:`f_k(x) = \varphi(W_k x + b_k)` and the decoder g, which mirrors it, minimise
     the mean over samples of
 

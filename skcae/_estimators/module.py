@@ -31,7 +31,7 @@ class ModuleAutoencoder(BaseNetwork):
     ----------
     encoder : callable or None, default=None
         A function that takes the number of features, and returns a
-        :class:`torch.nn.Module` from rows (n, n_features) to codes (n, ...). To be put
+        `torch.nn.Module` from rows (n, n_features) to codes (n, ...). To be put
         into a file it has to be importable, as a function of a module is. None is one
         dense layer, of `n_components` units with this `activation`.
 
