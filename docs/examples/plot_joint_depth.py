@@ -79,9 +79,10 @@ for name, values in measured.items():
 # with reconstructions like the stack's.
 #
 # The SVM's errors say less. There are 899 test rows to a split, so that an error of 3 %
-# is uncertain by 0.6 points, and one layer is as good as the best of the deep ones
-# within that. :doc:`/results` has larger comparisons. The contraction curves are those
-# of the last split:
+# is uncertain by 0.6 points. One layer is as good as the best of the deep ones within
+# that, and joint training from fresh weights the worst, by one split of the three.
+# :doc:`/results` has larger comparisons. The contraction curves are those of the last
+# split:
 
 display = ContractionCurveDisplay.from_estimator(encoders, X_test, random_state=0)
 plt.show()

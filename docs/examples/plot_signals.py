@@ -106,8 +106,8 @@ ax.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
 plt.show()
 
 # %%
-# Filters alone do not hold still: their code moves along with the signal, as far as
-# the signal itself. The larger the windows that are joined, the less it moves. λ
+# Filters alone do not hold still: their code moves along with the signal, about as far
+# as the signal itself. The larger the windows that are joined, the less it moves. λ
 # changes that little, since it lowers how far all codes are apart.
 #
 # The price
