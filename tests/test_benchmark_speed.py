@@ -72,6 +72,54 @@ def test_our_step_and_autograds_take_the_same_step(solver, speed, monkeypatch):
         torch.testing.assert_close(parameter, autograds[name].detach())
 
 
+NETWORKS = {
+    "dense": lambda networks: (networks.dense((7, 5, 4)), 1, networks.dense_loss),
+    "double backward": lambda networks: (
+        networks.dense((7, 5, 4)),
+        1,
+        networks.double_backward_loss,
+    ),
+    "convolution": lambda networks: (
+        networks.convolution((4, 6, 2), 3, 3, None),
+        0,
+        networks.convolution_loss,
+    ),
+    "max pooling": lambda networks: (
+        networks.convolution((4, 6, 2), 3, 3, "max"),
+        0,
+        networks.convolution_loss,
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", NETWORKS)
+@pytest.mark.parametrize("strength", [0.0, 0.3])
+def test_our_network_and_the_plain_one_take_the_same_step(
+    kind, strength, speed, monkeypatch
+):
+    networks = speed("networks")
+    seen = []
+    draw = networks.parameters_of
+    monkeypatch.setattr(
+        networks, "parameters_of", lambda layers: seen.append(draw(layers)) or seen[-1]
+    )
+    monkeypatch.setattr(networks, "signs_like", torch.ones_like)
+    monkeypatch.setattr(
+        "skcae._core.steps.joint.signs", lambda shape, generator: torch.ones(shape)
+    )
+    layers, n_probes, loss = NETWORKS[kind](networks)
+    for step in (
+        networks.our_step(layers, 6, strength, n_probes),
+        networks.plain_step(layers, 6, strength, loss),
+    ):
+        for _ in range(3):
+            step()
+    ours, plain = seen
+    for name, parameter in ours.items():
+        assert not torch.equal(parameter, draw(layers)[name])
+        torch.testing.assert_close(parameter, plain[name].detach())
+
+
 def test_a_sampling_step_draws_its_noise_each_time(speed, monkeypatch):
     steps = speed("steps")
     drawn, gaussian = [], steps.gaussian
@@ -132,6 +180,20 @@ def test_spectra_are_the_same_in_all_ways(speed):
         found = np.concatenate([np.atleast_2d(part) for part in ways[name]()])
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(ways["singular_values, 9"](), expected[:, :9])
+
+
+def test_costs_of_networks_are_measured(speed):
+    networks = speed("networks")
+    images = ((4, 4, 1), 2, 3, "max")
+    for lines in (
+        networks.one_probe(2, [(4, 3, 2)]),
+        networks.exact_norm(2, [(4, 3, 2)]),
+        networks.convolutions(2, [images]),
+    ):
+        *_, row = lines.splitlines()
+        assert float(row.split("|")[-2]) > 0
+    assert "| 4-3-2 | 36 |" in networks.exact_norm(2, [(4, 3, 2)])
+    assert "| 4 × 4 × 1, 2 filters of 3 × 3, max pooling | 64 |" in lines
 
 
 def test_two_processes_are_compared_with_one(speed):
