@@ -1,11 +1,11 @@
 """Does depth or convolution pay? Codes of several encoders in a linear SVM.
 
 Small digits, larger ones and grey photographs, each as raw pixels and as the codes of
-one contractive layer, of layers trained one after the other, and of layers trained
-together. The first stage sees training rows only: each encoder is fitted on a part of
-them for every λ, and an SVM on its codes is judged by the rest for every C. The second
-fits what was best on all training rows, for each of three seeds, with λ = 0 beside it,
-and reads the test rows. Finished runs are kept in files and never run again.
+one contractive layer, of layers trained one after the other or together, and of a
+convolution. The first stage sees training rows only: each encoder is fitted on a part
+of them for every λ, and an SVM on its codes is judged by the rest for every C. The
+second fits what was best on all training rows, for each of three seeds, with λ = 0
+beside it, and reads the test rows. Finished runs are kept in files and never run again.
 
     python benchmarks/encoders.py --quick
     python benchmarks/encoders.py --mnist mnist.npz --cifar cifar-10-python.tar.gz
@@ -31,7 +31,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 from threadpoolctl import threadpool_limits
 
-from skcae import ContractiveAutoencoder, DeepCAE, StackedCAE
+from skcae import ContractiveAutoencoder, ConvolutionalCAE, DeepCAE, StackedCAE
 from skcae.datasets import load_cifar10, load_mnist
 
 RESULTS = Path(__file__).parent / "results" / "encoders"
@@ -45,12 +45,17 @@ ENCODERS = {
     "one layer": lambda shape: ContractiveAutoencoder(CODE_SIZE),
     "stack": lambda shape: StackedCAE(SIZES),
     "deep": lambda shape: DeepCAE(SIZES),
+    # Of windows of a quarter of the side there are 16.
+    "convolution": lambda shape: convolutional(shape, CODE_SIZE // 16),
+    "wide": lambda shape: convolutional(shape, 4 * CODE_SIZE // 16),
 }
 NAMES = {
     "raw": "raw pixels",
     "one layer": "one layer, `ContractiveAutoencoder`",
     "stack": "two, one after the other, `StackedCAE`",
     "deep": "two together, `DeepCAE`",
+    "convolution": "convolution, `ConvolutionalCAE`",
+    "wide": "convolution, four times as many filters",
 }
 # Of which λ the best on training rows is fitted again.
 ARMS = {"λ = 0": (0.0,), "λ > 0": PENALTIES[1:]}
@@ -142,6 +147,15 @@ def shrunk(X, side, to):
     covered = np.clip(ends - np.maximum(edges[:-1, None], pixels), 0, None) * to / side
     images = covered @ X.reshape(-1, side, side) @ covered.T
     return images.reshape(len(X), -1).astype(np.float32)
+
+
+def convolutional(shape, n_filters):
+    """Make a convolution with max-pooling that leaves 4 × 4 places."""
+    window = shape[0] // 4
+    size = 3 if window == 2 else 5
+    return ConvolutionalCAE(
+        n_filters, size, image_shape=shape, pool="max", pool_size=window
+    )
 
 
 # ---- one run --------------------------------------------------------------------
