@@ -9,6 +9,7 @@ autograd, fused Adam, and the penalty in closed form.
 import argparse
 import shlex
 import sys
+import time
 from itertools import pairwise, product
 
 import numpy as np
@@ -194,6 +195,11 @@ def arrow(sizes):
     return "-".join(map(str, sizes))
 
 
+def how(rounds):
+    """Return how to measure: single steps, by the time that the processor spent."""
+    return {"rounds": rounds, "seconds": 0, "clock": time.process_time}
+
+
 def one_probe(rounds, shapes=DENSE):
     """Measure what one probe costs, and how long plain code for the same takes."""
     lines = []
@@ -207,8 +213,7 @@ def one_probe(rounds, shapes=DENSE):
                 "plain, λ": plain_step(layers, n, PENALTY, dense_loss),
                 "double": plain_step(layers, n, PENALTY, double_backward_loss),
             },
-            rounds=rounds,
-            seconds=0,
+            **how(rounds),
         )
         lines.append([arrow(sizes), n, *ratios(times)])
         lines[-1].insert(5, f"{times['double'] / times['plain']:.2f}")
@@ -240,8 +245,7 @@ def exact_norm(rounds, shapes=EXACT, n=64):
                 "probe": our_step(layers, n, PENALTY, 1),
                 "exact": our_step(layers, n, PENALTY, 0),
             },
-            rounds=rounds,
-            seconds=0,
+            **how(rounds),
         )
         n_multiplications = sizes[-1] * sum(d * h for d, h in pairwise(sizes))
         line = [arrow(sizes), f"{n_multiplications:,}", f"{times['exact'] * 1e3:.3g}"]
@@ -263,8 +267,7 @@ def convolutions(rounds, shapes=CONVOLUTIONS, n=64):
                 "ours, λ": our_step(layers, n, PENALTY, 0),
                 "plain, λ": plain_step(layers, n, PENALTY, convolution_loss),
             },
-            rounds=rounds,
-            seconds=0,
+            **how(rounds),
         )
         name = " × ".join(map(str, image_shape)) + f", {n_filters} filters of "
         name += f"{kernel_size} × {kernel_size}" + (f", {pool} pooling" if pool else "")
@@ -283,7 +286,8 @@ def main(arguments=None):
         f"λ = {PENALTY}. A step begins with the numbers of its rows and ends with the "
         "weights changed. Plain is torch code for the same model: autograd, "
         "`torch.optim.Adam(fused=True)`, and the penalty in closed form. Ratios of "
-        f"medians of {args.rounds} steps, each in turn with the others.",
+        f"medians of {args.rounds} steps, each in turn with the others; times are the "
+        "processor's.",
         "## Dense layers, one probe",
         "Plain code pulls the probe back by hand; with double backward it leaves that "
         "to autograd.",
