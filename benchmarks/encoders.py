@@ -319,7 +319,9 @@ def report(args, records, chosen):
             f"C {raw['C']:g} |"
         )
         lines += [
-            row(args, records, chosen, name, encoder) for encoder in args.encoders
+            row(records, chosen, name, encoder)
+            for encoder in ENCODERS
+            if found_for(records, name, encoder, "λ > 0")
         ]
         lines += [
             "",
@@ -339,7 +341,7 @@ TITLES = (
 )
 
 
-def row(args, records, chosen, name, encoder):
+def row(records, chosen, name, encoder):
     """Write the line of an encoder."""
     none, some = (found_for(records, name, encoder, arm) for arm in ARMS)
     held_out = [
@@ -378,13 +380,13 @@ def draw(args, records):
         for arm, face, shift in zip(ARMS, ("white", "C0"), (0.12, -0.12), strict=True):
             points = [
                 (100 * record["error"], k - shift)
-                for k, encoder in enumerate(args.encoders)
+                for k, encoder in enumerate(ENCODERS)
                 for record in found_for(records, name, encoder, arm)
             ]
             ax.scatter(*zip(*points, strict=True), 28, face, edgecolors="C0", label=arm)
         ax.set(title=TASKS[name].title, xlabel="test error, %")
-        ax.set_yticks(range(len(args.encoders)), args.encoders)
-        ax.set_ylim(len(args.encoders) - 0.5, -0.5)
+        ax.set_yticks(range(len(ENCODERS)), ENCODERS)
+        ax.set_ylim(len(ENCODERS) - 0.5, -0.5)
         ax.spines[["top", "right"]].set_visible(False)
     figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=3)
     figure.savefig(args.results / "encoders.png", dpi=150)
