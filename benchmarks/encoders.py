@@ -57,6 +57,10 @@ NAMES = {
     "convolution": "convolution, `ConvolutionalCAE`",
     "wide": "convolution, four times as many filters",
 }
+N_ROWS = {
+    "usps": {"train": 7291, "test": 2007},
+    "cifar": {"train": 4000, "test": 2000},
+}
 # Of which λ the best on training rows is fitted again.
 ARMS = {"λ = 0": (0.0,), "λ > 0": PENALTIES[1:]}
 
@@ -101,20 +105,15 @@ TASKS = {
 }
 
 
-def training_rows(name, args):
-    """Load the rows to train on, and to choose by."""
+def load(name, part, args):
+    """Load the rows to train on and to choose by, "train", or those to "test" on."""
     if name == "digits":
-        return digits()[0]
-    images, n = (mnist(args), 7291) if name == "usps" else (cifar(args), 4000)
-    return prepared(name, images.X_train[:n], images.y_train[:n])
-
-
-def test_rows(name, args):
-    """Load the rows to test on."""
-    if name == "digits":
-        return digits()[1]
-    images, n = (mnist(args), 2007) if name == "usps" else (cifar(args), 2000)
-    return prepared(name, images.X_test[:n], images.y_test[:n])
+        return digits()[part]
+    is_usps = name == "usps"
+    images = load_mnist(args.mnist) if is_usps else load_cifar10(args.cifar, grey=True)
+    n = N_ROWS[name][part]
+    X, y = images[f"X_{part}"][:n], images[f"y_{part}"][:n]
+    return (shrunk(X, 28, 16) if is_usps else X), y
 
 
 def digits():
@@ -122,22 +121,8 @@ def digits():
     X, y = load_digits(return_X_y=True)
     halves = train_test_split(X / 16, y, test_size=0.5, stratify=y, random_state=0)
     X, X_test, y, y_test = halves
-    return (X.astype(np.float32), y), (X_test.astype(np.float32), y_test)
-
-
-def mnist(args):
-    """Load MNIST."""
-    return load_mnist(args.mnist)
-
-
-def cifar(args):
-    """Load CIFAR-10 in grey."""
-    return load_cifar10(args.cifar, grey=True)
-
-
-def prepared(name, X, y):
-    """Return images in the size of the task."""
-    return (shrunk(X, 28, 16) if name == "usps" else X), y
+    X, X_test = X.astype(np.float32), X_test.astype(np.float32)
+    return {"train": (X, y), "test": (X_test, y_test)}
 
 
 def shrunk(X, side, to):
@@ -226,7 +211,7 @@ def choose(args, records):
     """Judge all settings by rows held out of the training rows."""
     for name in args.data:
         task, n_splits = TASKS[name], args.splits or TASKS[name].n_splits
-        X, y = training_rows(name, args)
+        X, y = load(name, "train", args)
         splits = StratifiedShuffleSplit(n_splits, test_size=0.3, random_state=0)
         rows = [*splits.split(X, y)]
 
@@ -286,7 +271,7 @@ def test(args, records, chosen):
         for run in runs:
             penalties = ARMS.get(run["arm"], ())
             run |= best(chosen, name, run["encoder"], penalties)[0]
-        (X, y), (X_test, y_test) = training_rows(name, args), test_rows(name, args)
+        (X, y), (X_test, y_test) = (load(name, p, args) for p in ("train", "test"))
 
         def read(run, task=TASKS[name], X=X, y=y, X_test=X_test, y_test=y_test):
             settings = settings_of(run, run["seed"], args)
