@@ -396,8 +396,8 @@ standardised. All models have sigmoid units, tied weights, the cross-entropy and
 default rate. The digits are scikit-learn's, half of them to train on; λ and C were
 chosen by three splits of that half. "MNIST at 16 × 16" is of the size of USPS, 7,291
 training and 2,007 test rows, and is not USPS: it is the first rows of MNIST, each pixel
-the mean of what it covers. Of CIFAR-10 there are 4,000 training and 2,000 test rows. They
-were read from an npz file of JPEG images of quality 75, which are lossy.
+the mean of what it covers. Of CIFAR-10 there are 4,000 training and 2,000 test rows.
+They were read from an npz file of JPEG images of quality 75, which are lossy.
 
     python benchmarks/encoders.py --mnist mnist.npz --cifar cifar-10-python.tar.gz
     python benchmarks/encoders.py --mnist mnist.npz --cifar … --test
