@@ -4,11 +4,10 @@ import threading
 import warnings
 
 import numpy as np
+import torch
 
-from skcae._core.data.arrays import make_generator, to_array
+from skcae._core.data.arrays import make_generator
 from skcae._core.data.rows import Rows, random_order
-from skcae._core.layers.coder import initial_parameters
-from skcae._core.steps.reconstruction import ReconstructionLearner
 from skcae._core.training import ranks as parallel
 from skcae._core.training.schedules import linear_rate
 from skcae._fit.data import FitData, draw_seed, normalized
@@ -117,18 +116,17 @@ class OneProcess:
         rows = self._rows(X, weights)
         # Each rank draws weights, and those of the first are taken.
         parameters, *_ = [
-            initial_parameters(
+            estimator._first_parameters(
+                FitData(X),
                 X.shape[1],
-                estimator.n_components,
-                tied_weights=estimator.tied_weights,
                 generator=generator,
-                dtype=rows._staging.dtype,
+                dtype=torch.from_numpy(X).dtype,
                 device=rows.device,
+                scaling=None,
             )
             for generator in self.generators
         ]
-        self.learner = ReconstructionLearner(
-            estimator._objective(),
+        self.learner = estimator._learner(
             parameters,
             Fit(estimator, FitData(X)).solver(parameters),
             rows,
@@ -141,7 +139,8 @@ class OneProcess:
         self.loss_curve, self.validation_curve = [], []
         for _ in range(estimator.max_iter):
             self._run_epoch()
-        self.parameters = {name: to_array(p) for name, p in parameters.items()}
+        kept = estimator._weight_attributes(parameters)
+        self.parameters = kept.get("parameters_", kept)
 
     def _rows(self, X, weights):
         weights = normalized(weights, slice(None))
@@ -154,7 +153,8 @@ class OneProcess:
             order = random_order(size, generator) if draws else np.arange(size)
             orders.append(start + order)
             start += size
-        values = self.learner.squared_rows.new_zeros(self.n_steps)
+        some = next(iter(self.learner.parameters.values()))
+        values = some.new_zeros(self.n_steps)
         for k, value in enumerate(values):
             part = slice(k * self.batch_size, (k + 1) * self.batch_size)
             index = np.concatenate([order[part] for order in orders])
@@ -166,7 +166,7 @@ class OneProcess:
     def assert_equals(self, fitted, rtol=1e-9):
         """Hold the fitted estimator to the same record and the same weights."""
         np.testing.assert_allclose(fitted.loss_curve_, self.loss_curve, rtol=rtol)
+        weights = fitted._named_weights()
+        assert weights.keys() == self.parameters.keys()
         for name, parameter in self.parameters.items():
-            np.testing.assert_allclose(
-                getattr(fitted, f"{name}_"), parameter, rtol=rtol, atol=rtol
-            )
+            np.testing.assert_allclose(weights[name], parameter, rtol=rtol, atol=rtol)

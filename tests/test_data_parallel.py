@@ -11,11 +11,15 @@ import numpy as np
 import pytest
 from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
+from torch import nn
 
 from skcae import (
     Autoencoder,
     ContractiveAutoencoder,
+    ConvolutionalCAE,
+    DeepCAE,
     DenoisingAutoencoder,
+    ModuleAutoencoder,
     StackedCAE,
 )
 from skcae._fit.autoencoder import AutoencoderFit
@@ -98,6 +102,42 @@ def test_ranks_are_one_process_fed_their_batches(solver, kind, sizes, monkeypatc
     assert fitted == models
     assert_same_model(fitted)
     OneProcess(estimator(**how), shards).assert_equals(fitted[0])
+
+
+def encoder(n_features):
+    return nn.Sequential(nn.Linear(n_features, 6), nn.GELU(), nn.Linear(6, 4))
+
+
+NETWORKS = {
+    "deep": lambda: estimator(DeepCAE, (5, 4)),
+    "untied": lambda: estimator(DeepCAE, (5, 4), tied_weights=False),
+    "by hand": lambda: estimator(DeepCAE, (5, 4), jacobian_penalty=0.0),
+    "decoder": lambda: estimator(DeepCAE, (5, 4), decoder_jacobian_penalty=0.1),
+    "convolution": lambda: estimator(ConvolutionalCAE, 3, kernel_size=3, pool="max"),
+    "modules": lambda: estimator(ModuleAutoencoder, encoder),
+}
+
+
+@pytest.mark.parametrize("sizes", [(12, 12), (5, 12)], ids=str)
+@pytest.mark.parametrize("name", NETWORKS)
+def test_ranks_train_a_network_as_one_process_does(name, sizes, monkeypatch):
+    make, shards = NETWORKS[name], shards_of(*sizes)
+    models = [make() for _ in sizes]
+    fitted, _ = fit_ranks(monkeypatch, models, shards)
+    for model in fitted:
+        for key, weights in model._named_weights().items():
+            np.testing.assert_array_equal(weights, fitted[0].parameters_[key])
+    OneProcess(make(), shards).assert_equals(fitted[0])
+
+
+def test_ranks_of_probes_of_their_own_have_one_model(monkeypatch):
+    how = {"jacobian_method": "probes", "early_stopping": True}
+    models, shards = [estimator(DeepCAE, (5, 4), **how) for _ in range(2)], (5, 12)
+    fitted, _ = fit_ranks(monkeypatch, models, shards_of(*shards))
+    one, other = (model._named_weights() for model in fitted)
+    for key, weights in one.items():
+        np.testing.assert_array_equal(weights, other[key])
+    assert fitted[0].loss_curve_[-1] < fitted[0].loss_curve_[0]
 
 
 @pytest.mark.parametrize(
