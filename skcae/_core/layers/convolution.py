@@ -217,7 +217,7 @@ class Sliding(Affine):
 
     def squared_norms(self, out: Tensor | None = None) -> Tensor:
         """Return ‖W_j‖² of each unit, (h,), which are smaller at the border."""
-        # Only taps in the image count: the squares, summed over those of each place.
+        # (37): only taps in the image count, so that places at the border have fewer.
         rows, columns = self.taps
         squares = self.weights.square().sum(self.summed)
         norms = (rows @ squares @ columns.mT).permute(1, 2, 0).flatten()
@@ -225,7 +225,7 @@ class Sliding(Affine):
 
     def _norm_gradient(self, d_norms: Tensor) -> Tensor:
         """Return the gradient of Σ_j d_norms_j ‖W_j‖²."""
-        # 2 w for each unit that has the tap.
+        # (6) with k = 1: 2 w for each unit that has the tap.
         rows, columns = self.taps
         by_place = d_norms.view(len(rows), len(columns), -1).permute(2, 0, 1)
         by_tap = (rows.mT @ by_place @ columns).unsqueeze(self.summed)
@@ -304,6 +304,7 @@ class Convolution(Sliding):
         self, dA: Tensor, X: Tensor, d_norms: Tensor | None = None
     ) -> Tensor:
         """Return the gradient of the filters, summed over places and samples."""
+        # (13), summed over places as over samples, and through the norms (6).
         formed = self._filter_gradient(X, dA.mT)
         return formed if d_norms is None else formed + self._norm_gradient(d_norms)
 

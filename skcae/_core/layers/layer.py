@@ -195,14 +195,17 @@ class Affine(Layer):
 
     def push_forward(self, state: Tensor, V: Tensor) -> Tensor:
         """Return D W v for k vectors of each row, (n, k, d) → (n, k, h)."""
+        # (26): the slopes of a row are those of all its vectors.
         return self.push(V) * state[:, None]
 
     def pull_back(self, state: Tensor, U: Tensor) -> Tensor:
         """Return Wᵀ D u for k vectors of each row, (n, k, h) → (n, k, d)."""
+        # (40).
         return self.pull(U * state[:, None])
 
     def squared_norms_at(self, state: Tensor, below: Tensor | None) -> Tensor | None:
         """Return φ'(a_j)² ‖W_j‖², (n, h), if there is no layer below."""
+        # (4) with k = 1, unit by unit.
         return state.square() * self.squared_norms() if below is None else None
 
     def unit_slopes(self, state: Tensor, below: Tensor | None) -> Tensor:

@@ -142,6 +142,7 @@ class Module(Layer):
     def push_forward(self, state: Tensor, V: Tensor) -> Tensor:
         """Return J v for k vectors of each row, (n, k, d) → (n, k, h)."""
         rows = state.repeat_interleave(V.shape[1], 0)
+        # (26) as torch has it.
         with Plain(EVERYTHING):
             found = torch.func.jvp(self.outputs, (rows,), (V.flatten(0, 1),))
         pushed: Tensor = found[1]
@@ -161,6 +162,7 @@ class Module(Layer):
             H = self.outputs(rows)
             if not H.requires_grad:  # nothing of the rows is in them
                 return torch.zeros_like(rows)
+            # (40) as torch has it.
             (found,) = torch.autograd.grad(
                 H,
                 rows,

@@ -47,11 +47,13 @@ class Network:
 
     def encode(self, X: Tensor, out: Tensor | None = None) -> Tensor:
         """Return the code of each row, (n, d) → (n, h)."""
+        # (23).
         H = self.encoder.outputs(X)[-1]
         return H if out is None else out.copy_(H)
 
     def pre_outputs(self, H: Tensor, out: Tensor | None = None) -> Tensor:
         """Return z of each code, (n, h) → (n, d)."""
+        # (24), from the code down.
         Z = self.decoder.outputs(H)[-1]
         return Z if out is None else out.copy_(Z)
 

@@ -61,4 +61,5 @@ class OutputLayer(Layer):
 
     def squared_norms_at(self, state: Tensor, below: Tensor | None) -> Tensor | None:
         """Return s'² times the squared norms of the rows below."""
+        # Row i of J is s'_i times that below.
         return None if below is None else state.square() * below

@@ -157,6 +157,7 @@ class MaxPooling(Pooling):
 
     def squared_norms_at(self, state: Tensor, below: Tensor | None) -> Tensor | None:
         """Return those of the winners, (n, h)."""
+        # (37): a row of J below stays where its unit is the largest, and only there.
         return None if below is None else below.gather(1, state)
 
     def unit_slopes(self, state: Tensor, below: Tensor | None) -> Tensor | None:

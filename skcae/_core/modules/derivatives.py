@@ -61,6 +61,7 @@ def check_codes(codes: object, n_rows: int) -> None:
 
 def pullback(codes: Tensor, x: Tensor, U: Tensor, *, keep: bool = True) -> Tensor:
     """Return Jᵀu of each row, with a graph if it is to be kept."""
+    # (40): no row's code depends on another row, so that one pass serves all.
     (found,) = torch.autograd.grad(
         codes, x, U, create_graph=keep, retain_graph=True, allow_unused=True
     )
@@ -73,6 +74,7 @@ def second_pullback(pulled: Tensor, x: Tensor, V: Tensor, *, keep: bool) -> Tens
     """Return the derivative of vᵀJᵀu of each row, 0 where Jᵀu is constant."""
     if not pulled.requires_grad:
         return torch.zeros_like(x)
+    # ∂/∂x Σ_ki u_k v_i ∂f_k/∂x_i = Σ_k u_k H_k v.
     (found,) = torch.autograd.grad(
         pulled, x, V, create_graph=keep, retain_graph=True, allow_unused=True
     )
@@ -115,6 +117,7 @@ def probed_jacobian_norms(
     """
     x = variable(X)
     codes = codes_of(encoder, x)
+    # (39): the mean over the probes, for each row by itself.
     pulled = (pullback(codes, x, U, keep=keep) for U in probes.like(codes))
     return total(row_sums(V.square()) for V in pulled) / probes.number
 
@@ -159,6 +162,7 @@ def changes(
     first, *others = pairs
 
     def norms(u: Tensor) -> Tensor:
+        # (7) before it is divided by Sσ², row by row of J.
         at_rows = pullback(*first, u, keep=keep)
         moved = (pullback(*pair, u, keep=keep) for pair in others)
         return total(row_sums((V - at_rows).square()) for V in moved)
@@ -185,6 +189,7 @@ def exact_jacobian_norms(encoder: Encoder, X: Tensor, *, keep: bool) -> Tensor:
 
     def norms(x: Tensor, part: range, keep: bool) -> Tensor:
         codes = codes_of(encoder, x)
+        # Row k of J is what the unit vector of k is pulled back to.
         rows = (pullback(codes, x, U, keep=keep) for U in units_of(codes, part))
         return total(row_sums(row.square()) for row in rows)
 
@@ -197,6 +202,7 @@ def exact_hessian_norms(encoder: Encoder, X: Tensor, *, keep: bool) -> Tensor:
 
     def norms(x: Tensor, part: range, keep: bool) -> Tensor:
         codes = codes_of(encoder, x)
+        # Column i of H_k, for each unit and each entry of a row.
         gradients = (pullback(codes, x, U) for U in units_of(codes, part))
         return total(
             row_sums(second_pullback(gradient, x, V, keep=keep).square())

@@ -29,7 +29,7 @@ def jacobian_norms(
         form = known_form(encoder, X, check=check)
         if form is not None and method != "probes":
             units = form.units(X, 1)
-            # The entries of all axes but the first are the outputs at a row.
+            # (4) with k = 1, or (37); all axes but the first are the units of a row.
             found = row_sums(units.derivatives[0].square() * units.squared_norms)
         elif method == "exact":
             found = exact_jacobian_norms(encoder, X, keep=keep)
@@ -47,6 +47,7 @@ def hessian_norms(
         form = known_form(encoder, X, check=check)
         if form is not None and method != "probes":
             units = form.units(X, 2)
+            # (4) with k = 2.
             bends = units.derivatives[1] * units.squared_norms
             found = row_sums(bends.square())
         elif method == "exact":
@@ -77,6 +78,7 @@ def change_norms(
             found = exact_change_norms(encoder, X, copies, keep=keep)
         else:
             found = probed_change_norms(encoder, X, copies, probes, keep=keep)
+    # (7) has σ² below.
     found = found / noise**2
     return found if keep else found.detach()
 
@@ -87,6 +89,7 @@ def closed_change_norms(form: ClosedForm, X: Tensor, copies: Tensor) -> Tensor:
 
     def norms(noise: Tensor) -> Tensor:
         moved = form.units(X + noise, 1)
+        # (7) of units: D² ‖W‖².
         change = moved.derivatives[0] - at_rows.derivatives[0]
         return row_sums(change.square() * at_rows.squared_norms)
 

@@ -112,6 +112,7 @@ class JointObjective:
 
     def per_sample(self, network: Network, X: Tensor, probes: Probes) -> Tensor:
         """Return loss plus penalties for each row, (n,)."""
+        # (35) without its weights.
         Z, penalty = self.values(network, X, probes)
         losses = self.loss.value(X, Z)
         return losses if penalty is None else losses + penalty

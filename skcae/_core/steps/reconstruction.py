@@ -174,6 +174,7 @@ class ReconstructionLearner:
         """Measure the objective of the held-out data of all ranks."""
         if self.validation is None:
             return None
+        # (2) of rows that are not trained on.
         mean = mean_objective(
             self.objective, self.parameters, self.validation, self._corrupt_held_out()
         )
