@@ -5,11 +5,15 @@ import pytest
 import torch
 from numpy.testing import assert_allclose
 from sklearn.frozen import FrozenEstimator
+from torch import nn
 
 from skcae import (
     ContractiveAutoencoder,
+    ConvolutionalCAE,
+    DeepCAE,
     DenoisingAutoencoder,
     FineTunedClassifier,
+    ModuleAutoencoder,
     StackedCAE,
 )
 from skcae.inspection import (
@@ -44,6 +48,36 @@ def test_a_fit_with_weights(solver, digits):
     )
     assert_allclose(on_cuda.components_, on_cpu.components_, rtol=1e-6)
     assert_allclose(on_cuda.transform(X), on_cpu.transform(X), rtol=1e-6)
+
+
+def gelu_encoder(n_features):
+    return nn.Sequential(nn.Linear(n_features, 12), nn.GELU(), nn.Linear(12, 6))
+
+
+NETWORKS = {
+    "deep": lambda **how: DeepCAE((12, 6), jacobian_method="exact", **how),
+    "probes": lambda **how: DeepCAE((12, 6), jacobian_method="probes", **how),
+    "convolution": lambda **how: ConvolutionalCAE(
+        4, 3, image_shape=(8, 8), pool="max", **how
+    ),
+    "modules": lambda **how: ModuleAutoencoder(gelu_encoder, **how),
+}
+
+
+@pytest.mark.usefixtures("resident_part")
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_network_with_probes_of_the_processor(name, digits):
+    X, _ = digits
+    on_cpu, on_cuda = (
+        NETWORKS[name](device=device, **HOW).fit(X) for device in ("cpu", "cuda")
+    )
+    for key, weights in on_cpu.parameters_.items():
+        assert_allclose(
+            on_cuda.parameters_[key], weights, rtol=1e-5, atol=1e-7, err_msg=key
+        )
+    assert_allclose(on_cuda.transform(X), on_cpu.transform(X), rtol=1e-5)
+    norms = jacobian_norm(on_cpu, X[:20])
+    assert_allclose(jacobian_norm(on_cuda, X[:20]), norms, rtol=1e-5)
 
 
 @pytest.mark.usefixtures("resident_part")
