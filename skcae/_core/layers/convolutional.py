@@ -8,7 +8,6 @@ is beyond the border, and convolves transposed.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
 from typing import Literal
 
 import torch
@@ -18,7 +17,11 @@ from skcae._core.layers.chain import Chain
 from skcae._core.layers.convolution import Convolution, Padding
 from skcae._core.layers.images import Pair, Shape
 from skcae._core.layers.layer import Layer, Parameters
-from skcae._core.layers.network import Network
+from skcae._core.layers.network import (
+    Network,
+    drawn_parameters,
+    mirrored_shapes,
+)
 from skcae._core.layers.pooling import AveragePooling, MaxPooling, Pooling
 from skcae.activations import ACTIVATIONS, Activation
 
@@ -69,15 +72,7 @@ class ConvolutionalArchitecture:
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """The shape of each parameter."""
         channels = (self.image_shape[2], *self.n_filters)
-        shapes: dict[str, tuple[int, ...]] = {}
-        for k, (c, f) in enumerate(pairwise(channels)):
-            shapes[f"encoder.{k}.weight"] = (f, c, *self.kernel_size)
-            shapes[f"encoder.{k}.bias"] = (f,)
-        for k, (f, c) in enumerate(pairwise(channels[::-1])):
-            if not self.is_tied:
-                shapes[f"decoder.{k}.weight"] = (f, c, *self.kernel_size)
-            shapes[f"decoder.{k}.bias"] = (c,)
-        return shapes
+        return mirrored_shapes(channels, self.kernel_size, is_tied=self.is_tied)
 
     @cached_property
     def stages(self) -> list[tuple[Convolution, Pooling | None]]:
@@ -101,20 +96,19 @@ class ConvolutionalArchitecture:
         scaling: Scaling | None,
     ) -> Parameters:
         """Draw the weights; biases start at zero, unless the data are to be scaled."""
-        parameters: Parameters = {}
-        for name, shape in self.shapes.items():
-            if name.endswith("bias"):
-                parameters[name] = torch.zeros(shape, dtype=dtype, device=device)
-                continue
-            n_filters, n_channels, *kernel = shape
-            parameters[name] = Convolution.initial_weights(
+        parameters = drawn_parameters(
+            self.shapes,
+            lambda n_filters, n_channels, *kernel: Convolution.initial_weights(
                 n_channels,
                 n_filters,
-                (kernel[0], kernel[1]),
+                kernel,
                 generator=generator,
                 dtype=dtype,
                 device=device,
-            )
+            ),
+            dtype,
+            device,
+        )
         if scaling is not None:
             # All pixels of a channel are seen by the same weights.
             joined = scaling.joined(self.image_shape[2])

@@ -6,6 +6,7 @@ the last one is linear: it gives the pre-outputs z, from which the loss's output
 the reconstruction.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Protocol
@@ -119,13 +120,7 @@ class DenseArchitecture:
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """The shape of each parameter."""
-        shapes: dict[str, tuple[int, ...]] = {}
-        for k, (d, h) in enumerate(pairwise(self.sizes)):
-            shapes |= {f"encoder.{k}.weight": (h, d), f"encoder.{k}.bias": (h,)}
-        for k, (h, d) in enumerate(pairwise(self.sizes[::-1])):
-            shapes |= {} if self.is_tied else {f"decoder.{k}.weight": (h, d)}
-            shapes[f"decoder.{k}.bias"] = (d,)
-        return shapes
+        return mirrored_shapes(self.sizes, is_tied=self.is_tied)
 
     def initial_parameters(
         self,
@@ -136,15 +131,14 @@ class DenseArchitecture:
         scaling: Scaling | None,
     ) -> Parameters:
         """Draw the weights; biases start at zero, unless the data are to be scaled."""
-        parameters: Parameters = {}
-        for name, shape in self.shapes.items():
-            if name.endswith("bias"):
-                parameters[name] = torch.zeros(shape, dtype=dtype, device=device)
-                continue
-            h, d = shape
-            parameters[name] = Dense.initial_weights(
+        parameters = drawn_parameters(
+            self.shapes,
+            lambda h, d: Dense.initial_weights(
                 d, h, generator=generator, dtype=dtype, device=device
-            )
+            ),
+            dtype,
+            device,
+        )
         if scaling is not None:
             shift, scale = map(torch.from_numpy, (scaling.shift, scaling.scale))
             self._encoder(parameters)[0].encode_scaled(shift, scale)
@@ -171,3 +165,35 @@ class DenseArchitecture:
             )
             for k in range(self.n_layers)
         ]
+
+
+def mirrored_shapes(
+    sizes: Sequence[int], kernel: tuple[int, ...] = (), *, is_tied: bool
+) -> dict[str, tuple[int, ...]]:
+    """Return the shape of each parameter of layers, and of those that undo them.
+
+    `sizes` are d, h_1, …, h_K, of a convolution its channels and filters, and `kernel`
+    is what weights have beside them.
+    """
+    shapes: dict[str, tuple[int, ...]] = {}
+    for k, (d, h) in enumerate(pairwise(sizes)):
+        shapes |= {f"encoder.{k}.weight": (h, d, *kernel), f"encoder.{k}.bias": (h,)}
+    for k, (h, d) in enumerate(pairwise(sizes[::-1])):
+        shapes |= {} if is_tied else {f"decoder.{k}.weight": (h, d, *kernel)}
+        shapes[f"decoder.{k}.bias"] = (d,)
+    return shapes
+
+
+def drawn_parameters(
+    shapes: dict[str, tuple[int, ...]],
+    draw: Callable[..., Tensor],
+    dtype: torch.dtype,
+    device: torch.device,
+) -> Parameters:
+    """Return biases of zero, and weights that `draw` makes of their shape."""
+    return {
+        name: torch.zeros(shape, dtype=dtype, device=device)
+        if name.endswith("bias")
+        else draw(*shape)
+        for name, shape in shapes.items()
+    }
