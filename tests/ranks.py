@@ -102,7 +102,7 @@ class OneProcess:
     ----------
     parameters : dict of ndarray
         What it arrives at.
-    loss_curve, validation_curve : list of float
+    means, validation_curve : list
         What it records on the way.
     """
 
@@ -136,7 +136,7 @@ class OneProcess:
         n_steps = -(-max(self.sizes) // self.batch_size)
         self.rate = linear_rate(estimator.learning_rate, estimator.max_iter * n_steps)
         self.n_steps, self.step = n_steps, 0
-        self.loss_curve, self.validation_curve = [], []
+        self.means, self.validation_curve = [], []
         for _ in range(estimator.max_iter):
             self._run_epoch()
         kept = estimator._weight_attributes(parameters)
@@ -154,18 +154,19 @@ class OneProcess:
             orders.append(start + order)
             start += size
         some = next(iter(self.learner.parameters.values()))
-        values = some.new_zeros(self.n_steps)
-        for k, value in enumerate(values):
+        totals = some.new_zeros(self.n_steps, 2)
+        for k, of_step in enumerate(totals):
             part = slice(k * self.batch_size, (k + 1) * self.batch_size)
             index = np.concatenate([order[part] for order in orders])
-            self.learner.take_step(index, self.rate(self.step), value)
+            self.learner.take_step(index, self.rate(self.step), of_step)
             self.step += 1
-        self.loss_curve.append(float(values.sum()) / start)
+        self.means.append(totals.sum(0).numpy() / start)
         self.validation_curve.append(self.learner.held_out())
 
     def assert_equals(self, fitted, rtol=1e-9):
         """Hold the fitted estimator to the same record and the same weights."""
-        np.testing.assert_allclose(fitted.loss_curve_, self.loss_curve, rtol=rtol)
+        curves = fitted.reconstruction_curve_, fitted.penalty_curve_
+        np.testing.assert_allclose(np.transpose(curves), self.means, rtol=rtol)
         weights = fitted._named_weights()
         assert weights.keys() == self.parameters.keys()
         for name, parameter in self.parameters.items():

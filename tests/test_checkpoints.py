@@ -28,6 +28,7 @@ from skcae import (
     StackedCAE,
 )
 from skcae._core.data.disk import write_whole
+from skcae._fit.attributes import CURVES
 from skcae.checkpoints import Checkpoint, resume
 from skcae.persistence import get_weights, load, save
 from skcae.persistence._files import DATA
@@ -81,11 +82,8 @@ def assert_same(model, expected):
         assert_array_equal(array, others[name])
     assert model.n_iter_ == expected.n_iter_
     for one, other in zip(layers(model), layers(expected), strict=True):
-        assert_array_equal(one.loss_curve_, other.loss_curve_)
-        assert_array_equal(
-            getattr(one, "validation_loss_curve_", ()),
-            getattr(other, "validation_loss_curve_", ()),
-        )
+        for curve in (*CURVES, "validation_loss_curve_"):
+            assert_array_equal(getattr(one, curve, ()), getattr(other, curve, ()))
         state, expected_state = one._training_state, other._training_state
         assert state.keys() == expected_state.keys()
         assert_array_equal(state["generator"], expected_state["generator"])

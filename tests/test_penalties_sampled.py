@@ -429,9 +429,9 @@ def test_rows_that_stay_in_memory_get_fresh_copies(layer):
     """A single batch of all rows is read once, and its copies are drawn each time."""
     X = np.random.default_rng(0).random((5, 4))
     learns = learner(layer(), X, batch_size=5)
-    value, seen = torch.zeros((), dtype=torch.float64), []
+    totals, seen = torch.zeros(2, dtype=torch.float64), []
     for _ in range(3):
-        learns.take_step(slice(None), 0.0, value)
+        learns.take_step(slice(None), 0.0, totals)
         batch = learns.workspace.batch(5)
         np.testing.assert_array_equal(batch.X, X)
         seen.append(batch.copies - batch.X)
@@ -461,7 +461,7 @@ def test_the_held_out_objective_has_the_same_noise_each_time(step, layer, monkey
         for copies in [noisy(rows, NOISE, 3, generator)]
     )
     assert value == pytest.approx(expected / weights.sum(), rel=1e-12)
-    learns.take_step(slice(None), 0.0, torch.zeros((), dtype=torch.float64))
+    learns.take_step(slice(None), 0.0, torch.zeros(2, dtype=torch.float64))
     assert learns.held_out() == value
 
 

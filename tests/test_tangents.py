@@ -164,6 +164,8 @@ def test_it_is_the_formula_by_automatic_differentiation(kind, X, y, weights):
         parameters[-1] = (one * W, one * b + shares)
     objective = one**2 * float(value.detach())
     assert model.loss_curve_[-1] == pytest.approx(objective, rel=1e-9)
+    penalty = one**2 * float((w / w.mean() * 0.5 * penalties).mean().detach())
+    assert model.penalty_curve_[-1] == pytest.approx(penalty, rel=1e-9)
     for k, (W, b) in enumerate(parameters):
         assert_allclose(model.coefs_[k].T, W.detach(), rtol=1e-7, atol=1e-10)
         assert_allclose(model.intercepts_[k], b.detach(), rtol=1e-7, atol=1e-10)

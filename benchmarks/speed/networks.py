@@ -88,8 +88,8 @@ def our_step(architecture, n, strength, n_probes):
     )
     rows = Rows(X, dtype=X.dtype, device=CPU)
     learner = JointLearner(objective, parameters, Adam(parameters), rows, batch_size=n)
-    value = torch.zeros(())
-    return lambda: learner.take_step(next_batch(), RATE, value)
+    totals = torch.zeros(2)
+    return lambda: learner.take_step(next_batch(), RATE, totals)
 
 
 # ---- plain torch code for the same --------------------------------------------------

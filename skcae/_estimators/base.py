@@ -20,7 +20,7 @@ from skcae._core.training.solvers import Solver
 from skcae._encoders.steps import DecodingLayer
 from skcae._estimators.integrity import (
     LAYER_SHAPES,
-    check_curve,
+    check_curves,
     check_known,
     check_layer_shapes,
     check_n_features_in,
@@ -222,7 +222,7 @@ class BaseAutoencoder(BaseTrained):
         check_n_features_in(self, self.components_.shape[1])
         check_known("activation", [self._fitted_activation], ACTIVATIONS)
         check_known("loss", [self._fitted_loss], LOSSES)
-        check_curve("loss_curve_", self.loss_curve_)
+        check_curves(self)
         check_training_state(self._training_state, weights)
 
 

@@ -88,6 +88,10 @@ class FineTunedClassifier(ClassifierMixin, BaseFineTuned):
     loss_curve_ : ndarray of shape (`n_iter_`,)
         The mean objective of each epoch of fine-tuning, as its steps saw it.
 
+    penalty_curve_ : ndarray of shape (`n_iter_`,)
+        The part of it that is penalties: on the output layer's weights, and on changes
+        along tangents.
+
     validation_error_curve_ : ndarray of shape (`n_iter_`,)
         The share of the held-out data that is misclassified after each epoch, where
         y is an indicator matrix in any of its labels; of rows held out from X it is

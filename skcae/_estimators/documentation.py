@@ -156,7 +156,14 @@ _ATTRIBUTES = r"""
         included.
 
     loss_curve_ : ndarray of shape (`n_iter_`,)
-        The mean training objective of each epoch, as its steps saw it.
+        The mean training objective of each epoch, as its steps saw it: the sum of the
+        next two.
+
+    reconstruction_curve_ : ndarray of shape (`n_iter_`,)
+        The mean reconstruction loss of each epoch.
+
+    penalty_curve_ : ndarray of shape (`n_iter_`,)
+        The mean of the penalties of each epoch, each times its strength; 0 without any.
 
     validation_loss_curve_ : ndarray
         The objective of the held-out data after each epoch of the last fit. Only with

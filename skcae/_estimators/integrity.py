@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from skcae._core.data.arrays import Array, resume_generator
+from skcae._fit.attributes import CURVES
 
 # The arrays of one layer, as their shapes in (h, d) show; the last one is optional.
 LAYER_SHAPES = {
@@ -23,7 +24,7 @@ PROGRESS = {
     "n_rows",
     "step",
     "stalled_at",
-    "loss_curve",
+    "means",
     "validation_curve",
     "kept",
     "kept_epoch",
@@ -115,10 +116,17 @@ def check_known(what: str, names: list[Any], known: Mapping[str, Any]) -> None:
             raise ValueError(f"{name!r} is no {what}: known are {sorted(known)}.")
 
 
-def check_curve(name: str, curve: Any) -> None:
-    """Refuse a record that is not one of numbers."""
-    if type(curve) is not np.ndarray or curve.ndim != 1 or curve.dtype.kind != "f":
-        raise ValueError(f"{name} must be an array of floats, but is {curve!r:.80}.")
+def check_curves(estimator: Any) -> None:
+    """Refuse a record that is not one of numbers, of all epochs."""
+    shape = (estimator.n_iter_,)
+    for name in CURVES:
+        curve = vars(estimator).get(name)
+        is_array = type(curve) is np.ndarray
+        if not is_array or curve.dtype.kind != "f" or curve.shape != shape:
+            raise ValueError(
+                f"{name} must be an array of floats, one for each of the "
+                f"n_iter_={estimator.n_iter_} epochs, but is {curve!r:.80}."
+            )
 
 
 def check_training_state(
@@ -146,23 +154,21 @@ def check_progress(
     check_names(progress, sorted(PROGRESS), "The progress of a training")
     check_arrays(progress["kept"], shapes if progress["kept"] else {})
     counts = [progress[name] for name in ("n_earlier", "n_rows", "step", "kept_epoch")]
-    n_done = len(progress["loss_curve"])
+    n_done = len(progress["means"])
+    check_arrays(progress, {"means": (n_done, 2)})
     stalled_at = progress["stalled_at"]
     if stalled_at is not None:
         counts.append(stalled_at)
     are_counts = all(type(count) is int and count >= 0 for count in counts)
-    curves = [progress["loss_curve"], progress["validation_curve"]]
-    are_curves = all(
-        type(curve) is list and all(type(value) is float for value in curve)
-        for curve in curves
-    )
+    held_out = progress["validation_curve"]
     is_possible = (
         are_counts
-        and are_curves
         and n_done > 0
+        and type(held_out) is list
+        and all(type(value) is float for value in held_out)
         and progress["step"] % n_done == 0
         and progress["kept_epoch"] <= n_done
-        and len(progress["validation_curve"]) in (0, n_done)
+        and len(held_out) in (0, n_done)
         and (stalled_at is None or 0 < stalled_at <= n_done)
     )
     if not is_possible:

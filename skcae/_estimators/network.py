@@ -22,7 +22,7 @@ from skcae._core.training.solvers import Solver
 from skcae._encoders.steps import DecodingLayer
 from skcae._estimators.integrity import (
     check_arrays,
-    check_curve,
+    check_curves,
     check_known,
     check_names,
     check_training_state,
@@ -179,7 +179,7 @@ class BaseNetwork(BaseTrained):
         validate_parameter_constraints(constraints, structure, caller_name=name)
         check_parameters(self, self.parameters_, structure, self.n_features_in_)
         check_known("loss", [self._fitted_loss], LOSSES)
-        check_curve("loss_curve_", self.loss_curve_)
+        check_curves(self)
         check_training_state(self._training_state, self.parameters_)
 
 

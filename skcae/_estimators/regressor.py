@@ -60,6 +60,10 @@ class FineTunedRegressor(RegressorMixin, BaseFineTuned):
     loss_curve_ : ndarray of shape (`n_iter_`,)
         The mean objective of each epoch of fine-tuning, as its steps saw it.
 
+    penalty_curve_ : ndarray of shape (`n_iter_`,)
+        The part of it that is penalties: on the output layer's weights, and on changes
+        along tangents.
+
     validation_error_curve_ : ndarray of shape (`n_iter_`,)
         The mean squared error of the held-out data after each epoch, of several outputs
         their mean too; of rows held out from X it is weighted as they are. Only with

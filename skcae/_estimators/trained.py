@@ -40,6 +40,8 @@ class BaseTrained(BaseEncoder):
 
     # Fitted attributes, documented where the public class is.
     loss_curve_: ClassVar[np.ndarray]
+    reconstruction_curve_: ClassVar[np.ndarray]
+    penalty_curve_: ClassVar[np.ndarray]
     # The model is what it was fitted as, whatever its parameters have become since.
     _fitted_loss: ClassVar[str]
     # What warm_start and partial_fit go on from, besides the weights: the solver's name

@@ -17,6 +17,9 @@ OPTIONAL_ATTRIBUTES = (
     "validation_loss_curve_",
 )
 
+# The record of each epoch: the objective, and the parts that it is the sum of.
+CURVES = ("loss_curve_", "reconstruction_curve_", "penalty_curve_")
+
 
 def adopt(estimator: Any, attributes: dict[str, Any]) -> None:
     """Set fitted attributes; None stands for one that the model does not have."""
@@ -31,7 +34,7 @@ def weights_only(estimator: Any, n_features: int) -> dict[str, Any]:
     return {
         **dict.fromkeys(OPTIONAL_ATTRIBUTES),
         "n_features_in_": n_features,
-        "loss_curve_": np.empty(0),
+        **{name: np.empty(0) for name in CURVES},
         "n_iter_": 0,
         **estimator._fitted_marks(),
         "_training_state": None,
@@ -45,16 +48,19 @@ def fitted_attributes(
 
     `n_earlier` epochs of the fitted model's record came before it.
     """
-    earlier = estimator.loss_curve_[:n_earlier] if n_earlier else np.empty(0)
-    curve = np.concatenate([earlier, training.loss_curve])
+    losses, penalties = (np.array(part) for part in zip(*training.means, strict=True))
+    if n_earlier:
+        losses = np.append(estimator.reconstruction_curve_[:n_earlier], losses)
+        penalties = np.append(estimator.penalty_curve_[:n_earlier], penalties)
+    curves = (losses + penalties, losses, penalties)
     attributes: dict[str, Any] = {
         # What is made of it may start as a copy of this estimator, which may have been
         # fitted before.
         **dict.fromkeys(OPTIONAL_ATTRIBUTES),
         **estimator._weight_attributes(parameters),
         **estimator._fitted_marks(),
-        "loss_curve_": curve,
-        "n_iter_": len(curve),
+        **dict(zip(CURVES, curves, strict=True)),
+        "n_iter_": len(losses),
     }
     if training.validation_curve:
         attributes["validation_loss_curve_"] = np.array(training.validation_curve)

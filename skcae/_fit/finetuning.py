@@ -216,6 +216,7 @@ class FineTuningFit(Fit):
             "intercepts_": [b for _, b in pairs],
             "hidden_parameters_": hidden,
             "loss_curve_": np.array(training.loss_curve),
+            "penalty_curve_": np.array([penalty for _, penalty in training.means]),
             "n_iter_": len(training.loss_curve),
             "validation_error_curve_": np.array(validation) if validation else None,
             "_fitted_activations": [

@@ -30,10 +30,10 @@ def assert_same_gradient(
     objective = JointObjective(architecture, LOSSES[loss], strength)
     parameters, X = parameters_of(architecture), rows_of(architecture)
     leaves = {name: p.clone().requires_grad_() for name, p in parameters.items()}
-    expected = objective.total_and_gradient(leaves, X, weights, (None, None))
+    expected = objective.totals_and_gradient(leaves, X, weights, (None, None))
     form = objective.closed_form(architecture.network(parameters))
-    total, gradient = form.total_and_gradient(X, weights)
-    torch.testing.assert_close(total, expected[0])
+    totals, gradient = form.totals_and_gradient(X, weights)
+    torch.testing.assert_close(totals, expected[0])
     assert gradient.keys() == parameters.keys()
     for name, other in zip(leaves, expected[1], strict=True):
         torch.testing.assert_close(gradient[name], other)
@@ -112,13 +112,11 @@ def test_a_training_takes_the_same_steps_with_it(case, elements, monkeypatch):
         assert learner.closed_form is not None
         if not is_closed:
             learner.closed_form = None
-        values = []
-        for start in (0, 10, 0, 10):
-            value = torch.zeros((), dtype=torch.float64)
-            learner.take_step(default_rng(start).permutation(20)[:10], 0.05, value)
-            values.append(value)
-        learners.append((parameters, torch.stack(values)))
-    (ours, our_values), (theirs, their_values) = learners
-    torch.testing.assert_close(our_values, their_values)
+        totals = torch.zeros(4, 2, dtype=torch.float64)
+        for start, of_step in zip((0, 10, 0, 10), totals, strict=True):
+            learner.take_step(default_rng(start).permutation(20)[:10], 0.05, of_step)
+        learners.append((parameters, totals))
+    (ours, our_totals), (theirs, their_totals) = learners
+    torch.testing.assert_close(our_totals, their_totals)
     for name, parameter in ours.items():
         torch.testing.assert_close(parameter, theirs[name])

@@ -167,7 +167,7 @@ def assert_objective(
     objective = JointObjective(
         architecture, LOSSES[loss], *strengths, n_probes=n_probes
     )
-    total, found = objective.total_and_gradient(leaves, X, weights, (probes, None))
+    totals, found = objective.totals_and_gradient(leaves, X, weights, (probes, None))
     rows = [
         plain_objective(
             architecture, leaves, x, loss, strengths, None if probes is None else v
@@ -176,7 +176,7 @@ def assert_objective(
     ]
     w = torch.ones(N_ROWS).double() if weights is None else weights
     expected = w @ torch.stack(rows)
-    torch.testing.assert_close(total, expected.detach())
+    torch.testing.assert_close(totals.sum(), expected.detach())
     gradient = torch.autograd.grad(expected, [*leaves.values()])
     for name, one, other in zip(leaves, found, gradient, strict=True):
         torch.testing.assert_close(one, other, msg=lambda m, name=name: f"{name}: {m}")

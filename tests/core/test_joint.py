@@ -67,8 +67,9 @@ def naive_decoder(parameters, h, activation):
     return h
 
 
-def naive_total(parameters, X, weights, activation, loss, strengths):
-    total = 0
+def naive_totals(parameters, X, weights, activation, loss, strengths):
+    """Loss and penalties, summed over the rows."""
+    losses = penalties = 0
     for i, x in enumerate(X):
         h = naive_encoder(parameters, x, activation)
         z = naive_decoder(parameters, h, activation)
@@ -87,10 +88,11 @@ def naive_total(parameters, X, weights, activation, loss, strengths):
             h,
             create_graph=True,
         )
+        w = 1 if weights is None else weights[i]
+        losses = losses + w * value
         for strength, J in zip(strengths, (J_f, J_g), strict=True):
-            value = value + strength * J.square().sum()
-        total = total + (1 if weights is None else weights[i]) * value
-    return total
+            penalties = penalties + w * strength * J.square().sum()
+    return torch.stack((losses, penalties))
 
 
 @pytest.mark.parametrize("sizes", SIZES, ids=str)
@@ -108,10 +110,10 @@ def test_objective_and_gradient_are_the_naive_ones(sizes, activation):
         leaves = {name: part.requires_grad_() for name, part in leaves.items()}
         X, strengths = rows_of(sizes[0]), (0.3, 0.2)
         objective = JointObjective(architecture, LOSSES[loss], *strengths)
-        total, found = objective.total_and_gradient(leaves, X, weights, (None, None))
-        naive = naive_total(leaves, X, weights, activation, loss, strengths)
-        torch.testing.assert_close(total, naive.detach(), rtol=1e-12, atol=0)
-        expected = torch.autograd.grad(naive, list(leaves.values()))
+        totals, found = objective.totals_and_gradient(leaves, X, weights, (None, None))
+        naive = naive_totals(leaves, X, weights, activation, loss, strengths)
+        torch.testing.assert_close(totals, naive.detach(), rtol=1e-12, atol=0)
+        expected = torch.autograd.grad(naive.sum(), list(leaves.values()))
         for name, ours, theirs in zip(leaves, found, expected, strict=True):
             torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-12, msg=name)
 
@@ -122,11 +124,11 @@ def test_what_is_not_weighed_is_not_there(strengths):
     leaves = {n: p.requires_grad_() for n, p in parameters_of(architecture).items()}
     objective = JointObjective(architecture, LOSSES["squared_error"], *strengths)
     X = rows_of(5)
-    total, found = objective.total_and_gradient(leaves, X, None, (None, None))
-    naive = naive_total(leaves, X, None, "tanh", "squared_error", strengths)
-    torch.testing.assert_close(total, naive.detach())
+    totals, found = objective.totals_and_gradient(leaves, X, None, (None, None))
+    naive = naive_totals(leaves, X, None, "tanh", "squared_error", strengths)
+    torch.testing.assert_close(totals, naive.detach())
     for ours, theirs in zip(
-        found, torch.autograd.grad(naive, list(leaves.values())), strict=True
+        found, torch.autograd.grad(naive.sum(), list(leaves.values())), strict=True
     ):
         torch.testing.assert_close(ours, theirs)
 
@@ -227,16 +229,14 @@ def learner(n_probes=0, *, batch_size=6, strength=0.3, seed=0):
 @pytest.mark.parametrize("n_probes", [0, 2])
 def test_parts_of_a_batch_add_up(n_probes, monkeypatch):
     """An exact norm that does not fit in memory takes a few rows at a time."""
-    index, values, found = np.arange(6), [], []
-    for budget in (joint.CHUNK_ELEMENTS, 30):
+    index, totals, found = np.arange(6), torch.zeros(2, 2).double(), []
+    for budget, of_step in zip((joint.CHUNK_ELEMENTS, 30), totals, strict=True):
         monkeypatch.setattr(joint, "CHUNK_ELEMENTS", budget)
         one = learner(n_probes)
-        value = torch.zeros((), dtype=torch.float64)
-        one.take_step(index, 0.1, value)
-        values.append(value)
+        one.take_step(index, 0.1, of_step)
         found.append(one.parameters)
     assert learner(n_probes).n_at_once < 6
-    torch.testing.assert_close(*values)
+    torch.testing.assert_close(*totals)
     for name, part in found[0].items():
         torch.testing.assert_close(part, found[1][name], msg=name)
 
@@ -248,11 +248,11 @@ def test_a_step_descends_along_the_mean_gradient():
     X, w = torch.empty(3, 5).double(), one.rows.weights_of(index)
     one.rows.read(index, X)
     leaves = {name: part.clone().requires_grad_() for name, part in before.items()}
-    total = naive_total(leaves, X, w, "tanh", "squared_error", (0.3, 0.1))
-    gradient = torch.autograd.grad(total / 3, list(leaves.values()))
-    value = torch.zeros((), dtype=torch.float64)
-    one.take_step(index, 0.1, value)
-    torch.testing.assert_close(value, total.detach())
+    naive = naive_totals(leaves, X, w, "tanh", "squared_error", (0.3, 0.1))
+    gradient = torch.autograd.grad(naive.sum() / 3, list(leaves.values()))
+    totals = torch.zeros(2, dtype=torch.float64)
+    one.take_step(index, 0.1, totals)
+    torch.testing.assert_close(totals, naive.detach())
     for part, (name, old) in zip(gradient, before.items(), strict=True):
         torch.testing.assert_close(one.parameters[name], old - 0.1 * part, msg=name)
 
@@ -273,8 +273,8 @@ def test_the_mean_objective_is_the_weighted_mean():
     mean = mean_objective(one.objective, one.parameters, one.rows, one.generator)
     X = rows_of(5, 20)
     w = torch.linspace(0.5, 1.5, 20, dtype=torch.float64)
-    total = naive_total(one.parameters, X, w, "tanh", "squared_error", (0.3, 0.1))
-    assert mean == pytest.approx(float(total.detach() / w.sum()), rel=1e-12)
+    totals = naive_totals(one.parameters, X, w, "tanh", "squared_error", (0.3, 0.1))
+    assert mean == pytest.approx(float(totals.detach().sum() / w.sum()), rel=1e-12)
 
 
 # ---- first weights -------------------------------------------------------------------

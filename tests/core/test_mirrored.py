@@ -44,13 +44,13 @@ def test_it_is_what_torch_differentiates(sizes, activation, strength):
             # The memory has room for more rows than there are.
             step = MirroredStep(network, loss, strength, 9)
             for weights in (None, torch.linspace(0, 2, 6, dtype=torch.float64)):
-                total, expected = objective.total_and_gradient(
+                totals, expected = objective.totals_and_gradient(
                     leaves, X, weights, probes
                 )
                 levels = step.levels(6)
                 levels[0].own[1].copy_(X)
-                found, gradient = step.total_and_gradient(levels, weights, probes[0])
-                torch.testing.assert_close(found, total)
+                found, gradient = step.totals_and_gradient(levels, weights, probes[0])
+                torch.testing.assert_close(found, totals)
                 for name, part in zip(leaves, expected, strict=True):
                     ours = torch.zeros_like(part)
                     gradient.add_to(ours, name, parameters)
@@ -81,10 +81,10 @@ def test_a_learner_learns_the_same_by_hand(solver, strength):
     assert by_hand.by_hand is not None
     by_torch.by_hand = None
     for index in (np.arange(6), np.array([7, 19, 3]), np.arange(2, 8)):
-        values = torch.zeros(2, dtype=torch.float64)
-        for one, value in zip((by_hand, by_torch), values, strict=True):
-            one.take_step(index, 0.01, value)
-        torch.testing.assert_close(values[0], values[1])
+        totals = torch.zeros(2, 2, dtype=torch.float64)
+        for one, of_step in zip((by_hand, by_torch), totals, strict=True):
+            one.take_step(index, 0.01, of_step)
+        torch.testing.assert_close(totals[0], totals[1])
     for name, part in by_hand.parameters.items():
         torch.testing.assert_close(part, by_torch.parameters[name], msg=name)
 

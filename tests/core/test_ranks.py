@@ -48,11 +48,11 @@ def dense(gradient, layer):
 
 
 def test_alone_everything_is_ones_own(layer):
-    value, gradient = torch.tensor(3.0), gradient_of(layer(), 2)
+    totals, gradient = torch.tensor([3.0, 1.0]), gradient_of(layer(), 2)
     assert ALONE.gather("x") == ["x"]
     assert ALONE.open(layer(), 7) == [7]
-    assert ALONE.average(gradient, layer(), 2, value) is gradient
-    assert value == 3.0
+    assert ALONE.average(gradient, layer(), 2, totals) is gradient
+    assert totals.tolist() == [3.0, 1.0]
     assert ALONE.mean(2.0, 5.0) == 2.0
     assert ALONE.any(True)
     assert not ALONE.any(False)
@@ -63,17 +63,18 @@ def test_gradients_are_averaged_by_rows(layer, monkeypatch):
     n_rows = (3, 5)
 
     def body(ranks):
-        n, value = n_rows[ranks.rank], torch.tensor(float(ranks.rank + 1)).double()
+        n, totals = n_rows[ranks.rank], torch.tensor([1.0, 5.0]).double()
+        totals += ranks.rank
         shards = ranks.open(layer(), n)
-        average = ranks.average(gradient_of(layer(), n), layer(), n, value)
+        average = ranks.average(gradient_of(layer(), n), layer(), n, totals)
         formed = dense(average, layer())
         ranks.close()
-        return shards, float(value), formed
+        return shards, totals.tolist(), formed
 
     expected = [dense(gradient_of(layer(), n), layer()) for n in n_rows]
-    for shards, value, formed in ranks_run(monkeypatch, body, body):
+    for shards, totals, formed in ranks_run(monkeypatch, body, body):
         assert shards == [3, 5]
-        assert value == 3.0
+        assert totals == [3.0, 11.0]
         for name, tensor in formed.items():
             mean = (3 * expected[0][name] + 5 * expected[1][name]) / 8
             torch.testing.assert_close(tensor, mean, rtol=1e-12, atol=1e-12)
@@ -81,11 +82,11 @@ def test_gradients_are_averaged_by_rows(layer, monkeypatch):
 
 def test_a_rank_without_rows_adds_nothing(layer, monkeypatch):
     def body(ranks):
-        value = torch.tensor(0.0).double()
+        totals = torch.zeros(2).double()
         ranks.open(layer(), 3)
         for _ in range(2):  # what the first leaves in the buffer is not in the second
             gradient = None if ranks.rank else gradient_of(layer(), 3)
-            average = ranks.average(gradient, layer(), 0 if ranks.rank else 3, value)
+            average = ranks.average(gradient, layer(), 0 if ranks.rank else 3, totals)
         formed = dense(average, layer())
         ranks.close()
         return formed
@@ -101,7 +102,7 @@ def test_descent_along_the_average_is_the_same_step(layer, monkeypatch):
     def body(ranks):
         ranks.open(layer(), 3)
         average = ranks.average(
-            gradient_of(layer(), 3), layer(), 3, torch.zeros((), dtype=torch.float64)
+            gradient_of(layer(), 3), layer(), 3, torch.zeros(2, dtype=torch.float64)
         )
         moved = layer()
         average.descend(moved, dict.fromkeys(moved, 0.1))
@@ -164,7 +165,7 @@ def test_wherever_a_rank_fails_all_end_at_once(place, error, layer, monkeypatch)
             yield
             ranks.open(layer(), 1)
             yield
-            ranks.average(None, layer(), 1, torch.zeros((), dtype=torch.float64))
+            ranks.average(None, layer(), 1, torch.zeros(2, dtype=torch.float64))
             yield
             ranks.close()
         ranks.end()
@@ -212,8 +213,8 @@ def test_what_is_over_is_nobodys_concern(layer, monkeypatch):
 
 
 def n_numbers(layer):
-    """The length of a training's buffer: all parameters, and three numbers."""
-    return sum(p.numel() for p in layer().values()) + 3
+    """The length of a training's buffer: all parameters, and four numbers."""
+    return sum(p.numel() for p in layer().values()) + 4
 
 
 def test_a_rank_that_is_gone_is_told_from_one_that_failed(layer, monkeypatch):

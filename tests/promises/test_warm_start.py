@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 
-from tests.promises.kinds import assert_same_model
+from skcae._core.training.schedules import StoppingRule
+from tests.promises.kinds import LAYERS, assert_same_model
 
 
 def first_layer(model):
@@ -29,6 +30,28 @@ def test_a_warm_start_goes_on(encoder, digits):
     assert not np.array_equal(first, weights_of(layer))
     cold = clone(model).set_params(warm_start=False).fit(X)
     assert cold.fit(X).n_iter_ == n_all
+
+
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_epochs_of_another_strength_are_no_part_of_the_stopping(
+    early_stopping, unit_data
+):
+    """With a larger λ no objective is as low as those that there were."""
+    how = {"learning_rate_schedule": "constant", "tol": 0.01, "max_iter": 300}
+    model = LAYERS[0](**how, warm_start=True, early_stopping=early_stopping)
+    rule, curves, n_before = StoppingRule(0.01, model.n_iter_no_change), [], 0
+    for strength in (0.01, 0.3):
+        model.set_params(jacobian_penalty=strength).fit(unit_data)
+        own = model.loss_curve_[n_before:]
+        curves.append(model.validation_loss_curve_ if early_stopping else own)
+        n_before = model.n_iter_
+    small, large = curves
+    assert small.min() < large.min()
+    assert len(large) == len(own)
+    assert [rule.has_stalled(large[:n]) for n in range(len(own))] == len(own) * [False]
+    assert rule.has_stalled(large)
+    # As the end of one record of both it would have ended sooner.
+    assert any(rule.has_stalled([*small, *large[:n]]) for n in range(1, len(own)))
 
 
 @pytest.mark.parametrize(

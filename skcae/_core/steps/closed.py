@@ -8,6 +8,7 @@ stays in a processor's cache.
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from skcae._core.layers.convolution import Convolution, TransposedConvolution
@@ -46,10 +47,10 @@ class ClosedForm:
     loss: Loss
     strength: float
 
-    def total_and_gradient(
+    def totals_and_gradient(
         self, X: Tensor, weights: Tensor | None
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the objective of rows, summed, and its gradient by parameter."""
+        """Return loss and penalty of rows, summed, and the gradient by parameter."""
         encoder, pooling, decoder = self.encoder, self.pooling, self.decoder
         # (1): samples are rows. The code has units that win, or all of them.
         code, winners = encoder.outputs(X), None
@@ -58,9 +59,9 @@ class ClosedForm:
         H = code if pooling is None else pooling.decoder().push(code)
         Z = decoder.pre_activations(H)
         if weights is None:
-            total = self.loss.elementwise(X, Z).sum()
+            loss = self.loss.elementwise(X, Z).sum()
         else:
-            total = weights @ self.loss.value(X, Z)
+            loss = weights @ self.loss.value(X, Z)
         # (11): dZ in the place of Z.
         dZ = self.loss.gradient_in_place(X, Z)
         dZ = dZ if weights is None else dZ.mul_(weights[:, None])
@@ -72,9 +73,11 @@ class ClosedForm:
         if pooling is not None and winners is not None:
             # The others get nothing.
             dA = pooling.pull_back(winners, dA[:, None])[:, 0]
+        penalty = torch.zeros_like(loss)
         if norms is not None and d_norms is not None:
             # (22) with its strength.
-            total += d_norms @ norms
+            penalty = d_norms @ norms
+        totals = torch.stack((loss, penalty))
         # (13) and (14), with the filters at all places.
         own = encoder.weight_gradient(dA.mT, X, d_norms)
         back = decoder.weight_gradient(dZ.mT, H)
@@ -84,8 +87,8 @@ class ClosedForm:
             "decoder.0.bias": decoder.intercept_gradient(dZ.mT),
         }
         if self.is_tied:
-            return total, {"encoder.0.weight": own + back, **gradient}
-        return total, {"encoder.0.weight": own, "decoder.0.weight": back, **gradient}
+            return totals, {"encoder.0.weight": own + back, **gradient}
+        return totals, {"encoder.0.weight": own, "decoder.0.weight": back, **gradient}
 
     def _through_activations(
         self,

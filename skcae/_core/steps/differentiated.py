@@ -43,7 +43,7 @@ class DifferentiatedObjective(NetworkObjective):
         T: Tensor,
         weights: Tensor | None,
     ) -> tuple[Tensor, Gradient]:
-        """Return the objective of each row of a batch, and the gradient of the mean."""
+        """Return loss and penalties of each row, (2, n), and the mean's gradient."""
         leaves = {
             name: part.detach().requires_grad_()
             for name, part in chain.parameters.items()
@@ -52,18 +52,17 @@ class DifferentiatedObjective(NetworkObjective):
         with torch.enable_grad():
             ends = self._ends(chain.with_parameters(leaves), X, tangents)
         Z, *changes = ends
-        values = self.loss.value(T, Z.detach())
+        losses = self.loss.value(T, Z.detach())
         # dZ = w ∂L/∂z; the rows are the first axis.
         dZ = self.loss.gradient_in_place(T, Z.detach().clone())
-        w = torch.ones_like(values) if weights is None else weights
-        starts = [dZ.mul_(w[:, None])]
-        for change in changes:
-            values = values + self.strength * change.detach()
-            starts.append(self.strength * w)
+        w = torch.ones_like(losses) if weights is None else weights
+        starts = [dZ.mul_(w[:, None]), *(self.strength * w for _ in changes)]
         parts = derivatives(ends, starts, list(leaves.values()))
         gradient = Gradient(1 / len(X), dict(zip(leaves, parts, strict=True)))
-        self.add_decay(chain, weights, values, gradient)
-        return values, gradient
+        penalties = self.add_decay(chain, len(X), weights, gradient)
+        for change in changes:
+            penalties = penalties + self.strength * change.detach()
+        return torch.stack((losses, penalties.expand_as(losses))), gradient
 
     def _ends(self, chain: Chain, X: Tensor, tangents: Tensor | None) -> list[Tensor]:
         """Return Z, (n, o), and with tangents Ω of each row, (n,)."""

@@ -32,6 +32,7 @@ from skcae._core.layers.network import Architecture, Network
 from skcae._core.layers.output import OutputLayer
 from skcae._core.steps.closed import ClosedForm, closed_form
 from skcae._core.steps.mirrored import MirroredStep
+from skcae._core.steps.objective import weighted_sums
 from skcae._core.training.ranks import ALONE, Ranks
 from skcae._core.training.solvers import Solver
 from skcae.activations import Activation
@@ -117,29 +118,30 @@ class JointObjective:
         losses = self.loss.value(X, Z)
         return losses if penalty is None else losses + penalty
 
-    def total_and_gradient(
+    def totals_and_gradient(
         self,
         parameters: Parameters,
         X: Tensor,
         weights: Tensor | None,
         probes: Probes,
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Return Σ_i w_i objective_i, and its derivative by each of the parameters.
+        """Return loss and penalties, and the objective's derivative by each parameter.
 
-        Torch is to differentiate by them. The rows are the first axis of X.
+        All are sums over the rows, the first axis of X, with their weights. Torch is to
+        differentiate by the parameters.
         """
         with torch.enable_grad():
             Z, penalty = self.values(self.coder(parameters), X, probes)
-        values = self.loss.value(X, Z.detach())
+        losses = self.loss.value(X, Z.detach())
         # dZ = w ∂L/∂z, as in (11).
         dZ = self.loss.gradient_in_place(X, Z.detach().clone())
         ends, starts = [Z], [dZ if weights is None else dZ.mul_(weights[:, None])]
         if penalty is not None:
-            values += penalty.detach()
             ends.append(penalty)
-            starts.append(torch.ones_like(values) if weights is None else weights)
-        total = values.sum() if weights is None else weights @ values
-        return total, derivatives(ends, starts, list(parameters.values()))
+            starts.append(torch.ones_like(losses) if weights is None else weights)
+        penalties = None if penalty is None else penalty.detach()
+        totals = weighted_sums(losses, penalties, weights)
+        return totals, derivatives(ends, starts, list(parameters.values()))
 
     def closed_form(self, network: Network) -> ClosedForm | None:
         """Return what has the gradient of a network in closed form, if anything."""
@@ -239,9 +241,9 @@ class JointLearner:
         self.n_at_once = max(1, CHUNK_ELEMENTS // per_row)
 
     def take_step(
-        self, index: Array | Tensor | slice, rate: float, value: Tensor
+        self, index: Array | Tensor | slice, rate: float, totals: Tensor
     ) -> None:
-        """Change the parameters by one batch, and put its objective into `value`.
+        """Change the parameters by one batch, and put loss and penalties into `totals`.
 
         A batch without rows is one to which only other ranks have any.
         """
@@ -254,13 +256,13 @@ class JointLearner:
             weights = self.rows.weights_of(index)
             probes = self.objective.probes(self.network, n, self.generator)
             if self.by_hand is None:
-                gradient = self._gradient(X, weights, probes, value)
+                gradient = self._gradient(X, weights, probes, totals)
             else:
-                total, gradient = self.by_hand.total_and_gradient(
+                found, gradient = self.by_hand.totals_and_gradient(
                     levels, weights, probes[0]
                 )
-                value.copy_(total)
-        gradient = self.ranks.average(gradient, self.parameters, n, value)
+                totals.copy_(found)
+        gradient = self.ranks.average(gradient, self.parameters, n, totals)
         self.solver.update(gradient, rate)
 
     def _by_hand(self, n: int) -> MirroredStep | None:
@@ -273,23 +275,23 @@ class JointLearner:
         return MirroredStep(network, objective.loss, objective.strength, n)
 
     def _gradient(
-        self, X: Tensor, weights: Tensor | None, probes: Probes, value: Tensor
+        self, X: Tensor, weights: Tensor | None, probes: Probes, totals: Tensor
     ) -> Gradient:
-        """Return the gradient of a batch, whose objective is put into `value`."""
+        """Return the gradient of a batch, whose loss and penalties go to `totals`."""
         found: list[Tensor] = []
-        value.zero_()
+        totals.zero_()
         for start in range(0, len(X), self.n_at_once):
             rows = slice(start, start + self.n_at_once)
             of_code, of_output = (None if v is None else v[rows] for v in probes)
             w = None if weights is None else weights[rows]
             if self.closed_form is None:
-                total, parts = self.objective.total_and_gradient(
+                of_part, parts = self.objective.totals_and_gradient(
                     self.leaves, X[rows], w, (of_code, of_output)
                 )
             else:
-                total, by_name = self.closed_form.total_and_gradient(X[rows], w)
+                of_part, by_name = self.closed_form.totals_and_gradient(X[rows], w)
                 parts = tuple(by_name[name] for name in self.parameters)
-            value += total
+            totals += of_part
             # The gradient is a sum over the rows.
             found = [*torch._foreach_add(found, parts)] if found else [*parts]
         return Gradient(1 / len(X), dict(zip(self.parameters, found, strict=True)))

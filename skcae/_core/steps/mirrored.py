@@ -23,6 +23,7 @@ from skcae._core.layers.dense import MatrixFactors
 from skcae._core.layers.gradient import Gradient
 from skcae._core.layers.layer import Affine, Factors
 from skcae._core.layers.network import Network
+from skcae._core.steps.objective import weighted_sums
 from skcae.losses import Loss
 
 
@@ -158,24 +159,26 @@ class MirroredStep:
             for layer, decoder, (left, right, slopes, bends) in pairs
         ]
 
-    def total_and_gradient(
+    def totals_and_gradient(
         self, levels: list[Level], weights: Tensor | None, probes: Tensor | None
     ) -> tuple[Tensor, Gradient]:
-        """Return Σ_i w_i objective_i of the rows in the levels, and its gradient.
+        """Return loss and penalty of the rows in the levels, and the gradient.
+
+        Both are sums over the rows with their weights.
 
         `probes` are v of each row, (n, 1, h_K).
         """
         probes = None if probes is None else probes[:, 0]
         self._encode(levels)
         self._decode(levels, probes)
-        total = self._differentiate_ends(levels[0], weights)
+        totals = self._differentiate_ends(levels[0], weights)
         dH = self._take_up(levels, probes)
         self._differentiate_encoder(levels, dH)
         K = len(levels)
         parts: dict[str, Tensor | Factors] = {}
         for k, level in enumerate(levels):
             parts |= level.gradient(k, K - 1 - k)
-        return total, Gradient(1 / levels[0].n, parts)
+        return totals, Gradient(1 / levels[0].n, parts)
 
     def _encode(self, levels: list[Level]) -> None:
         """(23), with the slopes of each layer."""
@@ -201,20 +204,19 @@ class MirroredStep:
                 level.decoder.activation.in_place(G)
 
     def _differentiate_ends(self, first: Level, weights: Tensor | None) -> Tensor:
-        """Return the objective; z and U_0 become its derivatives by them."""
+        """Return loss and penalty; z and U_0 become the derivatives by them."""
         X, U, Z = first.own[1], first.probe[1], first.decoded[1]
-        values = self.loss.value(X, Z)
+        losses, penalties = self.loss.value(X, Z), None
         if self.strength:
             # λ ‖U_0‖² of each row, and its derivative by U_0.
-            values += self.strength * U.square().sum(1)
+            penalties = U.square().sum(1).mul_(self.strength)
             U.mul_(2 * self.strength)
         # (11).
         self.loss.gradient_in_place(X, Z)
-        if weights is None:
-            return values.sum()
-        U.mul_(weights[: len(U), None])
-        Z.mul_(weights[:, None])
-        return weights @ values
+        if weights is not None:
+            U.mul_(weights[: len(U), None])
+            Z.mul_(weights[:, None])
+        return weighted_sums(losses, penalties, weights)
 
     def _take_up(self, levels: list[Level], probes: Tensor | None) -> Tensor:
         """Take both derivatives up again, and return dH_K; bends become parts of dA."""

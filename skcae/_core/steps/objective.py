@@ -164,6 +164,8 @@ class Objective:
 
     def total_penalty(self, sums: list[Tensor], squared_rows: Tensor) -> Tensor:
         """Return Σ_p strength_p Σ_j q_pj ‖W_j‖²ᵏ, from what `backward` summed up."""
+        if not sums:
+            return squared_rows.new_zeros(())
         # (22): the product sums over the units.
         return total(
             [
@@ -176,6 +178,16 @@ class Objective:
 def total(terms: list[Tensor]) -> Tensor:
     """Return the sum of at least one tensor."""
     return reduce(torch.add, terms)
+
+
+def weighted_sums(
+    losses: Tensor, penalties: Tensor | None, weights: Tensor | None
+) -> Tensor:
+    """Return Σ_i w_i of the losses and the penalties of rows, (2,); None are zeros."""
+    if penalties is None:
+        penalties = torch.zeros_like(losses)
+    both = torch.stack((losses, penalties))
+    return both.sum(1) if weights is None else both @ weights
 
 
 def times_power(x: Tensor, base: Tensor, exponent: int) -> Tensor:

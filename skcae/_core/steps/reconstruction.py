@@ -118,15 +118,15 @@ class ReconstructionLearner:
             )
 
     def take_step(
-        self, index: Array | Tensor | slice, rate: float, value: Tensor
+        self, index: Array | Tensor | slice, rate: float, totals: Tensor
     ) -> None:
-        """Change the parameters by one batch, and put its objective into `value`.
+        """Change the parameters by one batch, and put loss and penalties into `totals`.
 
         A batch without rows is one to which only other ranks have any.
         """
         n_rows = self.rows.count(index)
         if not n_rows:
-            self._update(None, n_rows, rate, value)
+            self._update(None, n_rows, rate, totals)
             return
         batch = self.workspace.batch(n_rows)
         # (2): L compares with the rows as they are, whatever is encoded.
@@ -137,35 +137,37 @@ class ReconstructionLearner:
         if self.corrupt is not None:
             noisy = batch.X if batch.copies is None else batch.copies
             self.corrupt(batch.target, self.generator, noisy)
-        self.step_on(batch, self.rows.weights_of(index), rate, value)
+        self.step_on(batch, self.rows.weights_of(index), rate, totals)
 
     def step_on(
         self,
         batch: Batch,
         weights: Tensor | None,
         rate: float,
-        value: Tensor | None = None,
+        totals: Tensor | None = None,
     ) -> None:
         """Change the parameters by one batch, which holds its rows already.
 
-        If `value` is given, the batch's objective, summed over its rows, is put there.
+        If `totals` is given, the batch's loss and penalties, each summed over its rows,
+        are put there.
         """
         self.objective.forward(self.coder, batch)
-        if value is not None:
-            value.copy_(self.objective.total_loss(batch, weights))
+        loss = None if totals is None else self.objective.total_loss(batch, weights)
         gradient, sums = self.objective.backward(
             self.coder, self.squared_rows, batch, weights
         )
-        if value is not None and sums:
-            value.add_(self.objective.total_penalty(sums, self.squared_rows))
-        self._update(gradient, len(batch), rate, value)
+        if loss is not None:
+            penalty = self.objective.total_penalty(sums, self.squared_rows)
+            torch.stack((loss, penalty), out=totals)
+        self._update(gradient, len(batch), rate, totals)
 
     def _update(
-        self, gradient: Gradient | None, n_rows: int, rate: float, value: Tensor | None
+        self, gradient: Gradient | None, n_rows: int, rate: float, totals: Tensor | None
     ) -> None:
         """Take a step along the gradient over the rows of all ranks."""
-        total = self.squared_rows.new_zeros(()) if value is None else value
-        gradient = self.ranks.average(gradient, self.parameters, n_rows, total)
+        if totals is None:
+            totals = self.squared_rows.new_zeros(2)
+        gradient = self.ranks.average(gradient, self.parameters, n_rows, totals)
         self.solver.update(gradient, rate)
         if self.objective.penalties:
             self.coder.encoder.squared_norms(out=self.squared_rows)

@@ -10,6 +10,7 @@ Samples are columns, as in the training step of an autoencoder.
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor
 
 from skcae._core.data.arrays import Array
@@ -49,7 +50,7 @@ class NetworkObjective:
         T: Tensor,
         weights: Tensor | None,
     ) -> tuple[Tensor, Gradient]:
-        """Return the objective of each row of a batch, and the gradient of the mean.
+        """Return loss and penalties of each row, (2, n), and the mean's gradient.
 
         `index` says which of the training rows they are. The weights count in the
         gradient only.
@@ -63,29 +64,29 @@ class NetworkObjective:
         if weights is not None:
             Z.mul_(weights[:, None])
         gradient = chain.backward(outputs, Z.mT)
-        self.add_decay(chain, weights, losses, gradient)
-        return losses, gradient
+        decay = self.add_decay(chain, len(X), weights, gradient)
+        return torch.stack((losses, decay.expand_as(losses))), gradient
 
     def add_decay(
         self,
         chain: Chain,
+        n_rows: int,
         weights: Tensor | None,
-        values: Tensor,
         gradient: Gradient,
-    ) -> None:
-        """Add the decay to the objective of each row, and to the gradient."""
-        if self.decay == 0:
-            return
+    ) -> Tensor:
+        """Add the decay to the gradient of a batch, and return ½ α ‖W_K‖²."""
         name, W = f"coefs.{len(chain.layers) - 1}", chain.affine[-1].weights
-        values += self.decay / 2 * W.square().sum()
+        if self.decay == 0:
+            return W.new_zeros(())
         # Its gradient is α W for each row, to which that of the loss is added.
-        n = len(values) if weights is None else weights.sum()
+        n = n_rows if weights is None else weights.sum()
         part, formed = gradient.parts[name], W * (self.decay * n)
         if isinstance(part, Tensor):
             formed.add_(part)
         else:
             part.add_to(formed, W, scale=1.0, decay=1.0)
         gradient.parts[name] = formed
+        return self.decay / 2 * W.square().sum()
 
 
 @dataclass(eq=False)
@@ -135,17 +136,20 @@ class NetworkLearner:
             self.validation[0].move_to_device()
 
     def take_step(
-        self, index: Array | Tensor | slice, rate: float, value: Tensor
+        self, index: Array | Tensor | slice, rate: float, totals: Tensor
     ) -> None:
-        """Change the parameters by one batch, and put its objective into `value`."""
+        """Change the parameters by one batch, and put loss and penalties into `totals`.
+
+        Both are summed over the batch's rows.
+        """
         X, T = self.batch[: self.rows.count(index)], self.targets[index]
         self.rows.read(index, X)
         weights = self.rows.weights_of(index)
         values, gradient = self.objective.values_and_gradient(
             self.chain, index, X, T, weights
         )
-        value.copy_(values.sum() if weights is None else weights @ values)
-        value.mul_(self.unit)
+        totals.copy_(values.sum(1) if weights is None else values @ weights)
+        totals.mul_(self.unit)
         self.solver.update(gradient, rate)
 
     def held_out(self) -> float | None:

@@ -52,31 +52,34 @@ class TangentObjective(NetworkObjective):
         T: Tensor,
         weights: Tensor | None,
     ) -> tuple[Tensor, Gradient]:
-        """Return the objective of each row of a batch, and the gradient of the mean."""
+        """Return loss and penalties of each row, (2, n), and the mean's gradient."""
         tangents = self.tangents[index].transpose(0, 1)
         outputs, rates = forward(chain, torch.cat((X[None], tangents)))
         # (Z, Ż), which becomes (dZ, dŻ).
         both = outputs.pop()
-        values = self._values_and_output_gradient(T, both)
+        losses, changes = self._values_and_output_gradient(T, both)
         if weights is not None:
             both.mul_(weights)
         gradient = backward(chain, outputs, rates, both)
-        self.add_decay(chain, weights, values, gradient)
-        return values, gradient
+        decay = self.add_decay(chain, len(X), weights, gradient)
+        return torch.stack((losses, changes + decay)), gradient
 
-    def _values_and_output_gradient(self, T: Tensor, both: Tensor) -> Tensor:
-        """Return L + strength · Ω of each row; (Z, Ż) becomes its gradient."""
+    def _values_and_output_gradient(
+        self, T: Tensor, both: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return L and strength · Ω of each row; (Z, Ż) becomes their gradient."""
         loss, s = self.loss, self.loss.output
         # Rows are samples for the loss, as in (25): (n, o), and (m, n, o) of tangents.
         Z, Z_dot = both[:, 0].mT, both[:, 1:].permute(1, 2, 0)
         o = s(Z)
         o_dot = s.along(o, Z_dot)
-        values = loss.value(T, Z) + self.strength * o_dot.square().sum((0, 2))
+        losses = loss.value(T, Z)
+        changes = self.strength * o_dot.square().sum((0, 2))
         # dȯ = 2 strength ȯ; (29) for Z, which s' depends on, and then (28) for Ż.
         d_o_dot = o_dot.mul_(2 * self.strength)
         loss.gradient_in_place(T, Z).add_(s.bend(o, d_o_dot, Z_dot).sum(0))
         Z_dot.copy_(s.along(o, d_o_dot))
-        return values
+        return losses, changes
 
 
 def forward(chain: Chain, X: Tensor) -> tuple[list[Tensor], list[Tensor]]:

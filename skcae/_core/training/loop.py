@@ -46,11 +46,11 @@ class Learner(Protocol):
         """The training data."""
 
     def take_step(
-        self, index: Array | Tensor | slice, rate: float, value: Tensor
+        self, index: Array | Tensor | slice, rate: float, totals: Tensor
     ) -> None:
-        """Change the parameters by one batch, and put its objective into `value`.
+        """Change the parameters by one batch, and put loss and penalties into `totals`.
 
-        The objective is summed over the batch's rows.
+        Both are summed over the batch's rows; the objective is their sum.
         """
 
     def held_out(self) -> float | None:
@@ -85,8 +85,10 @@ class Training:
 
     Attributes
     ----------
+    means : list of (float, float)
+        For each epoch the mean loss and the mean penalties, over its steps.
     loss_curve : list of float
-        For each epoch the mean objective over its steps.
+        For each epoch the mean objective, which is their sum.
     validation_curve : list of float
         For each epoch what was measured on held-out data at its end.
     kept : dict of tensors
@@ -114,6 +116,7 @@ class Training:
     shards: Sequence[int] = ()
     step: int = field(default=0, init=False)
     stalled_at: int | None = field(default=None, init=False)
+    means: list[tuple[float, float]] = field(default_factory=list, init=False)
     loss_curve: list[float] = field(default_factory=list, init=False)
     validation_curve: list[float] = field(default_factory=list, init=False)
     kept: Parameters = field(default_factory=dict, init=False)
@@ -139,16 +142,17 @@ class Training:
     def run_epoch(self) -> None:
         """Pass once over the training data and add to the record."""
         with fitting_threads(self.learner.n_multiplications):
-            value = self._pass()
+            means = self._pass()
         order = self.generator.get_state()
         held_out = self.learner.held_out()
         best = min(self.validation_curve, default=math.inf)
-        self.not_finite = self._what_is_not_finite(value, held_out)
+        self.not_finite = self._what_is_not_finite(sum(means), held_out)
         # The record first and then the copy, one call that no interrupt divides: what
         # is kept is then always what the record says.
         if held_out is not None:
             self.validation_curve.append(held_out)
-        self.loss_curve.append(value)
+        self.means.append(means)
+        self.loss_curve.append(sum(means))
         self.completed_generator = order
         # Of epochs with the same error the last: its rate is the lowest.
         is_best = held_out is None or held_out <= best
@@ -177,21 +181,23 @@ class Training:
                 list(self.kept.values()), list(self.parameters.values())
             )
 
-    def _pass(self) -> float:
+    def _pass(self) -> tuple[float, float]:
         n_steps = math.ceil(max(self.shards) / self.batch_size)
-        values = next(iter(self.parameters.values())).new_zeros(n_steps)
+        # Of each step loss and penalties, summed over its rows.
+        totals = next(iter(self.parameters.values())).new_zeros(n_steps, 2)
         order = self.learner.rows.batches(
             self.batch_size, shuffle=self.shuffle, generator=self.generator
         )
         padded = chain(order, repeat(NO_ROWS))
-        for value, index in zip(values, padded, strict=False):
-            self.learner.take_step(index, self.rate(self.step), value)
+        for of_step, index in zip(totals, padded, strict=False):
+            self.learner.take_step(index, self.rate(self.step), of_step)
             self.step += 1
-            if self.step % CHECK_EVERY == 0 and not bool(value.isfinite()):
-                return math.nan
+            if self.step % CHECK_EVERY == 0 and not all_finite(of_step):
+                return math.nan, math.nan
         next(order, None)  # lets a source of batches see that it gave all its rows
         # One transfer for the epoch, not one for each step.
-        return math.fsum(values.tolist()) / sum(self.shards)
+        loss, penalty = map(math.fsum, totals.T.tolist())
+        return loss / sum(self.shards), penalty / sum(self.shards)
 
     @property
     def _watched_curve(self) -> list[float]:
@@ -253,7 +259,7 @@ class Training:
             "n_rows": len(self.learner.rows),
             "step": self.step,
             "stalled_at": self.stalled_at,
-            "loss_curve": list(self.loss_curve),
+            "means": np.array(self.means),
             "validation_curve": list(self.validation_curve),
             "kept": {name: to_array(kept.clone()) for name, kept in self.kept.items()},
             "kept_epoch": self.kept_epoch,
@@ -262,7 +268,8 @@ class Training:
     def go_on_from(self, progress: dict[str, Any]) -> None:
         """Take up a training that has come so far, before its first epoch here."""
         self.step = progress["step"]
-        self.loss_curve = list(progress["loss_curve"])
+        self.means = [(loss, penalty) for loss, penalty in progress["means"].tolist()]
+        self.loss_curve = [loss + penalty for loss, penalty in self.means]
         self.validation_curve = list(progress["validation_curve"])
         self.kept_epoch = progress["kept_epoch"]
         self.kept = {

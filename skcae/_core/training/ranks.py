@@ -5,8 +5,8 @@ other must not depend on where one of them fails: a rank that waits for a messag
 another kind waits in vain. So there are two modes, and one kind of message in each.
 Before and between trainings every message is a `gather` of small objects, or begins
 with one. From `open` to `close` every message is the sum of one buffer, which holds a
-gradient, two numbers, and whether a rank has failed. A rank that fails, in whichever
-mode, sends that last, and all end at once.
+gradient, two numbers, their weight, and whether a rank has failed. A rank that fails,
+in whichever mode, sends that last, and all end at once.
 """
 
 from collections.abc import Iterable, Iterator
@@ -22,8 +22,8 @@ from skcae._core.layers.layer import Parameters
 
 Thing = TypeVar("Thing")
 
-# What the buffer holds behind the gradient: a number, its weight, and failures.
-N_NUMBERS = 3
+# What the buffer holds behind the gradient: two numbers, their weight, and failures.
+N_NUMBERS = 4
 
 
 class Ranks:
@@ -47,12 +47,12 @@ class Ranks:
         gradient: Gradient | None,
         parameters: Parameters,
         n_rows: int,
-        value: Tensor,
+        totals: Tensor,
     ) -> Gradient:
         """Return the gradient of the mean objective over the rows of all ranks.
 
-        `value`, the objective summed over the batch, becomes the sum over all. There is
-        no gradient where there are no rows.
+        `totals`, loss and penalties summed over the batch, become the sums over all.
+        There is no gradient where there are no rows.
         """
         assert gradient is not None
         return gradient
@@ -157,7 +157,7 @@ class GroupRanks(Ranks):
         gradient: Gradient | None,
         parameters: Parameters,
         n_rows: int,
-        value: Tensor,
+        totals: Tensor,
     ) -> Gradient:
         """Return the gradient of the mean objective over the rows of all ranks."""
         # Sums over rows, not means: a rank may have fewer rows in its batch, or none.
@@ -166,8 +166,8 @@ class GroupRanks(Ranks):
                 part.zero_()
             else:
                 replace(gradient, scale=1.0).add_to(part, name, parameters)
-        n_rows_of_all = self._sum(value, n_rows)
-        value.copy_(self._numbers[0])
+        n_rows_of_all = self._sum(totals, n_rows)
+        totals.copy_(self._numbers[:2])
         return Gradient(1 / n_rows_of_all, dict(self._gradient))
 
     def mean(self, value: float, weight: float) -> float:
@@ -191,15 +191,17 @@ class GroupRanks(Ranks):
         """End what is done together: from here on nobody waits for anybody."""
         self.is_over = True
 
-    def _sum(self, value: float | Tensor, weight: float, failed: bool = False) -> float:
+    def _sum(
+        self, numbers: float | Tensor, weight: float, failed: bool = False
+    ) -> float:
         """Sum the buffer over the ranks, and return the sum of the weights."""
         assert self._buffer is not None
-        self._numbers[0] = value
-        self._numbers[1], self._numbers[2] = weight, float(failed)
+        self._numbers[:2] = numbers
+        self._numbers[2], self._numbers[3] = weight, float(failed)
         with self._hearing():
             distributed.all_reduce(self._buffer)
         # Read together: each reading waits for the device.
-        _, weights, failures = self._numbers.tolist()
+        *_, weights, failures = self._numbers.tolist()
         if failures and not failed:
             self.gather(None)  # hears of the failures, and raises
         return float(weights)
