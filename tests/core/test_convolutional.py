@@ -178,7 +178,7 @@ def assert_objective(
     expected = w @ torch.stack(rows)
     torch.testing.assert_close(totals.sum(), expected.detach())
     gradient = torch.autograd.grad(expected, [*leaves.values()])
-    for name, one, other in zip(leaves, found, gradient, strict=True):
+    for (name, one), other in zip(found.items(), gradient, strict=True):
         torch.testing.assert_close(one, other, msg=lambda m, name=name: f"{name}: {m}")
     network = objective.coder(parameters)
     values = objective.per_sample(network, X, (probes, None))

@@ -225,7 +225,7 @@ def test_an_objective_is_the_naive_one(loss, weights, makers):
         total = total + weight * value
     torch.testing.assert_close(found.sum(), total.detach())
     expected = torch.autograd.grad(total, list(parameters.values()))
-    for name, ours, theirs in zip(parameters, gradient, expected, strict=True):
+    for (name, ours), theirs in zip(gradient.items(), expected, strict=True):
         torch.testing.assert_close(ours, theirs, msg=name)
 
 
@@ -248,7 +248,7 @@ def test_what_need_not_be_trained_need_not_have_a_gradient(make, n_probes):
         total = objective.per_sample(network, X, probes).sum()
         leaves = [*parameters.values()]
         expected = torch.autograd.grad(total, leaves, materialize_grads=True)
-        for name, ours, theirs in zip(parameters, found, expected, strict=True):
+        for (name, ours), theirs in zip(found.items(), expected, strict=True):
             torch.testing.assert_close(ours, theirs)
             assert ours.any() == ("unused" not in name)
         assert not any("fixed" in name for name in parameters)

@@ -12,8 +12,10 @@ import torch
 from torch import Tensor
 
 from skcae._core.layers.convolution import Convolution, TransposedConvolution
+from skcae._core.layers.layer import Parameters
 from skcae._core.layers.network import Network
 from skcae._core.layers.pooling import MaxPooling
+from skcae._core.steps.step import Probes
 from skcae.losses import Loss
 
 # How many units at most are looked at together, of one row at least.
@@ -48,9 +50,12 @@ class ClosedForm:
     strength: float
 
     def totals_and_gradient(
-        self, X: Tensor, weights: Tensor | None
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return loss and penalty of rows, summed, and the gradient by parameter."""
+        self, X: Tensor, weights: Tensor | None, probes: Probes = (None, None)
+    ) -> tuple[Tensor, Parameters]:
+        """Return loss and penalty of rows, summed, and the gradient by parameter.
+
+        The norm is exact: there are no probes.
+        """
         encoder, pooling, decoder = self.encoder, self.pooling, self.decoder
         # (1): samples are rows. The code has units that win, or all of them.
         code, winners = encoder.outputs(X), None

@@ -17,6 +17,7 @@ way the gradient is in closed form, too (closed.py).
 """
 
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -26,21 +27,18 @@ from skcae._core.data.evaluation import mean_over_rows
 from skcae._core.data.rows import CHUNK_ELEMENTS, Rows
 from skcae._core.data.streams import TrainingRows
 from skcae._core.layers.chain import Chain
-from skcae._core.layers.gradient import Gradient, derivatives
+from skcae._core.layers.gradient import derivatives
 from skcae._core.layers.layer import Parameters
 from skcae._core.layers.network import Architecture, Network
 from skcae._core.layers.output import OutputLayer
 from skcae._core.steps.closed import ClosedForm, closed_form
 from skcae._core.steps.mirrored import MirroredStep
 from skcae._core.steps.objective import weighted_sums
+from skcae._core.steps.step import Probes, Step, StepByParts
 from skcae._core.training.ranks import ALONE, Ranks
 from skcae._core.training.solvers import Solver
 from skcae.activations import Activation
 from skcae.losses import Loss
-
-# Vectors of signs for the code and for the output, (n, k, h) and (n, k, d), or None
-# where a norm is exact or not asked for.
-Probes = tuple[Tensor | None, Tensor | None]
 
 
 @dataclass(frozen=True)
@@ -124,8 +122,8 @@ class JointObjective:
         X: Tensor,
         weights: Tensor | None,
         probes: Probes,
-    ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Return loss and penalties, and the objective's derivative by each parameter.
+    ) -> tuple[Tensor, Parameters]:
+        """Return loss and penalties, (2,), and the objective's gradient by parameter.
 
         All are sums over the rows, the first axis of X, with their weights. Torch is to
         differentiate by the parameters.
@@ -141,7 +139,36 @@ class JointObjective:
             starts.append(torch.ones_like(losses) if weights is None else weights)
         penalties = None if penalty is None else penalty.detach()
         totals = weighted_sums(losses, penalties, weights)
-        return totals, derivatives(ends, starts, list(parameters.values()))
+        gradient = derivatives(ends, starts, list(parameters.values()))
+        return totals, dict(zip(parameters, gradient, strict=True))
+
+    # ---- what computes a step ---------------------------------------------------
+
+    def step(self, parameters: Parameters, n: int) -> Step:
+        """Return what computes steps of up to n rows, without a graph if it can."""
+        network = self.coder(parameters)
+        mirrored, form = self.mirrored(network, n), self.closed_form(network)
+        if mirrored is not None:
+            return mirrored
+        # The same memory, by which torch is to differentiate.
+        leaves = {
+            name: part.detach().requires_grad_() for name, part in parameters.items()
+        }
+        by_torch = partial(self.totals_and_gradient, leaves)
+        of_part = by_torch if form is None else form.totals_and_gradient
+        some = next(iter(parameters.values()))
+        memory = some.new_empty((n, network.encoder.n_features))
+        # What is multiplied up for an exact norm is held for so many rows at a time.
+        n_at_once = max(1, CHUNK_ELEMENTS // self.numbers_per_row(network))
+        return StepByParts(of_part, memory, n_at_once)
+
+    def mirrored(self, network: Network, n: int) -> MirroredStep | None:
+        """Return the step by hand of dense layers with one probe, if these are such."""
+        is_dense = network.encoder.has_matrices and network.decoder.has_matrices
+        has_one_probe = self.n_probes == 1 or not self.strength
+        if not is_dense or not has_one_probe or self.decoder_strength:
+            return None
+        return MirroredStep(network, self.loss, self.strength, n)
 
     def closed_form(self, network: Network) -> ClosedForm | None:
         """Return what has the gradient of a network in closed form, if anything."""
@@ -221,24 +248,13 @@ class JointLearner:
     ranks: Ranks = field(default=ALONE, kw_only=True)
 
     def __post_init__(self) -> None:
-        # The same memory, by which torch is to differentiate.
-        self.leaves = {
-            name: part.detach().requires_grad_()
-            for name, part in self.parameters.items()
-        }
         self.network = self.objective.coder(self.parameters)
-        self.closed_form = self.objective.closed_form(self.network)
         self.rows.move_to_device()
         if self.validation is not None:
             self.validation.move_to_device()
         n = min(self.batch_size, len(self.rows))
-        some = next(iter(self.parameters.values()))
-        self.batch = some.new_empty((n, self.rows.n_features))
         self.n_multiplications = n * self.network.n_multiplications
-        self.by_hand = self._by_hand(n)
-        # What is multiplied up for an exact norm is held for so many rows at a time.
-        per_row = self.objective.numbers_per_row(self.network)
-        self.n_at_once = max(1, CHUNK_ELEMENTS // per_row)
+        self.step = self.objective.step(self.parameters, n)
 
     def take_step(
         self, index: Array | Tensor | slice, rate: float, totals: Tensor
@@ -250,51 +266,13 @@ class JointLearner:
         n = self.rows.count(index)
         gradient = None
         if n:
-            levels = self.by_hand.levels(n) if self.by_hand else []
-            X = levels[0].own[1] if levels else self.batch[:n]
-            self.rows.read(index, X)
+            self.rows.read(index, self.step.rows(n))
             weights = self.rows.weights_of(index)
             probes = self.objective.probes(self.network, n, self.generator)
-            if self.by_hand is None:
-                gradient = self._gradient(X, weights, probes, totals)
-            else:
-                found, gradient = self.by_hand.totals_and_gradient(
-                    levels, weights, probes[0]
-                )
-                totals.copy_(found)
+            found, gradient = self.step.totals_and_gradient(n, weights, probes)
+            totals.copy_(found)
         gradient = self.ranks.average(gradient, self.parameters, n, totals)
         self.solver.update(gradient, rate)
-
-    def _by_hand(self, n: int) -> MirroredStep | None:
-        """Return what computes a step of n rows without torch's differentiation."""
-        objective, network = self.objective, self.network
-        is_dense = network.encoder.has_matrices and network.decoder.has_matrices
-        has_one_probe = objective.n_probes == 1 or not objective.strength
-        if not is_dense or not has_one_probe or objective.decoder_strength:
-            return None
-        return MirroredStep(network, objective.loss, objective.strength, n)
-
-    def _gradient(
-        self, X: Tensor, weights: Tensor | None, probes: Probes, totals: Tensor
-    ) -> Gradient:
-        """Return the gradient of a batch, whose loss and penalties go to `totals`."""
-        found: list[Tensor] = []
-        totals.zero_()
-        for start in range(0, len(X), self.n_at_once):
-            rows = slice(start, start + self.n_at_once)
-            of_code, of_output = (None if v is None else v[rows] for v in probes)
-            w = None if weights is None else weights[rows]
-            if self.closed_form is None:
-                of_part, parts = self.objective.totals_and_gradient(
-                    self.leaves, X[rows], w, (of_code, of_output)
-                )
-            else:
-                of_part, by_name = self.closed_form.totals_and_gradient(X[rows], w)
-                parts = tuple(by_name[name] for name in self.parameters)
-            totals += of_part
-            # The gradient is a sum over the rows.
-            found = [*torch._foreach_add(found, parts)] if found else [*parts]
-        return Gradient(1 / len(X), dict(zip(self.parameters, found, strict=True)))
 
     def held_out(self) -> float | None:
         """Measure the objective of the held-out data of all ranks."""

@@ -24,6 +24,7 @@ from skcae._core.layers.gradient import Gradient
 from skcae._core.layers.layer import Affine, Factors
 from skcae._core.layers.network import Network
 from skcae._core.steps.objective import weighted_sums
+from skcae._core.steps.step import Probes
 from skcae.losses import Loss
 
 
@@ -145,8 +146,13 @@ class MirroredStep:
             for layer in network.encoder.affine
         ]
 
+    def rows(self, n: int) -> Tensor:
+        """Return where the n rows of a batch are to be put, (n, d)."""
+        _, first, *_ = self.memory[0]
+        return first[:n]
+
     def levels(self, n: int) -> list[Level]:
-        """Return the memory of a batch of n rows; the first H is for X."""
+        """Return the memory of a batch of n rows; the first H is X."""
         pairs = zip(
             self.network.encoder.affine,
             self.network.decoder.affine[::-1],
@@ -160,25 +166,22 @@ class MirroredStep:
         ]
 
     def totals_and_gradient(
-        self, levels: list[Level], weights: Tensor | None, probes: Tensor | None
+        self, n: int, weights: Tensor | None, probes: Probes
     ) -> tuple[Tensor, Gradient]:
-        """Return loss and penalty of the rows in the levels, and the gradient.
-
-        Both are sums over the rows with their weights.
-
-        `probes` are v of each row, (n, 1, h_K).
-        """
-        probes = None if probes is None else probes[:, 0]
+        """Return loss and penalty of the rows that are there, and the gradient."""
+        of_code, _ = probes
+        v = None if of_code is None else of_code[:, 0]
+        levels = self.levels(n)
         self._encode(levels)
-        self._decode(levels, probes)
+        self._decode(levels, v)
         totals = self._differentiate_ends(levels[0], weights)
-        dH = self._take_up(levels, probes)
+        dH = self._take_up(levels, v)
         self._differentiate_encoder(levels, dH)
         K = len(levels)
         parts: dict[str, Tensor | Factors] = {}
         for k, level in enumerate(levels):
             parts |= level.gradient(k, K - 1 - k)
-        return totals, Gradient(1 / levels[0].n, parts)
+        return totals, Gradient(1 / n, parts)
 
     def _encode(self, levels: list[Level]) -> None:
         """(23), with the slopes of each layer."""
