@@ -70,6 +70,21 @@ def test_its_penalty_contracts_it(unit_data, model):
         assert jacobian_norm(contractive, unit_data).mean() < 0.9 * free
 
 
+@pytest.mark.parametrize(
+    "how", [{"jacobian_penalty": 0.0}, {"jacobian_method": "probes"}], ids=str
+)
+def test_without_modules_it_is_trained_in_any_way(how, unit_data):
+    """Its layers are dense, but not named as those of a deep one."""
+    model = ModuleAutoencoder(n_components=4, **how, **HOW).fit(unit_data)
+    assert [*model.parameters_] == [
+        "encoder.weight",
+        "encoder.bias",
+        "decoder.weight",
+        "decoder.bias",
+    ]
+    assert model.loss_curve_[-1] < model.loss_curve_[0]
+
+
 @pytest.mark.parametrize("loss", ["squared_error", "cross_entropy"])
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
 def test_it_learns_and_decodes(loss, dtype, digits):

@@ -29,7 +29,7 @@ from skcae._core.data.streams import TrainingRows
 from skcae._core.layers.chain import Chain
 from skcae._core.layers.gradient import derivatives
 from skcae._core.layers.layer import Parameters
-from skcae._core.layers.network import Architecture, Network
+from skcae._core.layers.network import Architecture, DenseArchitecture, Network
 from skcae._core.layers.output import OutputLayer
 from skcae._core.steps.closed import ClosedForm, closed_form
 from skcae._core.steps.mirrored import MirroredStep
@@ -164,7 +164,7 @@ class JointObjective:
 
     def mirrored(self, network: Network, n: int) -> MirroredStep | None:
         """Return the step by hand of dense layers with one probe, if these are such."""
-        is_dense = network.encoder.has_matrices and network.decoder.has_matrices
+        is_dense = isinstance(self.architecture, DenseArchitecture)
         has_one_probe = self.n_probes == 1 or not self.strength
         if not is_dense or not has_one_probe or self.decoder_strength:
             return None
