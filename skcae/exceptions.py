@@ -4,14 +4,16 @@ __all__ = ["DeadModelWarning"]
 
 
 class DeadModelWarning(UserWarning):
-    """A fit ended with a model that has learnt nothing.
+    """A fit ended with a model that has learnt nothing, or is about to.
 
-    Its message says what was seen on a few hundred rows of the training data, and what
-    to try.
+    After a fit its message says what was seen on a few hundred rows of the training
+    data, and what to try. Before one it names the λ above which a code of tied weights
+    collapses.
 
     See Also
     --------
     sklearn.exceptions.ConvergenceWarning : A fit ended while its objective still fell.
+    skcae.model_selection.jacobian_penalty_max : That λ.
 
     Examples
     --------

@@ -5,24 +5,22 @@ from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
+import torch
 from scipy import sparse
-from scipy.sparse.linalg import LinearOperator, eigsh
 from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 from sklearn.utils.validation import _check_sample_weight, check_array
 
 from skcae._core.data.arrays import Array
+from skcae._core.data.moments import largest_variance, moments_of
+from skcae._core.data.rows import Rows
 from skcae._core.steps.diagnosis import largest_penalty
 from skcae.activations import ACTIVATIONS
 from skcae.losses import LOSSES
 
 __all__ = ["jacobian_penalty_grid", "jacobian_penalty_max"]
 
-# A covariance of so many columns is formed, of more its largest eigenvalue is iterated.
-FORMED = 64
 # Of the windows of images so many at most are looked at.
 MOST_WINDOWS = 200_000
-# A variance is none where it is less than this part of the mean square.
-NONE = 1e-12
 # The smallest λ of a grid that is not 0, as a part of the largest.
 SMALLEST = 0.01
 
@@ -117,12 +115,19 @@ def jacobian_penalty_max(
     18
     72
     """
-    rows, weights = checked(X, sample_weight)
+    matrix, weights = checked(X, sample_weight)
     if (image_shape is None) != (kernel_size is None):
         raise ValueError("image_shape and kernel_size belong together: give both.")
     if image_shape is not None:
-        rows, weights = windows_of(rows, weights, image_shape, kernel_size)
-    variance = largest_variance(rows, weights)
+        matrix, weights = windows_of(matrix, weights, image_shape, kernel_size)
+    rows = Rows(matrix, weights, dtype=matrix.dtype, device=torch.device("cpu"))
+    moments = moments_of(rows)
+    if moments.are_alike:
+        raise ValueError(
+            "X has no variance: all of its rows are the same, and there is nothing to "
+            "encode."
+        )
+    variance = largest_variance(rows, moments)
     return largest_penalty(variance, ACTIVATIONS[activation], LOSSES[loss])
 
 
@@ -182,7 +187,9 @@ def jacobian_penalty_grid(
 
 def checked(X: Any, sample_weight: Any) -> tuple[Any, Array]:
     """Validate the rows, and return them with weights of sum 1."""
-    rows = check_array(X, accept_sparse="csr", dtype=(np.float64, np.float32))
+    rows = check_array(
+        X, accept_sparse="csr", dtype=(np.float64, np.float32), input_name="X"
+    )
     weights = _check_sample_weight(sample_weight, rows, dtype=np.float64)
     if weights.min() < 0:
         raise ValueError("sample_weight must not be negative.")
@@ -196,12 +203,17 @@ def windows_of(
     shape = {1: (1, *image_shape, 1), 2: (*image_shape, 1)}.get(
         len(image_shape), tuple(image_shape)
     )
-    if len(shape) != 3 or np.prod(shape) != rows.shape[1]:
+    if not are_sizes(shape, 3) or np.prod(shape) != rows.shape[1]:
         raise ValueError(
             f"image_shape={tuple(image_shape)} is not the shape of rows of "
             f"{rows.shape[1]} features."
         )
     size = (kernel_size,) * 2 if np.ndim(kernel_size) == 0 else tuple(kernel_size)
+    if not are_sizes(size, 2):
+        raise ValueError(
+            f"kernel_size must be an int, 1 or larger, or two of them, got "
+            f"{kernel_size!r}."
+        )
     height, width = (1, size[1]) if len(image_shape) == 1 else size
     if height > shape[0] or width > shape[1]:
         raise ValueError(
@@ -209,9 +221,9 @@ def windows_of(
         )
     n_places = (shape[0] - height + 1) * (shape[1] - width + 1)
     step = max(1, len(weights) * n_places // MOST_WINDOWS)
-    some = rows[::step]
+    chosen = np.flatnonzero(weights)[::step]
+    some, part = rows[chosen], weights[chosen] / weights[chosen].sum()
     some = some.toarray() if sparse.issparse(some) else some
-    part = weights[::step] / weights[::step].sum()
     images = (some - part @ some).reshape(-1, *shape)
     found = np.lib.stride_tricks.sliding_window_view(images, (height, width), (1, 2))
     return found.reshape(len(images) * n_places, -1), np.repeat(
@@ -219,39 +231,8 @@ def windows_of(
     )
 
 
-def largest_variance(rows: Any, weights: Array) -> float:
-    """Return the largest eigenvalue of the weighted covariance of the rows.
-
-    Raises
-    ------
-    ValueError
-        If all rows are the same.
-    """
-    mean = np.asarray(weights @ rows).ravel()
-    square = rows.multiply(rows) if sparse.issparse(rows) else np.square(rows)
-    mean_square = float(np.asarray(weights @ square).sum())
-    if mean_square - mean @ mean <= NONE * mean_square:
-        raise ValueError(
-            "X has no variance: all of its rows are the same, and there is nothing to "
-            "encode."
-        )
-    return covariance_eigenvalue(rows, weights, mean)
-
-
-def covariance_eigenvalue(rows: Any, weights: Array, mean: Array) -> float:
-    """Return the largest eigenvalue of Σ_i w_i (x_i − x̄)(x_i − x̄)ᵀ."""
-    d = rows.shape[1]
-
-    def times(V: Array) -> Array:
-        V = V.reshape(d, -1)
-        # (X − x̄) v of each row, with its weight; the rows are the first axis.
-        centred = (rows @ V - mean @ V) * weights[:, None]
-        product: Array = rows.T @ centred - np.outer(mean, centred.sum(0))
-        return product
-
-    if d <= FORMED:
-        formed = times(np.eye(d))
-        return float(np.linalg.eigvalsh((formed + formed.T) / 2)[-1])
-    operator = LinearOperator((d, d), matvec=times, matmat=times, dtype=np.float64)
-    start = np.random.RandomState(0).standard_normal(d)
-    return float(eigsh(operator, 1, v0=start, return_eigenvectors=False)[0])
+def are_sizes(numbers: Sequence[Any], n: int) -> bool:
+    """Tell whether these are n ints, all of them 1 or larger."""
+    return len(numbers) == n and all(
+        isinstance(number, Integral) and int(number) > 0 for number in numbers
+    )

@@ -314,6 +314,7 @@ def test_clone_parameters_and_pickle(make, small, digits):
 # ---- stacks ---------------------------------------------------------------------
 
 
+@pytest.mark.filterwarnings("ignore::skcae.exceptions.DeadModelWarning")
 def test_all_layers_of_a_stack_share_it(digits):
     X = digits[0][:150]
     how = {"hessian_noise": 0.2, "n_hessian_samples": 2}

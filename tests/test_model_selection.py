@@ -1,14 +1,17 @@
 """The scale of λ: its formula, what it means for a fit, and what has none."""
 
 import re
+import warnings
 
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from skcae import ContractiveAutoencoder
+from skcae._fit import collapse
 from skcae.activations import ACTIVATIONS
 from skcae.exceptions import DeadModelWarning
 from skcae.model_selection import jacobian_penalty_grid, jacobian_penalty_max
@@ -106,18 +109,71 @@ def test_the_identity_lives_below_it_and_has_collapsed_above(loss):
 
 
 def test_text_that_collapses_at_the_default_is_warned_of_by_its_name():
-    documents = [
-        f"word{k % 7} thing{k % 5} other{k % 11} w{k % 13}" for k in range(400)
-    ]
-    X = TfidfVectorizer().fit_transform(documents)
-    largest = jacobian_penalty_max(X)
-    cae = ContractiveAutoencoder(16, jacobian_penalty=1.5 * largest, random_state=0)
-    with pytest.warns(DeadModelWarning) as caught:
-        cae.fit(X)
-    (message,) = (str(warning.message) for warning in caught)
-    found = re.search(r"above (\S+), which is .*jacobian_penalty_max", message)
-    # Of the rows that were looked at.
-    assert float(found[1]) == pytest.approx(largest, rel=0.2)
+    """The rows of a matrix with λ_max below .1 have one code at defaults."""
+    X = 0.3 * TfidfVectorizer().fit_transform(DOCUMENTS)
+    assert jacobian_penalty_max(X) < ContractiveAutoencoder().jacobian_penalty
+    ((category, message),) = warned_of(ContractiveAutoencoder(16, random_state=0), X)
+    assert category is DeadModelWarning
+    assert limit_in(message) == pytest.approx(jacobian_penalty_max(X), rel=0.01)
+
+
+# ---- a look before the fit -------------------------------------------------------
+
+DOCUMENTS = [f"word{k % 7} thing{k % 5} other{k % 11} w{k % 13}" for k in range(400)]
+
+
+def warned_of(model, X, **more):
+    """Fit, and return what was warned of, and how often."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.fit(X, **more)
+    return [(warning.category, str(warning.message)) for warning in caught]
+
+
+def limit_in(message):
+    found = re.search(r"is above (\S+), which is .*jacobian_penalty_max", message)
+    return float(found[1])
+
+
+@pytest.mark.parametrize("loss", ["squared_error", "cross_entropy"])
+@pytest.mark.parametrize("d", [5, 80])
+@pytest.mark.parametrize("make", [np.asarray, sparse.csr_array])
+def test_a_fit_is_warned_of_before_it_begins_at_and_above_it(loss, d, make):
+    X = np.random.default_rng(0).random((60, d)).round()
+    X[:, 1] = X[:, 0]  # σ₁² is more than the variance of any column
+    w = np.arange(60) % 3
+    largest = jacobian_penalty_max(X, activation="tanh", loss=loss, sample_weight=w)
+    how = {"activation": "tanh", "loss": loss, "max_iter": 1, "random_state": 0}
+    for part, is_above in ((0.99, False), (1.01, True), (100, True)):
+        model = ContractiveAutoencoder(3, jacobian_penalty=part * largest, **how)
+        found = warned_of(model, make(X), sample_weight=w)
+        assert [category for category, _ in found] == [DeadModelWarning] * is_above
+        if is_above:
+            assert limit_in(found[0][1]) == pytest.approx(largest, rel=0.01)
+    untied = ContractiveAutoencoder(
+        3, jacobian_penalty=100 * largest, tied_weights=False, **how
+    )
+    assert warned_of(untied, X) == []
+
+
+def test_nothing_is_computed_for_a_smaller_one_nor_said_of_an_old_model(monkeypatch):
+    X = draw(60, 80)
+    model = ContractiveAutoencoder(3, jacobian_penalty=1e3, max_iter=1, random_state=0)
+    assert len(warned_of(model, X)) == 1
+    assert warned_of(model.set_params(warm_start=True), X) == []
+    monkeypatch.setattr(collapse, "largest_variance", None)
+    small = ContractiveAutoencoder(3, max_iter=1, random_state=0)
+    assert warned_of(small, X) == []
+    assert warned_of(model.set_params(warm_start=False), np.ones((5, 3))) == []
+
+
+def test_one_fit_that_collapses_is_warned_of_once():
+    X = draw(200, 5)
+    model = ContractiveAutoencoder(4, jacobian_penalty=1e3, random_state=0)
+    ((_, message),) = warned_of(model, X)
+    assert "The code is likely to collapse" in message
+    assert model.transform(X).std(0).max() < 0.01
 
 
 # ---- a grid ----------------------------------------------------------------------
@@ -146,10 +202,24 @@ def test_rows_that_are_all_the_same_have_none(X, d, make):
         jacobian_penalty_max(make(X.repeat(d, 1)))
 
 
+def test_rows_with_a_weight_that_are_all_the_same_have_none():
+    with pytest.raises(ValueError, match="all of its rows are the same"):
+        jacobian_penalty_grid(draw(3, 4), sample_weight=[0, 2, 0])
+
+
+def test_rows_far_from_the_origin_are_not_the_same():
+    X = draw(50, 4)
+    assert jacobian_penalty_max(X + 1e7) == pytest.approx(jacobian_penalty_max(X))
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"X": [[np.nan, 1.0]]}, "NaN"),
+        ({"X": [[np.nan, 1.0]]}, "Input X contains NaN"),
+        ({"X": sparse.csr_array([[np.nan, 1.0]])}, "Input X contains NaN"),
+        ({"X": [[np.inf, 1.0]]}, "Input X contains infinity"),
+        ({"X": np.ones((0, 3))}, "0 sample"),
+        ({"sample_weight": np.zeros(3)}, "at least one non-zero"),
         ({"X": [1.0, 2.0]}, "1D array"),
         ({"sample_weight": [-1.0, 2, 1]}, "must not be negative"),
         ({"sample_weight": [1.0, 2]}, "sample_weight"),
@@ -158,6 +228,9 @@ def test_rows_that_are_all_the_same_have_none(X, d, make):
         ({"image_shape": (2, 2)}, "belong together"),
         ({"image_shape": (3, 2), "kernel_size": 2}, r"\(3, 2\) is not the shape"),
         ({"image_shape": (2, 2), "kernel_size": 3}, "is larger than images"),
+        ({"image_shape": (-2, -2), "kernel_size": 1}, "is not the shape"),
+        ({"image_shape": (2, 2), "kernel_size": (1, 1, 1)}, "or two of them"),
+        ({"image_shape": (2, 2), "kernel_size": (1.5, 1)}, "or two of them"),
     ],
     ids=str,
 )

@@ -103,11 +103,30 @@ class BaseTrained(BaseEncoder):
         ConvergenceWarning
             If `max_iter` ends a fit whose objective was still falling.
         DeadModelWarning
-            If the model has learnt nothing, as far as a few hundred rows tell.
+            If the model has learnt nothing, as far as a few hundred rows tell; or
+            before a fit whose λ lets no code of tied weights begin.
         """
         AutoencoderFit(
             self, FitData(X, y, sample_weight, X_val, sample_weight_val)
         ).run()
+        return self
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def _fit_on_codes(
+        self,
+        H: Any,
+        y: Any,
+        sample_weight: Any,
+        *,
+        X_val: Any,
+        sample_weight_val: Any,
+    ) -> Self:
+        """Fit to the codes of a layer below, of which nobody knew how far they reach.
+
+        So there is no warning before the fit that its λ is too large for them.
+        """
+        given = FitData(H, y, sample_weight, X_val, sample_weight_val)
+        AutoencoderFit(self, given, of_codes=True).run()
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)

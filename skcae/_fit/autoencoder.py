@@ -15,7 +15,7 @@ from skcae._core.data.arrays import (
     torch_dtype,
     working_dtype,
 )
-from skcae._core.data.moments import moments_of, scaling_of
+from skcae._core.data.moments import Moments, moments_of, scaling_of
 from skcae._core.data.rows import Rows
 from skcae._core.data.streams import StreamedRows, TrainingRows
 from skcae._core.layers.layer import Parameters
@@ -30,6 +30,7 @@ from skcae._fit.attributes import (
     solver_state,
     training_state,
 )
+from skcae._fit.collapse import warn_of_collapse
 from skcae._fit.data import (
     CheckedData,
     check_data,
@@ -65,6 +66,8 @@ class AutoencoderFit(Fit):
         What `fit` or `partial_fit` was called with.
     progress : dict, optional
         That of a training that was cut off, to be taken up.
+    of_codes : bool
+        Whether the rows are codes of a layer below.
 
     Attributes
     ----------
@@ -75,13 +78,17 @@ class AutoencoderFit(Fit):
         its own.
     dtype, device
         What is computed in, and where.
+    moments : Moments or None
+        Those of the rows, if fresh weights were drawn for them and nobody has others.
     """
 
     progress: dict[str, Any] | None = field(default=None, kw_only=True)
+    of_codes: bool = field(default=False, kw_only=True)
     data: CheckedData = field(init=False)
     generator: torch.Generator = field(init=False)
     dtype: np.dtype[Any] = field(init=False)
     device: torch.device = field(init=False)
+    moments: Moments | None = field(default=None, init=False)
 
     # ---- from the data to the model ---------------------------------------------
 
@@ -104,9 +111,13 @@ class AutoencoderFit(Fit):
                 check_same_rows(progress["n_rows"], len(self.training.learner.rows))
                 self.training.go_on_from(progress)
             rank = self.ranks.rank
+            rows: Any = self.training.learner.rows
+            is_warned = not self.of_codes and warn_of_collapse(
+                estimator, rows, self.moments
+            )
             with watched(estimator, given, estimator.max_iter, rank) as watch:
                 self.train(watch)
-            if rank == 0:
+            if rank == 0 and not is_warned:
                 warn_if_dead(estimator, self.training)
 
     def run_pass(self) -> None:
@@ -261,6 +272,7 @@ class AutoencoderFit(Fit):
             check_continues(estimator)
             return copy_of(estimator._parameters(rows.dtype, rows.device))
         own = moments_of(rows) if isinstance(rows, Rows) else X.moments
+        self.moments = own if self.ranks is ALONE else None
         first: Parameters = estimator._first_parameters(
             self.given,
             X.shape[1],

@@ -4,19 +4,17 @@ import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from skcae._core.data.moments import LARGEST_UNSCALED
-from skcae._core.data.rows import CHUNK_ELEMENTS
-from skcae._core.steps.diagnosis import (
-    Findings,
-    largest_penalty,
-    largest_variance,
-    look_at,
-)
+import torch
+from torch import Tensor
+
+from skcae._core.data.arrays import to_array
+from skcae._core.data.moments import LARGEST_UNSCALED, moments_of
+from skcae._core.data.rows import CHUNK_ELEMENTS, Rows
+from skcae._core.steps.diagnosis import Findings, look_at
 from skcae._core.training.loop import Training
+from skcae._fit.collapse import exceeded_penalty, named_penalty
 from skcae._fit.epochs import level_of_caller
-from skcae.activations import ACTIVATIONS
 from skcae.exceptions import DeadModelWarning
-from skcae.losses import LOSSES
 
 # How many rows are looked at, if they are not wider than a batch may be.
 N_ROWS = 256
@@ -51,8 +49,7 @@ def warn_if_dead(estimator: Any, training: Training) -> None:
     rose = has_risen(training)
     if rose or found.are_flat or (took_long(training) and has_a_cause(found)):
         seen = "; ".join(symptoms(found, len(X), training.loss_curve if rose else []))
-        variance = largest_variance(X, weights)
-        cure = " ".join(cures(estimator, found, rose, variance))
+        cure = " ".join(cures(estimator, found, rose, host_rows(X, weights)))
         warnings.warn(
             f"The model has learnt next to nothing: {seen}. {cure}",
             DeadModelWarning,
@@ -60,21 +57,10 @@ def warn_if_dead(estimator: Any, training: Training) -> None:
         )
 
 
-def limit(estimator: Any, variance: float) -> str:
-    """Name the λ above which the code of one tied layer collapses, if it is above."""
-    strengths = estimator._strengths()
-    if not getattr(estimator, "tied_weights", False) or not hasattr(
-        estimator, "n_components"
-    ):
-        return ""
-    activation, loss = ACTIVATIONS[estimator.activation], LOSSES[estimator.loss]
-    largest = largest_penalty(variance, activation, loss)
-    if strengths.get("jacobian_penalty", 0.0) < largest:
-        return ""
-    return (
-        f": weights of zero are a minimum above {largest:.2g}, which is "
-        "skcae.model_selection.jacobian_penalty_max of these rows"
-    )
+def host_rows(X: Tensor, weights: Tensor | None) -> Rows:
+    """Return rows that were looked at as rows on the processor."""
+    arrays = to_array(X), None if weights is None else to_array(weights)
+    return Rows(*arrays, dtype=arrays[0].dtype, device=torch.device("cpu"))
 
 
 def took_long(training: Training) -> bool:
@@ -116,10 +102,8 @@ def symptoms(found: Findings, n_rows: int, risen: Sequence[float]) -> Iterator[s
         yield "all units are saturated at all of them"
 
 
-def cures(
-    estimator: Any, found: Findings, rose: bool, variance: float
-) -> Iterator[str]:
-    """Say what to try, the likeliest first; `variance` is the largest of the rows."""
+def cures(estimator: Any, found: Findings, rose: bool, rows: Rows) -> Iterator[str]:
+    """Say what to try, the likeliest first."""
     is_scaled = found.widest <= LARGEST_UNSCALED
     if not is_scaled:
         yield (
@@ -131,6 +115,8 @@ def cures(
         for name, strength in estimator._strengths().items()
     ]
     if is_scaled and shrinking and not found.are_flat and not rose:
-        yield f"Try a smaller {' or '.join(shrinking)}{limit(estimator, variance)}."
+        largest = exceeded_penalty(estimator, rows, moments_of(rows))
+        limit = "" if largest is None else f"; it is above {named_penalty(largest)}"
+        yield f"Try a smaller {' or '.join(shrinking)}{limit}."
     elif is_scaled or rose:
         yield f"Try a smaller learning_rate (now {estimator.learning_rate:g})."

@@ -147,7 +147,8 @@ class StackFit:
             with seen_by(snapshot, layer, task):
                 if layer._progress is None:
                     held_out = {"X_val": X_val, "sample_weight_val": weights_val}
-                    layer.fit(X, self.given.y, weights, **held_out)
+                    fit = layer._fit_on_codes if self.fitted else layer.fit
+                    fit(X, self.given.y, weights, **held_out)
                 else:
                     layer._resume(X, self.given.y, weights, X_val, weights_val)
         except ValueError as error:

@@ -8,8 +8,9 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal, assert_equal
 from scipy import sparse
 
-from skcae import ContractiveAutoencoder, StackedCAE
+from skcae import StackedCAE
 from skcae._estimators.base import BaseAutoencoder
+from skcae._fit.autoencoder import AutoencoderFit
 from tests import oracles
 from tests.estimators.stacks import (
     assert_same_layer,
@@ -103,6 +104,7 @@ def test_one_layer_goes_on_as_the_single_estimator(schedule, unit_data):
 # ---- several layers -------------------------------------------------------------
 
 
+@pytest.mark.filterwarnings("ignore::skcae.exceptions.DeadModelWarning")
 @pytest.mark.parametrize(
     "configuration",
     [
@@ -137,6 +139,7 @@ def test_each_layer_is_fitted_on_the_codes_of_the_one_below(
     assert_array_equal(stack.inverse_transform(stack.transform(X)), codes, strict=True)
 
 
+@pytest.mark.filterwarnings("ignore::skcae.exceptions.DeadModelWarning")
 def test_weights_and_held_out_data_go_through_the_layers(unit_data):
     given = {
         "sample_weight": np.arange(30) % 4,
@@ -150,6 +153,7 @@ def test_weights_and_held_out_data_go_through_the_layers(unit_data):
         assert_same_layer(layer, expected)
 
 
+@pytest.mark.filterwarnings("ignore::skcae.exceptions.DeadModelWarning")
 @pytest.mark.parametrize("make", [list, tuple, np.array])
 def test_one_penalty_for_each_layer(make, unit_data):
     stack = small_stack(
@@ -258,15 +262,14 @@ def test_scores_are_computed_in_chunks(make, digits, monkeypatch):
 
 def test_codes_are_let_go_when_those_above_them_are_there(digits, monkeypatch):
     data, alive = [], []
-    fit = ContractiveAutoencoder.fit
+    run = AutoencoderFit.run
 
-    def watched(self, X, y=None, sample_weight=None, *, X_val=None, **how):
-        fit(self, X, y, sample_weight, X_val=X_val, **how)
+    def watched(fit):
+        run(fit)
         alive.append([(rows() is not None) for rows in data])
-        data.extend([weakref.ref(X), weakref.ref(X_val)])
-        return self
+        data.extend([weakref.ref(fit.given.X), weakref.ref(fit.given.X_val)])
 
-    monkeypatch.setattr(ContractiveAutoencoder, "fit", watched)
+    monkeypatch.setattr(AutoencoderFit, "run", watched)
     X, X_val = digits[0][:100], digits[0][100:150]
     stack = small_stack((9, 8, 7, 6), early_stopping=True, max_iter=40)
     stack.fit(X, X_val=X_val)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from scipy import sparse
+from scipy.sparse.linalg import LinearOperator, eigsh
 
 from skcae._core.data.arrays import Array
 from skcae._core.data.rows import Rows
@@ -17,6 +18,11 @@ from skcae._core.data.rows import Rows
 LARGEST_UNSCALED = 2.0
 # Means are rounded to this part of a column's scale.
 PART_OF_SCALE = 1 / 8
+# Rows are all alike where their variance is no more than this part of their mean
+# square: means are rounded to about the root of that, in float64.
+ALIKE = 1e-30
+# A covariance of so many columns is formed, of more its largest eigenvalue is iterated.
+FORMED = 64
 
 
 @dataclass(frozen=True)
@@ -34,6 +40,13 @@ class Moments:
     weight: float
     mean: Array
     variance: Array
+
+    @property
+    def are_alike(self) -> bool:
+        """Whether all rows are the same, but for rounding."""
+        with np.errstate(over="ignore"):
+            total = self.variance.sum()
+            return bool(total <= ALIKE * (total + self.mean @ self.mean))
 
     def __add__(self, other: "Moments") -> "Moments":
         """Return the moments of both sets of rows together."""
@@ -111,6 +124,33 @@ def _moments_of_sparse(block: Any, w: Array) -> Moments:
     mean = sums(w * x) / total
     stored = sums(w * np.square(x - mean[column]))
     return Moments(total, mean, (stored + (total - sums(w)) * mean**2) / total)
+
+
+def largest_variance(rows: Rows, moments: Moments, tol: float = 0.0) -> float:
+    """Return the largest eigenvalue of the covariance of all rows.
+
+    `moments` are theirs, and `tol` is the relative error that is allowed.
+    """
+    d, mean = rows.n_features, moments.mean
+
+    def times(V: Array) -> Array:
+        """Return C V, where C = 1/Σw Σ_i w_i (x_i − x̄)(x_i − x̄)ᵀ."""
+        V = V.reshape(d, -1)
+        product = np.zeros(V.shape)
+        for X, weights in rows.blocks():
+            # w (X − x̄) V and (X − x̄)ᵀ of it: sparse rows are not centred themselves.
+            along = X @ V - mean @ V
+            along = along if weights is None else along * weights[:, None]
+            product += X.T @ along - np.outer(mean, along.sum(0))
+        return product / moments.weight
+
+    if d <= FORMED:
+        C = times(np.eye(d))
+        return float(np.linalg.eigvalsh((C + C.T) / 2)[-1])
+    operator = LinearOperator((d, d), matvec=times, matmat=times, dtype=np.float64)
+    start = np.random.RandomState(0).standard_normal(d)
+    found = eigsh(operator, 1, v0=start, tol=tol, return_eigenvectors=False)
+    return float(found[0])
 
 
 def scaling_of(parts: Iterable[Moments]) -> Scaling | None:

@@ -47,15 +47,6 @@ class Findings:
     n_units: int
 
 
-def largest_variance(X: Tensor, weights: Tensor | None) -> float:
-    """Return the largest eigenvalue of the covariance of some rows."""
-    part = torch.full_like(X[:, 0], 1 / len(X)) if weights is None else weights
-    part = part / part.sum()
-    # Its square root is the largest singular value of the rows, centred and weighted.
-    scaled = (X - part @ X) * part.sqrt()[:, None]
-    return float(torch.linalg.matrix_norm(scaled, 2).square())
-
-
 def largest_penalty(variance: float, activation: Activation, loss: Loss) -> float:
     """Return λ_max for rows of this largest variance: above it no tied code begins.
 

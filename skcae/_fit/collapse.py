@@ -1,0 +1,72 @@
+"""A look before a fit: whether its λ lets a code of tied weights begin at all."""
+
+import warnings
+from typing import Any
+
+from skcae._core.data.moments import Moments, largest_variance
+from skcae._core.data.rows import Rows
+from skcae._core.data.streams import TrainingRows
+from skcae._core.steps.diagnosis import largest_penalty
+from skcae._fit.epochs import level_of_caller
+from skcae.activations import ACTIVATIONS
+from skcae.exceptions import DeadModelWarning
+from skcae.losses import LOSSES
+
+# The relative error of λ_max that is allowed here.
+TOLERANCE = 1e-3
+
+
+def warn_of_collapse(
+    estimator: Any, rows: TrainingRows, moments: Moments | None
+) -> bool:
+    """Warn if weights of zero are a minimum, and return whether they are.
+
+    Nothing is known of rows that come in batches, or without their moments.
+    """
+    if moments is None or not isinstance(rows, Rows):
+        return False
+    largest = exceeded_penalty(estimator, rows, moments)
+    if largest is None:
+        return False
+    warnings.warn(
+        f"jacobian_penalty={estimator.jacobian_penalty:g} is above "
+        f"{named_penalty(largest)}. The code is likely to collapse: choose a "
+        "smaller one, as from skcae.model_selection.jacobian_penalty_grid.",
+        DeadModelWarning,
+        stacklevel=level_of_caller(),
+    )
+    return True
+
+
+def exceeded_penalty(estimator: Any, rows: Rows, moments: Moments) -> float | None:
+    """Return λ_max of one tied layer for these rows, if its λ is no less than that."""
+    strength = estimator._strengths().get("jacobian_penalty", 0.0)
+    if not is_tied_layer(estimator) or moments.are_alike:
+        return None
+
+    def limit(variance: float) -> float:
+        activation, loss = ACTIVATIONS[estimator.activation], LOSSES[estimator.loss]
+        return largest_penalty(variance, activation, loss)
+
+    # max_j C_jj ≤ σ₁²: the variances of the columns are enough for most fits.
+    if strength < limit(float(moments.variance.max())):
+        return None
+    largest = limit(largest_variance(rows, moments, TOLERANCE))
+    return None if strength < largest else largest
+
+
+def named_penalty(largest: float) -> str:
+    """Say what λ_max is."""
+    return (
+        f"{largest:.3g}, which is skcae.model_selection.jacobian_penalty_max of these "
+        "rows: from there on weights of zero are a minimum"
+    )
+
+
+def is_tied_layer(estimator: Any) -> bool:
+    """Tell whether an estimator has one dense layer, and its decoder the same weights.
+
+    Of what else there is no largest λ is known.
+    """
+    is_one = hasattr(estimator, "n_components")
+    return is_one and bool(getattr(estimator, "tied_weights", False))
