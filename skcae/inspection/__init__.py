@@ -5,6 +5,7 @@ from skcae.inspection._measures import jacobian, jacobian_norm, saturation
 from skcae.inspection._plot.contraction import ContractionCurveDisplay
 from skcae.inspection._plot.filters import FilterDisplay
 from skcae.inspection._plot.loss_curve import LossCurveDisplay
+from skcae.inspection._plot.penalty_path import PenaltyPathDisplay
 from skcae.inspection._plot.reconstruction import ReconstructionDisplay
 from skcae.inspection._plot.spectrum import JacobianSpectrumDisplay
 from skcae.inspection._plot.tangents import TangentDisplay
@@ -17,6 +18,7 @@ __all__ = [
     "FilterDisplay",
     "JacobianSpectrumDisplay",
     "LossCurveDisplay",
+    "PenaltyPathDisplay",
     "ReconstructionDisplay",
     "TangentDisplay",
     "contraction_ratio",
