@@ -53,7 +53,7 @@ def largest_penalty(variance: float, activation: Activation, loss: Loss) -> floa
     With unit weights w of slope φ'(0) the loss falls by |L''| φ'(0) σ₁², to the first
     order, and λ φ'(0)² is to be paid; |L''| is the derivative of dL/dz by x.
     """
-    zero = torch.zeros((), dtype=torch.float64)
+    zero = torch.zeros((), dtype=torch.float64, device="cpu")
     (slope,) = activation.derivatives(activation(zero), 1)
     # relu has its kink there, and takes its largest.
     steepness = float(slope) or activation.largest_slope
