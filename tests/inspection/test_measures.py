@@ -142,9 +142,7 @@ def test_what_precedes_the_encoder_is_not_differentiated(unit_data):
 
 def test_rbms_are_measured_as_sigmoid_layers(unit_data):
     first = BernoulliRBM(6, n_iter=3, random_state=0)
-    second = ContractiveAutoencoder(
-        4, activation="tanh", max_iter=12, tol=0.5, random_state=0
-    )
+    second = ContractiveAutoencoder(4, activation="tanh", jacobian_penalty=1e-5, **HOW)
     pipeline = make_pipeline(first, second).fit(unit_data)
     dense = dense_jacobians(layers_of(first, second), ["sigmoid", "tanh"], unit_data)
     assert_allclose(
@@ -197,7 +195,7 @@ def test_the_device_is_that_of_the_first_encoder_that_has_one(
     layers = [
         BernoulliRBM(6, n_iter=1, random_state=0)
         if device is None
-        else ContractiveAutoencoder(6, **HOW)
+        else ContractiveAutoencoder(6, jacobian_penalty=1e-5, **HOW)
         for device in devices
     ]
     pipeline = make_pipeline(*layers).fit(unit_data)
