@@ -93,6 +93,7 @@ def test_an_estimator_passes_scikit_learns_checks(check):
     check("DecayingCAE", DecayingCAE(16, max_iter=20))
 
 
+@pytest.mark.filterwarnings("ignore::skcae.exceptions.DeadModelWarning")
 def test_both_of_its_penalties_are_lowered(unit_data, model):
     plain = clone(model).set_params(jacobian_penalty=0, weight_decay=0).fit(unit_data)
     decaying = clone(model).set_params(weight_decay=10.0).fit(unit_data)

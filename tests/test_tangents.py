@@ -171,6 +171,7 @@ def test_it_is_the_formula_by_automatic_differentiation(kind, X, y, weights):
         assert_allclose(model.intercepts_[k], b.detach(), rtol=1e-7, atol=1e-10)
 
 
+@pytest.mark.filterwarnings("ignore::skcae.exceptions.DeadModelWarning")
 @both
 @pytest.mark.parametrize("kind", sorted(ENCODERS))
 def test_every_encoder(kind, make, X, y, sizes):
