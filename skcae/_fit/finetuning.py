@@ -98,7 +98,8 @@ class FineTuningFit(Fit):
         )
         with watched(estimator, given, n_tasks=2) as watch:
             encoder = clone(estimator.encoder)
-            fit_encoder(estimator, encoder, *rows, watch.context)
+            task = watch.subtask("pre-training")
+            fit_encoder(estimator, encoder, *rows, task.context)
             self._set_up(encoder)
             task = watch.subtask("fine-tuning", estimator.max_iter)
             task.begin()

@@ -22,12 +22,11 @@ def fit_encoder(
     X: Any,
     y: Any,
     sample_weight: Any,
-    context: CallbackContext,
+    task: CallbackContext,
 ) -> None:
     """Fit the encoder that belongs to another estimator, with weights and callbacks."""
     if isinstance(encoder, FrozenEstimator):
         return
-    task = context.subcontext(task_name="pre-training")
     with _propagated(owner, task, encoder):
         task.call_on_fit_task_begin(estimator=owner, X=X, y=y)
         encoder.fit(X, y, **_weights_for(owner, encoder, sample_weight))

@@ -1,4 +1,4 @@
-"""How strong the contraction may be: the scale of λ that data have, and a grid."""
+"""The scale of λ that data have, and a grid."""
 
 from collections.abc import Sequence
 from numbers import Integral, Real
@@ -16,8 +16,6 @@ from skcae._core.data.rows import Rows
 from skcae._core.steps.diagnosis import largest_penalty
 from skcae.activations import ACTIVATIONS
 from skcae.losses import LOSSES
-
-__all__ = ["jacobian_penalty_grid", "jacobian_penalty_max"]
 
 # Of the windows of images so many at most are looked at.
 MOST_WINDOWS = 200_000
