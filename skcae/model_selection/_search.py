@@ -61,8 +61,8 @@ class ContractiveAutoencoderCV(
     For each λ of a grid an encoder is fitted for few epochs to a part of the rows, and
     an estimator on its codes, the judge, is scored on the others. With the λ of the
     best score an encoder is then fitted to all rows, for all epochs. With eight values
-    of λ the encoders take as long as two or three full fits, where `GridSearchCV` takes
-    seven to nine, and the judge's own parameters are searched on the same codes.
+    of λ the encoders take as long as two or three full fits, where `GridSearchCV` makes
+    nine, and the judge's own parameters are searched on the same codes.
 
     Parameters
     ----------
