@@ -7,6 +7,7 @@ from skcae._estimators.convolutional import ConvolutionalCAE
 from skcae._estimators.deep import DeepCAE
 from skcae._estimators.denoising import DenoisingAutoencoder
 from skcae._estimators.module import ModuleAutoencoder
+from skcae._estimators.patches import PatchEncoder
 from skcae._estimators.regressor import FineTunedRegressor
 from skcae._estimators.stacked import StackedCAE
 
@@ -19,6 +20,7 @@ __all__ = [
     "FineTunedClassifier",
     "FineTunedRegressor",
     "ModuleAutoencoder",
+    "PatchEncoder",
     "StackedCAE",
     "__version__",
 ]

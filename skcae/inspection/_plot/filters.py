@@ -8,7 +8,6 @@ import numpy as np
 from sklearn.utils import check_scalar
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 
-from skcae._core.layers.convolution import Convolution
 from skcae._encoders.steps import encoding_layers, split_steps
 from skcae._estimators.documentation import documented
 from skcae.inspection._plot._axes import axes_for
@@ -85,7 +84,7 @@ class FilterDisplay:
 
         image_shape : tuple of int, default=None
             (height, width), or (height, width, 3) for colours; by default that of the
-            filters of a convolution, and else a square.
+            filters of a convolution or of patches, and else a square.
 
         %(ax)s
 
@@ -106,16 +105,18 @@ class FilterDisplay:
         check_matplotlib_support(cls.__name__)
         _, encoders = split_steps(estimator)
         first = encoding_layers(encoders)[0]
-        if "weights" not in first.parameters:
+        filters = getattr(first, "filters", None)
+        if filters is None and "weights" not in first.parameters:
             raise TypeError(
                 "The first layer of this encoder has no weights for each unit: it is a "
                 f"{type(first).__name__}, whose parameters are "
                 f"{', '.join(first.parameters) or 'none'}."
             )
-        weights = first.parameters["weights"].numpy()
-        if isinstance(first, Convolution):
-            weights = first.filters.flatten(1).numpy()
-            image_shape = image_shape or tuple(first.filters.shape[1:])
+        if filters is None:
+            weights = first.parameters["weights"].numpy()
+        else:
+            weights = filters.flatten(1).numpy()
+            image_shape = image_shape or tuple(filters.shape[1:])
         if n_filters is not None:
             check_scalar(n_filters, "n_filters", Integral, min_val=1)
             largest_first = np.argsort(-np.linalg.norm(weights, axis=1), kind="stable")

@@ -1,0 +1,43 @@
+"""Codes of patches by any encoder, of skcae or not."""
+
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+from torch import Tensor
+
+from skcae._core.data.arrays import to_array, to_tensor
+from skcae._core.layers.layer import Layer
+from skcae._core.layers.patches import Patches
+from skcae._encoders.steps import encoding_layers, split_steps
+
+
+def patches_of(structure: dict[str, Any]) -> Patches:
+    """Return the patches that a model's parameters ask for."""
+    return Patches(
+        structure["image_shape"],
+        structure["patch_size"],
+        structure["stride"],
+        structure["normalize"],
+    )
+
+
+def layers_of(encoder: Any) -> list[Layer]:
+    """Return the layers of a fitted encoder, if it is made of nothing else."""
+    try:
+        steps, encoders = split_steps(encoder)
+        return [] if steps else encoding_layers(encoders)
+    except TypeError:  # it has none
+        return []
+
+
+def codes_of(encoder: Any, rows: Tensor, code: str) -> Tensor:
+    """Return the codes that a fitted encoder gives to patches, (m, N) → (m, K)."""
+    given = to_array(rows)
+    found = encoder.transform(given)
+    found = found.toarray() if sparse.issparse(found) else np.asarray(found)
+    H = to_tensor(found, given.dtype, rows.device)
+    if code == "transform":
+        return H
+    # max(0, mean(z) − z_k): what is nearer than the average.
+    return (H.mean(1, keepdim=True) - H).clamp_(min=0)
