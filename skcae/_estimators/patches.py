@@ -38,9 +38,15 @@ from skcae._core.layers.patches import joined
 from skcae._core.layers.regions import PatchCodes, PooledPatches
 from skcae._encoders.patches import codes_of, layers_of, patches_of
 from skcae._encoders.tensors import stored
+from skcae._estimators.integrity import check_arrays, check_n_features_in
 from skcae._fit.data import FitData, check_X
 from skcae._fit.images import flat_images
-from skcae._fit.patches import PatchFit, check_image_shape, shape_of_images
+from skcae._fit.patches import (
+    PatchFit,
+    check_image_shape,
+    check_structure,
+    shape_of_images,
+)
 from skcae.activations import ACTIVATIONS
 
 COUNT = Interval(Integral, 1, None, closed="left")
@@ -364,6 +370,18 @@ class PatchEncoder(
 
     def _check_whole(self) -> None:
         """Refuse to be a model whose parts do not fit each other."""
+        if not hasattr(self, "encoder_"):
+            return
+        check_structure(self._fitted_structure)
+        patches = patches_of(self._fitted_structure)
+        check_n_features_in(self, math.prod(patches.image_shape))
+        n, shapes = patches.n_numbers, {"resting_code_": np.shape(self.resting_code_)}
+        if len(shapes["resting_code_"]) != 1:
+            raise ValueError("resting_code_ must have one dimension.")
+        shapes["patch_mean_"] = (n,)
+        if self._fitted_structure["whiten"]:
+            shapes["whitening_"] = (n, n)
+        check_arrays({name: getattr(self, name, None) for name in shapes}, shapes)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -23,6 +23,8 @@ from skcae._fit.streams import Stream, check_training_data
 
 # What images are that have their colours first.
 COLOURS = (1, 3)
+# Parameters along the height and the width.
+PAIRS = ("patch_size", "stride", "regions")
 
 
 @dataclass(eq=False)
@@ -87,10 +89,9 @@ class PatchFit:
         check_images(n_images, n_features, shape)
         is_of_distances = is_clusterer(estimator.encoder)
         auto = "triangle" if is_of_distances else "transform"
-        pairs = ("patch_size", "stride", "regions")
         self.structure = {
             "image_shape": shape,
-            **{name: pair_of(name, getattr(estimator, name), shape) for name in pairs},
+            **{name: pair_of(name, getattr(estimator, name), shape) for name in PAIRS},
             "normalize": bool(estimator.normalize),
             "whiten": bool(estimator.whiten),
             "pooling": estimator.pooling,
@@ -213,6 +214,28 @@ def check_positions(patches: Patches, regions: Pair) -> None:
             f"patch has with patch_size={patches.size} and stride={patches.stride}. "
             "Take fewer regions."
         )
+
+
+def check_structure(structure: Any) -> None:
+    """Refuse what a model keeps of its parameters if it is not what a fit leaves.
+
+    Raises
+    ------
+    ValueError
+        If it is not.
+    """
+    names = {"image_shape", *PAIRS, "normalize", "whiten", "pooling", "code"}
+    if not isinstance(structure, dict) or set(structure) != names:
+        raise ValueError(f"The structure of a PatchEncoder has the parts {names}.")
+    shape = check_image_shape(structure["image_shape"])
+    if structure["image_shape"] != shape:
+        raise ValueError("image_shape must be (height, width, channels).")
+    for name in PAIRS:
+        if structure[name] != pair_of(name, structure[name], shape):
+            raise ValueError(f"{name} must be a pair of integers.")
+    if structure["pooling"] not in ("mean", "sum", "max"):
+        raise ValueError(f"There is no pooling={structure['pooling']!r}.")
+    check_positions(patches_of(structure), structure["regions"])
 
 
 def draw_patches(

@@ -11,6 +11,7 @@ from skcae._core.layers.convolution import Convolution, TransposedConvolution
 from skcae._core.layers.dense import Dense
 from skcae._core.layers.layer import Affine, Layer
 from skcae._core.layers.pooling import AveragePooling, MaxPooling, Unpooling
+from skcae._core.layers.regions import PatchCodes
 from skcae._encoders.steps import DecodingLayer
 from skcae._encoders.tensors import name_of
 from skcae.onnx._images import (
@@ -20,6 +21,7 @@ from skcae.onnx._images import (
     add_transposed_convolution,
     add_unpooling,
 )
+from skcae.onnx._patches import add_patches, add_regions
 
 
 @dataclass(frozen=True)
@@ -110,6 +112,13 @@ def add_dense(graph: Graph, layer: Dense, x: str) -> str:
     return graph.node("Gemm", x, W, b, transB=1)
 
 
+def add_patch_codes(graph: Graph, layer: PatchCodes, x: str) -> str:
+    """Add codes of the patches at all positions, pooled over regions."""
+    rows = add_patches(graph, layer.pool.patches, x)
+    codes = add_layers(graph, layer.code.layers, rows)
+    return add_regions(graph, layer.pool, codes)
+
+
 #: How each kind of layer is added, of affine ones a = Wx + b, from the name of x.
 LAYER_NODES: dict[type[Layer], Callable[[Graph, Any, str], str]] = {
     Dense: add_dense,
@@ -118,6 +127,7 @@ LAYER_NODES: dict[type[Layer], Callable[[Graph, Any, str], str]] = {
     MaxPooling: add_max_pooling,
     AveragePooling: add_average_pooling,
     Unpooling: add_unpooling,
+    PatchCodes: add_patch_codes,
 }
 
 

@@ -6,6 +6,7 @@ from inspect import signature
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from onnxruntime import InferenceSession
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.cluster import KMeans
@@ -26,6 +27,7 @@ from skcae import (
     StackedCAE,
 )
 from skcae.inspection import FilterDisplay, jacobian, jacobian_norm
+from skcae.onnx import to_onnx
 from skcae.persistence import load, save
 
 pytestmark = pytest.mark.filterwarnings(
@@ -296,6 +298,22 @@ def test_its_filters_are_shown():
     W = model.encoder_.components_ @ model.whitening_
     assert_allclose(display.weights, W)
     assert display.image_shape == (3, 3, 3)
+
+
+@pytest.mark.parametrize("pooling", ["mean", "sum", "max"])
+def test_pooled_codes_as_a_graph(pooling):
+    model = make(StackedCAE((6, 4), **HOW), pooling=pooling, stride=2).fit(X)
+    graph = to_onnx(model, X[:1]).SerializeToString()
+    (codes,) = InferenceSession(graph).run(None, {"X": X})
+    assert_allclose(codes, model.transform(X), rtol=1e-9, atol=1e-9)
+
+
+def test_a_file_of_parts_that_do_not_fit_is_refused(tmp_path):
+    model = make().fit(X)
+    model.whitening_ = model.whitening_[1:]
+    save(model, tmp_path / "model.skops")
+    with pytest.raises(ValueError, match="whitening_ must be a float32 or float64"):
+        load(tmp_path / "model.skops")
 
 
 def test_an_encoder_without_layers_is_not_inspected():
