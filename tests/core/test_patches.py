@@ -79,7 +79,7 @@ def test_regions_are_cut_as_numpy_cuts(n, k):
 
 @pytest.mark.parametrize("pooling", POOLINGS)
 @pytest.mark.parametrize("how", [{}, {"stride": (2, 3)}, {"normalize": False}])
-@pytest.mark.parametrize("band", [1, 40, 2**19])
+@pytest.mark.parametrize("band", [1, 40, 2**20])
 def test_pooled_codes_are_those_of_a_loop(pooling, how, band, monkeypatch):
     monkeypatch.setattr(regions, "BAND_ELEMENTS", band)
     X, found = rows(), layer(pooling, **how)

@@ -22,6 +22,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from skcae import (
     Autoencoder,
     ContractiveAutoencoder,
+    FineTunedClassifier,
     ModuleAutoencoder,
     PatchEncoder,
     StackedCAE,
@@ -116,12 +117,11 @@ def test_sums_of_codes_lie_about_zero():
     model = make(pooling="sum").fit(X)
     b = model.encoder_.intercept_hidden_
     assert_allclose(model.resting_code_, 1 / (1 + np.exp(-b)), rtol=1e-12)
-    middle = model.patch_mean_.reshape(3, 3, 3)
-    assert abs(model.transform(X)).max() < 12  # of 48 positions in two regions each
-    assert middle.shape == (3, 3, 3)
     mean = clone(model).set_params(pooling="mean").fit(X).transform(X)
-    n = np.repeat([3 * 4, 3 * 4, 3 * 4, 3 * 4], 6)
-    assert_allclose(model.transform(X), n * (mean - np.tile(model.resting_code_, 4)))
+    # Each region has 3 × 4 positions.
+    difference = mean - np.tile(model.resting_code_, 4)
+    assert_allclose(model.transform(X), 12 * difference)
+    assert abs(difference).max() < 0.2 < mean.min()
 
 
 def test_the_code_can_be_chosen():
@@ -290,6 +290,17 @@ def test_pooled_codes_are_inspected(pooling):
     assert_allclose(np.einsum("nhd,nd->nh", J, 2 * step), change, atol=1e-10)
     norms = np.linalg.norm(J, axis=(1, 2))
     assert_allclose(jacobian_norm(model, X[:2]), norms)
+
+
+def test_pooled_codes_are_fine_tuned():
+    y = X.mean(1) > np.median(X.mean(1))
+    tuning = {"max_iter": 40, "tol": 1.0, "learning_rate": 0.05, "random_state": 0}
+    classifier = FineTunedClassifier(make(normalize=False), **tuning).fit(X, y)
+    before = classifier.encoder_._encoding_layers()[0].parameters
+    after = classifier.hidden_parameters_
+    assert {part.shape for part in after.values()} == {(6, 27), (6,)}
+    assert not np.allclose(next(iter(after.values())), next(iter(before.values())))
+    assert classifier.predict(X).shape == y.shape
 
 
 def test_its_filters_are_shown():

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn.functional import layer_norm
 
 from skcae._core.layers.convolution import Axis
 from skcae._core.layers.dense import Dense
@@ -79,12 +80,9 @@ class Patches:
     def rows_of(self, views: Tensor) -> Tensor:
         """Return x', or x if they stay as they are, (…, h, w, c) → (m, N)."""
         rows = views.reshape(-1, self.n_numbers)
-        if not self.normalize:
-            return rows
-        # The numbers of a patch are the axis 1.
-        centred = rows - rows.mean(1, keepdim=True)
-        variance = centred.square().mean(1, keepdim=True)
-        return centred * (variance + CONTRAST).rsqrt()
+        # (x − mean) / √(var + constant) of the numbers of a patch, along the axis 1.
+        is_normal = self.normalize
+        return layer_norm(rows, rows.shape[1:], eps=CONTRAST) if is_normal else rows
 
 
 def whitening(rows: Tensor) -> Dense:

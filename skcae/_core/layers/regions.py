@@ -20,7 +20,7 @@ Pooling = Literal["mean", "sum", "max"]
 Encode = Callable[[Tensor], Tensor]
 
 # So many numbers of codes are made at a time: they stay near the processor.
-BAND_ELEMENTS = 2**19
+BAND_ELEMENTS = 2**20
 
 
 def parts(n: int, k: int) -> list[slice]:
