@@ -62,9 +62,7 @@ def main():
                 rows.append([f"{side} × {side}", activation, n_units, *numbers])
     print(machine(), end="\n\n")
     print(
-        table(
-            ["images", "activation", "units", "convolution", "encoder", "rate"], rows
-        )
+        table(["images", "activation", "units", "convolution", "encoder", "rate"], rows)
     )
 
 

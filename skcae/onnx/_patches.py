@@ -1,5 +1,6 @@
 """Patches and regions of images as nodes, in any precision."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ AXES_ARE_AN_INPUT = 18
 
 def add_patches(graph: Any, patches: Patches, x: str) -> str:
     """Add the patches at all positions, one below the other, (n, d) → (n p, N)."""
-    n, size = patches.n_numbers, np.prod(patches.image_shape)
+    n, size = patches.n_numbers, math.prod(patches.image_shape)
     # Which numbers of a row each patch has.
     where = patches.views(torch.arange(size)[None]).reshape(-1).numpy()
     found = graph.node("Gather", x, graph.constant(where), axis=1)
