@@ -1,0 +1,197 @@
+"""Fill the table of one-layer features of CIFAR-10 by one resumable command.
+
+Patches, an encoder, dense extraction, pooling over quadrants, a linear SVM (Coates, Ng
+and Lee, 2011), with everything equal but the encoder of patches. The settings of each
+encoder and the SVM's C are chosen on training rows; the test rows are read once.
+
+    python -m benchmarks.images.cifar10 --data-file cifar-10-python.tar.gz
+    python -m benchmarks.images.cifar10 --data-file FILE --train 4000 --test 2000
+
+Each run is a row of CSV as soon as it is done, and what is there is not run again.
+"""
+
+import argparse
+import csv
+import json
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+from sklearn.exceptions import ConvergenceWarning
+from threadpoolctl import threadpool_limits
+
+from benchmarks.images.models import MODELS, PUBLISHED, norm_of_jacobian
+from benchmarks.images.svm import LinearSVM
+from benchmarks.speed.measure import commit, table
+from skcae import PatchEncoder
+from skcae.datasets import load_cifar10
+
+CS = (0.1, 1.0, 10.0, 100.0, 1000.0)
+# Of the training rows, for choosing.
+VALIDATION_PART = 0.2
+# At so many test images the norm of the Jacobian is estimated.
+N_OF_NORMS = 16
+
+
+class Records:
+    """Rows of a CSV file, each found by what it is of."""
+
+    def __init__(self, path):
+        self.path = path
+        self.rows = []
+        if path.exists():
+            with path.open(newline="", encoding="utf-8") as file:
+                self.rows = list(csv.DictReader(file))
+
+    def find(self, key):
+        """Return the row of this key, or None."""
+        wanted = {name: str(value) for name, value in key.items()}
+        return next((row for row in self.rows if wanted.items() <= row.items()), None)
+
+    def add(self, row):
+        """Write a row at once."""
+        is_new = not self.path.exists()
+        with self.path.open("a", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, list(row))
+            if is_new:
+                writer.writeheader()
+            writer.writerow(row)
+        self.rows.append({name: str(value) for name, value in row.items()})
+        print(", ".join(f"{name} {value}" for name, value in row.items()), flush=True)
+
+
+def codes_of(model, n_units, settings, images, others, args):
+    """Fit on images and encode them and others; return the times that it took, too."""
+    if model.make is None:
+        return None, images, others, 0.0, 0.0
+    how = {"max_iter": args.epochs, "random_state": args.seed}
+    encoder = PatchEncoder(
+        model.encoder(n_units, settings, **how),
+        image_shape=(32, 32, 3),
+        n_patches=args.patches,
+        pooling="sum",
+        random_state=args.seed,
+    )
+    start = time.process_time()
+    encoder.fit(images)
+    fitted = time.process_time()
+    codes = encoder.transform(images), encoder.transform(others)
+    return encoder, *codes, fitted - start, time.process_time() - fitted
+
+
+def choose(name, n_units, train, args, key, records):
+    """Return the settings and the C that are best on held-out training rows."""
+    (X, y), n = train, int(len(train[0]) * (1 - VALIDATION_PART))
+    tried = []
+    for settings in MODELS[name].grid:
+        this = {**key, "settings": json.dumps(settings)}
+        row = records.find(this)
+        if row is None:
+            found = codes_of(MODELS[name], n_units, settings, X[:n], X[n:], args)
+            _, seen, held_out, *_ = found
+            errors = [LinearSVM(C).fit(seen, y[:n]).error(held_out, y[n:]) for C in CS]
+            best = int(np.argmin(errors))
+            row = {**this, "C": CS[best], "validation_error": f"{errors[best]:.4f}"}
+            records.add(row)
+        tried.append((float(row["validation_error"]), float(row["C"]), settings))
+    return min(tried, key=lambda trial: trial[0])
+
+
+def run(name, n_units, train, test, args, key, choices, runs):
+    """Add one row of the table."""
+    validation_error, C, settings = choose(name, n_units, train, args, key, choices)
+    model = MODELS[name]
+    encoder, seen, held_out, fit_s, encode_s = codes_of(
+        model, n_units, settings, train[0], test[0], args
+    )
+    n_encoded = len(seen) + len(held_out)
+    svm = LinearSVM(C).fit(seen, train[1])
+    norm = np.nan
+    if encoder is not None:
+        some = test[0][:N_OF_NORMS].astype(np.float64)
+        norm = norm_of_jacobian(encoder.transform, some).mean()
+    runs.add(
+        {
+            **key,
+            "settings": json.dumps(settings),
+            "C": C,
+            "validation_error": validation_error,
+            "test_error": f"{svm.error(held_out, test[1]):.4f}",
+            "n_features": seen.shape[1],
+            "fit_s": f"{fit_s:.1f}",
+            "encode_ms_per_image": f"{1e3 * encode_s / n_encoded:.3f}",
+            "jacobian_norm": f"{norm:.3f}",
+            "commit": commit(),
+        }
+    )
+
+
+def first(n, *parts):
+    """Return the first rows and classes of several parts."""
+    X, y = parts[0]
+    if n > len(X):
+        X, y = (np.concatenate(both) for both in zip(*parts, strict=True))
+    return X[:n], y[:n]
+
+
+def write_table(runs, path):
+    """Write the rows as a table, with what was published beside."""
+    header = ["patches by", "units", "test error, %", "published, %", "C", "settings"]
+    header += ["fit, s", "encode, ms", "‖J‖", "training images", "data"]
+    lines = []
+    for row in runs.rows:
+        is_like = row["units"] in ("0", "1600")
+        published = PUBLISHED.get(row["model"], "") if is_like else ""
+        error = f"{100 * float(row['test_error']):.1f}"
+        model = MODELS[row["model"]].name
+        line = [model, row["units"], error, published, row["C"], row["settings"]]
+        names = ["fit_s", "encode_ms_per_image", "jacobian_norm", "train", "data"]
+        lines.append([*line, *(row[name] for name in names)])
+    path.write_text(table(header, lines) + "\n", encoding="utf-8")
+
+
+def main():
+    """Run what is not there yet."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data-file", type=Path, required=True)
+    parser.add_argument("--results", type=Path, default=Path("results/images"))
+    parser.add_argument("--models", nargs="+", default=list(MODELS), choices=MODELS)
+    parser.add_argument("--units", type=int, nargs="+", default=[100, 400, 1600])
+    parser.add_argument("--train", type=int, default=50_000)
+    parser.add_argument("--test", type=int, default=10_000)
+    parser.add_argument("--patches", type=int, default=100_000)
+    parser.add_argument("--epochs", type=int, default=15)
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    warnings.simplefilter("ignore", ConvergenceWarning)
+    args.results.mkdir(parents=True, exist_ok=True)
+    choices, runs = (
+        Records(args.results / f"{name}.csv") for name in ("choices", "runs")
+    )
+    data = load_cifar10(args.data_file)
+    parts = (data.X_train, data.y_train), (data.X_valid, data.y_valid)
+    train = first(args.train, *parts)
+    test = first(args.test, (data.X_test, data.y_test))
+    with threadpool_limits(1):
+        for n_units in args.units:
+            for name in args.models:
+                key = {
+                    "model": name,
+                    "units": 0 if name == "raw" else n_units,
+                    "train": args.train,
+                    "test": args.test,
+                    "patches": args.patches,
+                    "epochs": args.epochs,
+                    "seed": args.seed,
+                    "data": args.data_file.name,
+                }
+                if runs.find(key) is None:
+                    run(name, n_units, train, test, args, key, choices, runs)
+                    write_table(runs, args.results / "table.md")
+
+
+if __name__ == "__main__":
+    main()

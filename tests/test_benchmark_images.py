@@ -1,0 +1,72 @@
+"""The benchmark of images: its SVM, its norm, and that nothing is run twice."""
+
+import argparse
+
+import numpy as np
+import pytest
+import torch
+from scipy.optimize import check_grad
+from sklearn.datasets import load_digits
+
+from benchmarks.images import cifar10
+from benchmarks.images.models import MODELS, Model, norm_of_jacobian
+from benchmarks.images.svm import LinearSVM
+from skcae import ContractiveAutoencoder
+from skcae.inspection import jacobian_norm
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+
+def test_the_gradient_of_the_svm():
+    random = np.random.default_rng(0)
+    X = random.normal(size=(30, 4)).astype(np.float32)
+    targets = torch.where(
+        torch.eye(3)[random.integers(0, 3, 30).tolist()] > 0, 1.0, -1.0
+    )
+    svm = LinearSVM(10.0)
+    svm.mean, svm.scale = np.zeros(4, np.float32), np.ones(4, np.float32)
+    args = X, targets, (5, 3)
+    w = random.normal(size=15) / 2
+    error = check_grad(
+        lambda w: svm._objective(w, *args)[0],
+        lambda w: svm._objective(w, *args)[1],
+        w,
+        epsilon=1e-2,
+    )
+    assert error < 0.02 * np.linalg.norm(svm._objective(w, *args)[1])
+
+
+def test_the_svm_learns():
+    X, y = load_digits(return_X_y=True)
+    svm = LinearSVM(10.0).fit(X[:1200].astype(np.float32), y[:1200])
+    assert svm.error(X[1200:].astype(np.float32), y[1200:]) < 0.1
+
+
+def test_the_norm_by_differences_is_that_of_the_jacobian():
+    X = np.random.default_rng(0).random((30, 12))
+    cae = ContractiveAutoencoder(8, max_iter=3, tol=1.0, random_state=0).fit(X)
+    found = norm_of_jacobian(cae.transform, X, n_probes=400)
+    np.testing.assert_allclose(found, jacobian_norm(cae, X), rtol=0.1)
+
+
+def test_what_is_there_is_not_run_again(tmp_path, monkeypatch):
+    model = Model("CAE", ContractiveAutoencoder, ({"jacobian_penalty": 0.5},))
+    monkeypatch.setitem(MODELS, "cae", model)
+    random = np.random.default_rng(0)
+    y = random.integers(0, 2, 40)
+    X = (random.random((40, 3072)) * (0.3 + 0.7 * y[:, None])).astype(np.float32)
+    args = argparse.Namespace(epochs=1, seed=0, patches=200)
+    files = [tmp_path / name for name in ("choices.csv", "runs.csv")]
+    choices, runs = map(cifar10.Records, files)
+    both = (X[:30], y[:30]), (X[30:], y[30:])
+    key = {"model": "cae", "units": 4, "train": 30, "data": "made"}
+    cifar10.run("cae", 4, *both, args, key, choices, runs)
+    (row,) = cifar10.Records(files[1]).rows
+    assert float(row["jacobian_norm"]) > 0
+    assert cifar10.Records(files[1]).find(key) == row
+    monkeypatch.setattr(cifar10, "codes_of", None)  # which a choice would call
+    again = cifar10.Records(files[0])
+    chosen = cifar10.choose("cae", 4, both[0], args, key, again)
+    assert chosen[2] == {"jacobian_penalty": 0.5}
+    cifar10.write_table(runs, tmp_path / "table.md")
+    assert "| CAE | 4 |" in (tmp_path / "table.md").read_text(encoding="utf-8")
