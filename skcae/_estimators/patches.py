@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
+from joblib import effective_n_jobs
 from sklearn.base import (
     BaseEstimator,
     ClassNamePrefixFeaturesOutMixin,
@@ -277,12 +278,13 @@ class PatchEncoder(
         """
         check_is_fitted(self)
         X = check_X(self, X)
-        run = Parallel(n_jobs=self.n_jobs, prefer="threads")
-        n_parts = min(X.shape[0], run._effective_n_jobs())
-        parts = [X[part] for part in gen_even_slices(X.shape[0], n_parts)]
+        n_images = X.shape[0]
+        n_parts = min(n_images, effective_n_jobs(self.n_jobs))
         if n_parts == 1:
             return self._encoded(X)
-        return np.concatenate(run(delayed(self._encoded)(part) for part in parts))
+        run = Parallel(n_jobs=n_parts, prefer="threads")
+        parts = gen_even_slices(n_images, n_parts)
+        return np.concatenate(run(delayed(self._encoded)(X[part]) for part in parts))
 
     def _encoded(self, X: Any) -> Array:
         """Return the pooled codes of images, a few of them at a time."""
