@@ -119,7 +119,8 @@ class PatchFit:
         context = estimator._init_callback_context(max_subtasks=1)
         context.call_on_fit_task_begin(**call)
         encoder = clone(estimator.encoder)
-        fit_encoder(estimator, encoder, rows, None, None, context)
+        task = context.subcontext(task_name="patches")
+        fit_encoder(estimator, encoder, rows, None, None, task)
         context.call_on_fit_task_end(**call)
         return encoder
 
