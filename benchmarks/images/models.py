@@ -88,7 +88,7 @@ def grid(name, *values, **others):
     return tuple({name: value, **others} for value in values)
 
 
-STRENGTHS = (0.1, 0.3, 1.0, 3.0)
+STRENGTHS = (0.1, 0.3, 1.0, 3.0, 10.0)
 gaussian = partial(DenoisingAutoencoder, corruption="gaussian")
 masking = partial(DenoisingAutoencoder, corruption="masking")
 MODELS = {
