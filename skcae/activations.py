@@ -74,6 +74,17 @@ class Activation:
         """Return φ(a)."""
         return self.in_place(a.clone())
 
+    @property
+    def width(self) -> float:
+        """How far it takes from one end to the other at its largest slope, if at all.
+
+        4 for the sigmoid, 2 for tanh, and 0 for what has no ends.
+        """
+        if self.bounds is None:
+            return 0.0
+        low, high = self.bounds
+        return (high - low) / self.largest_slope
+
     def derivatives(
         self, h: Tensor, n: int, out: Sequence[Tensor] | None = None
     ) -> list[Tensor]:

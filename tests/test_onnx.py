@@ -59,6 +59,8 @@ TUNING = {
 
 def encoder(cls=ContractiveAutoencoder, **parameters):
     size = (6, 4) if cls in (StackedCAE, DeepCAE) else 5
+    if cls in (ContractiveAutoencoder, StackedCAE):
+        parameters.setdefault("bias_spread", 0)
     return cls(size, **HOW, **parameters)
 
 

@@ -96,10 +96,10 @@ def test_the_names_of_weights_stay():
     y = np.arange(40) % 3
     short = {"max_iter": 12, "tol": 0.5, "random_state": 0}
     layer = ["components_", "intercept_hidden_", "intercept_visible_"]
-    cae = ContractiveAutoencoder(3, **short)
+    cae = ContractiveAutoencoder(3, bias_spread=0, **short)
     classifier = FineTunedClassifier(cae, **short).fit(X, y)
     regressor = FineTunedRegressor(cae, **short).fit(X, y)
-    stack = StackedCAE((3, 2), **short).fit(X)
+    stack = StackedCAE((3, 2), bias_spread=0, **short).fit(X)
     assert sorted(get_weights(cae.fit(X))) == layer
     assert sorted(get_weights(stack)) == [
         f"{k}.{name}" for k in (0, 1) for name in layer

@@ -209,7 +209,7 @@ def test_a_large_penalty_makes_predictions_flat_along_the_tangents(n_classes, di
     )
     U = tangent_vectors(encoder, X, 6)
     tangents, others = U[:, :4], U[:, 4:]
-    how = {"n_tangents": 4, "max_iter": 60, "learning_rate": 0.02}
+    how = {"n_tangents": 4, "max_iter": 60, "learning_rate": 0.02, "batch_size": 100}
     how |= {"encoder_rate_factor": 1.0, "alpha": 0.0}
     models = {
         strength: classifier(encoder, tangent_penalty=strength, **how).fit(X, y)
@@ -236,7 +236,7 @@ def test_a_large_penalty_makes_predictions_flat_along_the_tangents(n_classes, di
 @both
 def test_tangents_beyond_the_rank_do_not_count(make, X, y):
     """Of a code behind one unit, which moves in one direction only."""
-    bottleneck = StackedCAE((6, 1, 4), activation="tanh", **HOW).fit(X)
+    bottleneck = StackedCAE((6, 1, 4), activation="tanh", bias_spread=0, **HOW).fit(X)
     one, all_four = (
         make(FrozenEstimator(bottleneck), tangent_penalty=3.0, n_tangents=n).fit(X, y)
         for n in (1, 4)

@@ -35,6 +35,8 @@ class Autoencoder(BaseAutoencoder):
 
     %(layer)s
 
+    %(bias spread)s
+
     %(solver)s
 
     %(stopping)s

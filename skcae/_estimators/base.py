@@ -31,7 +31,7 @@ from skcae._estimators.integrity import (
 from skcae._estimators.trained import BaseTrained
 from skcae._fit.attributes import adopt, weights_only
 from skcae._fit.data import FitData
-from skcae._fit.parameters import LAYER
+from skcae._fit.parameters import AUTO_SPREAD, LAYER, SPREAD
 from skcae.activations import ACTIVATIONS
 from skcae.losses import LOSSES
 from skcae.penalties import PENALTIES, Penalty
@@ -48,10 +48,12 @@ class BaseAutoencoder(BaseTrained):
     n_components: int = field(default=256, kw_only=False)
     activation: str = "sigmoid"
     tied_weights: bool = True
+    bias_spread: float | str = "auto"
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **BaseTrained._parameter_constraints,
         **LAYER,
+        **SPREAD,
         "n_components": [Interval(Integral, 1, None, closed="left")],
     }
 
@@ -109,8 +111,14 @@ class BaseAutoencoder(BaseTrained):
     def _first_parameters(
         self, given: FitData, n_features: int, **how: Any
     ) -> Parameters:
+        is_auto = self.bias_spread == "auto"
+        width = ACTIVATIONS[self.activation].width
         return initial_parameters(
-            n_features, int(self.n_components), tied_weights=self.tied_weights, **how
+            n_features,
+            int(self.n_components),
+            tied_weights=self.tied_weights,
+            bias_spread=AUTO_SPREAD * width if is_auto else float(self.bias_spread),
+            **how,
         )
 
     def _learner(

@@ -60,6 +60,8 @@ class ContractiveAutoencoder(BaseAutoencoder):
 
     %(layer)s
 
+    %(bias spread)s
+
     %(solver)s
 
     %(stopping)s

@@ -43,6 +43,8 @@ class DenoisingAutoencoder(BaseAutoencoder):
 
     %(layer)s
 
+    %(bias spread)s
+
     %(solver)s
 
     %(stopping)s

@@ -63,6 +63,14 @@ _LAYER = r"""
         activation, the encoder can shrink and the decoder grow at no cost.
 """
 
+_SPREAD = r"""
+    bias_spread : float or "auto", default="auto"
+        Standard deviation of the hidden biases that a fit starts from, in the units of
+        pre-activations. "auto" is 3 for the sigmoid, 1.5 for "tanh" and 0 for the
+        others: so much that units bend at different places, without which a code of
+        many units is nearly linear. With 0 they all start at zero.
+"""
+
 _SOLVER = r"""
     solver : {"adam", "sgd"}, default="adam"
         What minimises the objective.
@@ -78,12 +86,13 @@ _SOLVER = r"""
         Momentum of `solver="sgd"`, in [0, 1).
 
     batch_size : int or "auto", default="auto"
-        Rows to a step. "auto" takes all rows if there are fewer than 64, else 100.
-        The last batch of an epoch may be smaller.
+        Rows to a step. "auto" takes all rows if there are fewer than 64, else a
+        fiftieth of them, but at least 20 and at most 100. The last batch of an epoch
+        may be smaller.
 """
 
 _STOPPING = r"""
-    max_iter : int, default=200
+    max_iter : int, default=50
         Largest number of epochs.
 
     tol : float, default=1e-3
@@ -322,6 +331,7 @@ PARTS = {
     "n_components": _N_COMPONENTS,
     "Hessian samples": _HESSIAN_SAMPLES,
     "layer": _LAYER,
+    "bias spread": _SPREAD,
     "solver": _SOLVER,
     "stopping": _STOPPING,
     "warm start": _WARM_START,

@@ -29,7 +29,7 @@ from skcae._estimators.integrity import (
 )
 from skcae._fit.attributes import adopt
 from skcae._fit.data import FitData, check_codes, check_X
-from skcae._fit.parameters import LAYER, STRENGTH
+from skcae._fit.parameters import LAYER, SPREAD, STRENGTH
 from skcae._fit.stack import (
     StackFit,
     check_codes_can_be_reconstructed,
@@ -64,6 +64,8 @@ class StackedCAE(BaseEncoder):
     %(Hessian samples)s
 
     %(layer)s
+
+    %(bias spread)s
 
     %(solver)s
 
@@ -129,6 +131,7 @@ class StackedCAE(BaseEncoder):
     hidden_layer_sizes: Sequence[int] = field(default=(1000, 1000), kw_only=False)
     activation: str = "sigmoid"
     tied_weights: bool = True
+    bias_spread: float | str = "auto"
     jacobian_penalty: float | Sequence[float] = 0.1
     hessian_penalty: float | Sequence[float] = 0.0
     hessian_noise: float | None = None
@@ -137,6 +140,7 @@ class StackedCAE(BaseEncoder):
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **BaseEncoder._parameter_constraints,
         **LAYER,
+        **SPREAD,
         **HESSIAN_SAMPLES,
         "hidden_layer_sizes": ["array-like"],
         "jacobian_penalty": [STRENGTH, "array-like"],

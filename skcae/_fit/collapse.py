@@ -59,7 +59,7 @@ def named_penalty(largest: float) -> str:
     """Say what λ_max is."""
     return (
         f"{largest:.3g}, which is skcae.model_selection.jacobian_penalty_max of these "
-        "rows: from there on weights of zero are a minimum"
+        "rows: from there on weights and biases of zero are a minimum"
     )
 
 

@@ -25,7 +25,7 @@ PART_OF_RANDOM = 0.1
 SHRUNK = 1 / 3
 # From so many steps on a model should say something of any rows; or from fewer, if they
 # are as many epochs.
-MANY_STEPS, SOME_STEPS, MANY_EPOCHS = 300, 150, 50
+MANY_STEPS, SOME_STEPS, MANY_EPOCHS = 300, 150, 25
 # Before so many an objective has no course yet: Adam's first steps may raise it.
 FIRST_EPOCHS, FIRST_STEPS = 3, 30
 # An objective that ends so many times as high as it began has risen.

@@ -20,6 +20,12 @@ LAYER: dict[str, list[Any]] = {
     "activation": [StrOptions(set(ACTIVATIONS))],
     "tied_weights": ["boolean"],
 }
+# What the hidden biases of a first layer may start from.
+SPREAD: dict[str, list[Any]] = {
+    "bias_spread": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
+}
+# bias_spread="auto" is this part of the activation's width, 3 for the sigmoid.
+AUTO_SPREAD = 0.75
 # What the strength of a penalty may be.
 STRENGTH = Interval(Real, 0, None, closed="left")
 
@@ -33,7 +39,7 @@ class TrainingParameters(CallbackSupportMixin):
     learning_rate_schedule: str = "linear"
     momentum: float = 0.9
     batch_size: int | str = "auto"
-    max_iter: int = 200
+    max_iter: int = 50
     tol: float = 1e-3
     early_stopping: bool = False
     validation_fraction: float = 0.1

@@ -11,15 +11,16 @@ from skcae.activations import ACTIVATIONS
 CPU = torch.device("cpu")
 
 
-def started(tied, scaling=None, seed=0):
+def started(tied, scaling=None, seed=0, n_units=3, **how):
     return initial_parameters(
         5,
-        3,
+        n_units,
         tied_weights=tied,
         generator=torch.Generator().manual_seed(seed),
         dtype=torch.float64,
         device=CPU,
         scaling=scaling,
+        **how,
     )
 
 
@@ -47,6 +48,33 @@ def test_the_seed_decides_and_untied_weights_are_drawn_after_the_tied():
     assert not torch.equal(tied["components"], other["components"])
     assert not tied["intercept_hidden"].any()
     assert not tied["intercept_visible"].any()
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_biases_are_spread_and_the_weights_are_those_without(tied):
+    scaling = Scaling(np.full(5, 3.0), np.full(5, 4.0))
+    plain = started(tied, scaling, n_units=4000)
+    spread = started(tied, scaling, n_units=4000, bias_spread=2.5)
+    added = spread.pop("intercept_hidden") - plain.pop("intercept_hidden")
+    assert added.std() == pytest.approx(2.5, rel=0.05)
+    assert added.mean().abs() < 0.2
+    assert all(torch.equal(spread[name], plain[name]) for name in plain)
+
+
+def test_spread_biases_are_the_same_in_single_precision():
+    single, double = (
+        initial_parameters(
+            2,
+            50,
+            tied_weights=True,
+            generator=torch.Generator().manual_seed(0),
+            dtype=dtype,
+            device=CPU,
+            bias_spread=3.0,
+        )["intercept_hidden"]
+        for dtype in (torch.float32, torch.float64)
+    )
+    assert torch.equal(single, double.float())
 
 
 def test_the_start_encodes_scaled_columns_and_decodes_to_their_means():

@@ -54,6 +54,7 @@ def test_without_a_penalty_it_is_the_plain_autoencoder(activation, loss, unit_da
     model = ContractiveAutoencoder(
         6,
         jacobian_penalty=0.0,
+        bias_spread=0.0,
         activation=activation,
         loss=loss,
         learning_rate=0.01,

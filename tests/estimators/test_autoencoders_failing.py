@@ -166,6 +166,7 @@ def test_an_interrupt_with_early_stopping_leaves_the_best_epoch(
     X, _ = digits
     model = ContractiveAutoencoder(
         64,
+        bias_spread=0,
         early_stopping=True,
         learning_rate_schedule="constant",
         learning_rate=0.03,

@@ -94,9 +94,11 @@ def test_early_stopping_keeps_the_best_weights(digits):
     model = ContractiveAutoencoder(
         64,
         jacobian_penalty=0.05,
+        bias_spread=0,
         early_stopping=True,
         learning_rate_schedule="constant",
         learning_rate=0.03,
+        max_iter=200,
         random_state=0,
     )
     X_train, X_val = X[:50], X[400:600]

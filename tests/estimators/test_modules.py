@@ -89,7 +89,7 @@ def test_without_modules_it_is_trained_in_any_way(how, unit_data):
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
 def test_it_learns_and_decodes(loss, dtype, digits):
     X = digits[0][:400].astype(dtype)
-    how = {**HOW, "max_iter": 40, "loss": loss}
+    how = {**HOW, "max_iter": 40, "loss": loss, "jacobian_penalty": 0.01}
     model = ModuleAutoencoder(encoder, decoder, **how).fit(X)
     assert model.loss_curve_[-1] < 0.8 * model.loss_curve_[0]
     codes = model.transform(X)

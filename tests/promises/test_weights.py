@@ -28,7 +28,7 @@ def test_weights_are_repetitions_in_full_batches(repeating, unit_data):
         for model in (weighted, repeating().fit(X, y))
     )
     for one, other in zip(matrices, others, strict=True):
-        assert not np.allclose(one, other, rtol=1e-3)
+        assert not np.allclose(one, other, rtol=1e-4)
 
 
 def test_all_ones_are_no_weights(kind, unit_data):

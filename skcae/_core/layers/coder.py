@@ -76,9 +76,13 @@ def initial_parameters(
     generator: torch.Generator,
     dtype: torch.dtype,
     device: torch.device,
+    bias_spread: float = 0.0,
     scaling: Scaling | None = None,
 ) -> Parameters:
-    """Draw the weights; biases start at zero, unless the data are to be scaled."""
+    """Draw the weights, and the hidden biases from N(0, bias_spread²).
+
+    Units of equal biases are all alike to the rows; of others each bends elsewhere.
+    """
 
     def weights() -> Tensor:
         return Dense.initial_weights(
@@ -94,6 +98,12 @@ def initial_parameters(
         parameters["decoder_components"] = weights()
     if scaling is not None:
         encode_scaled(parameters, scaling)
+    if bias_spread:
+        intercept = parameters["intercept_hidden"]
+        # Drawn in float64 on the processor, as the weights are.
+        drawn = torch.empty(n_components, dtype=torch.float64, device="cpu")
+        drawn.normal_(std=bias_spread, generator=generator)
+        intercept.add_(drawn.to(intercept))
     return parameters
 
 
