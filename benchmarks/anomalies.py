@@ -114,7 +114,13 @@ class PrincipalComponents(PCA):
 def contractive(penalty, seed):
     """Make a contractive autoencoder."""
     return ContractiveAutoencoder(
-        64, jacobian_penalty=penalty, max_iter=40, tol=1e-3, random_state=seed
+        64,
+        jacobian_penalty=penalty,
+        bias_spread=0,
+        batch_size=100,
+        max_iter=40,
+        tol=1e-3,
+        random_state=seed,
     )
 
 

@@ -55,8 +55,8 @@ def convolutional(shape):
 
 # By name: the encoder of images of a shape, without its λ and how it is trained.
 ENCODERS = {
-    "one layer": lambda shape: ContractiveAutoencoder(CODE_SIZE),
-    "stack": lambda shape: StackedCAE(SIZES),
+    "one layer": lambda shape: ContractiveAutoencoder(CODE_SIZE, bias_spread=0),
+    "stack": lambda shape: StackedCAE(SIZES, bias_spread=0),
     "deep": lambda shape: DeepCAE(SIZES),
     "convolution": convolutional,
 }

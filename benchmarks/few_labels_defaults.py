@@ -45,7 +45,7 @@ NAMES = {
     "default": "fine-tuned, defaults",
     "one rate": "fine-tuned, one rate of 0.01, no penalty",
 }
-ENCODER = {"n_components": 128, "max_iter": 40}
+ENCODER = {"n_components": 128, "bias_spread": 0, "batch_size": 100, "max_iter": 40}
 RESULTS = Path(__file__).parent / "results" / "few_labels_defaults"
 
 

@@ -160,7 +160,11 @@ def make_encoder(method, task, seed):
         grid = {"code__n_components": [0.8, 0.9, 0.95, 0.99]}
         return PCA(svd_solver="full"), grid
     encoder = ContractiveAutoencoder(
-        task.n_components, loss="cross_entropy", random_state=seed, **task.training
+        task.n_components,
+        loss="cross_entropy",
+        bias_spread=0,
+        random_state=seed,
+        **task.training,
     )
     if method == "ae":
         return encoder.set_params(jacobian_penalty=0.0), {}

@@ -209,7 +209,7 @@ def test_a_large_penalty_makes_predictions_flat_along_the_tangents(n_classes, di
     )
     U = tangent_vectors(encoder, X, 6)
     tangents, others = U[:, :4], U[:, 4:]
-    how = {"n_tangents": 4, "max_iter": 60, "learning_rate": 0.02, "batch_size": 100}
+    how = {"n_tangents": 4, "max_iter": 60, "learning_rate": 0.02}
     how |= {"encoder_rate_factor": 1.0, "alpha": 0.0}
     models = {
         strength: classifier(encoder, tangent_penalty=strength, **how).fit(X, y)

@@ -105,6 +105,7 @@ def ours(images, seed, **settings):
         N_COMPONENTS,
         jacobian_penalty=PENALTY,
         loss="cross_entropy",
+        bias_spread=0,
         random_state=seed,
         **settings,
     ).fit(images.X)

@@ -259,7 +259,14 @@ _RUNNING_OF_FINE_TUNING = put_into(
 )
 
 _SOLVER_OF_REGRESSION = (
-    put_into(_SOLVER, "float, default=0.02", "float, default=0.01")
+    put_into(
+        put_into(_SOLVER, "float, default=0.02", "float, default=0.01"),
+        """else a
+        fiftieth of them, but at least 20 and at most 100. The last batch of an epoch
+        may be smaller.""",
+        """else 100.
+        The last batch of an epoch may be smaller.""",
+    )
     + r"""
     encoder_rate_factor : float or "auto", default=1.0
         The learning rate of the encoder's layers is `learning_rate` times this: 1

@@ -41,7 +41,7 @@ from skcae._fit.data import (
     rows_with_weight,
 )
 from skcae._fit.diagnosis import warn_if_dead
-from skcae._fit.epochs import Fit, watched
+from skcae._fit.epochs import AUTO_BATCH_SIZE, Fit, watched
 from skcae._fit.held_out import (
     check_can_hold_out,
     check_held_out_arguments,
@@ -51,6 +51,11 @@ from skcae._fit.held_out import (
 from skcae._fit.streams import Stream, check_training_data
 
 EVERY_ROW = slice(None)
+
+# batch_size="auto" takes so many steps an epoch, as long as ...
+STEPS_PER_EPOCH = 50
+# ... a batch has no fewer rows than these.
+FEWEST_ROWS = 20
 
 
 @dataclass(eq=False)
@@ -282,6 +287,10 @@ class AutoencoderFit(Fit):
             scaling=scaling_of(self.ranks.gather(own)),
         )
         return first
+
+    def auto_batch_size(self, n_rows: int) -> int:
+        """Return how many of many rows a step takes where that is not asked for."""
+        return min(max(n_rows // STEPS_PER_EPOCH, FEWEST_ROWS), AUTO_BATCH_SIZE)
 
     # ---- the fitted model -------------------------------------------------------
 

@@ -30,10 +30,8 @@ from skcae.progress import in_words
 
 # batch_size="auto" trains on all rows at once if they are fewer than this, ...
 FULL_BATCH_ROWS = 64
-# ... and otherwise takes so many steps an epoch, as long as ...
-STEPS_PER_EPOCH = 50
-# ... a batch has no fewer and no more rows than these.
-FEWEST_ROWS, MOST_ROWS = 20, 100
+# ... and otherwise on so many.
+AUTO_BATCH_SIZE = 100
 
 # Where a call of `fit` may pass through between the user's line and ours.
 LIBRARIES = ("skcae", "sklearn", "joblib")
@@ -155,9 +153,11 @@ class Fit:
         """Return how many of the rows a step takes."""
         if self.estimator.batch_size != "auto":
             return int(self.estimator.batch_size)
-        if n_rows < FULL_BATCH_ROWS:
-            return n_rows
-        return min(max(n_rows // STEPS_PER_EPOCH, FEWEST_ROWS), MOST_ROWS)
+        return n_rows if n_rows < FULL_BATCH_ROWS else self.auto_batch_size(n_rows)
+
+    def auto_batch_size(self, n_rows: int) -> int:
+        """Return how many of many rows a step takes where that is not asked for."""
+        return AUTO_BATCH_SIZE
 
     def schedule(self, n_rows: int) -> Schedule:
         """Return the learning rate of each step."""
