@@ -3,7 +3,7 @@ Choosing λ
 ==========
 
 λ is chosen by what the features are for. This example shows what changes with it: the
-reconstruction gets worse from the smallest λ on, the Jacobian smaller, the units more
+Jacobian gets smaller from the smallest λ on, the reconstruction worse and the units more
 saturated, and a classifier of the codes is best in between. It also shows why λ and the
 strength of the classifier's own penalty have to be chosen together.
 """
@@ -51,8 +51,8 @@ for row, penalty in enumerate(display.penalties):
 # λ and C together
 # ----------------
 # With more contraction the codes of different images lie closer together, so that the
-# same C means a stronger penalty on an SVM. On one of the splits contraction helps
-# little with C = 0.1, and more with C = 10.
+# same C means a stronger penalty on an SVM. On one of the splits much contraction harms
+# with C = 0.1, and helps a little with C = 10.
 
 X_train, X_test, y_train, y_test = train_test_split(
     X, y, test_size=0.5, stratify=y, random_state=0

@@ -3,7 +3,7 @@ Sparse text
 ===========
 
 All estimators take sparse matrices, in `fit` as in `transform`. A batch of rows at a
-time is made dense, so that memory holds the sparse matrix and a hundred dense rows. The
+time is made dense, so that memory holds the sparse matrix and a few dense rows. The
 texts here are the docstrings of scikit-learn; the codes are to find related ones.
 """
 
@@ -46,7 +46,10 @@ print(f"{X.shape[0]} docstrings, {X.shape[1]} words, {X.nnz / X.shape[0]:.0f} in
 # %%
 # Codes
 # -----
-# tanh suits rows of small numbers better than a sigmoid, whose codes start at a half.
+# Rows of length 1 move what a unit sums up by little, so that biases that start spread
+# out, as they do by default, would hold most of the few units at one of their ends.
+# Here they start at zero. tanh then suits such rows better than a sigmoid, whose codes
+# start at a half.
 
 
 def encoder(n_components, jacobian_penalty=0.003):
@@ -55,6 +58,7 @@ def encoder(n_components, jacobian_penalty=0.003):
         n_components,
         jacobian_penalty=jacobian_penalty,
         activation="tanh",
+        bias_spread=0,
         max_iter=40,
         tol=0.01,
         random_state=0,
