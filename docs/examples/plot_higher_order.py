@@ -20,7 +20,7 @@ def fitted(**penalties):
     """Fit an encoder that differs only in its penalties."""
     return ContractiveAutoencoder(
         n_components=100,
-        jacobian_penalty=0.1,
+        jacobian_penalty=0.3,
         loss="cross_entropy",
         learning_rate=0.01,
         batch_size=20,
@@ -36,9 +36,9 @@ def fitted(**penalties):
 
 encoders = {
     "γ = 0": fitted(),
-    "γ = 0.03": fitted(hessian_penalty=0.03),
     "γ = 0.1": fitted(hessian_penalty=0.1),
-    "γ = 0.1, with noise": fitted(hessian_penalty=0.1, hessian_noise=0.1),
+    "γ = 0.3": fitted(hessian_penalty=0.3),
+    "γ = 0.3, with noise": fitted(hessian_penalty=0.3, hessian_noise=0.1),
 }
 display = ContractionCurveDisplay.from_estimator(encoders, X_valid, random_state=0)
 

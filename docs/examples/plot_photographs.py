@@ -34,7 +34,7 @@ X_test = patches.transform(photographs[:, 280:]).reshape(800, -1)
 # The same start, the same training; only λ differs.
 
 encoders = {}
-for penalty in (0, 0.1, 0.5):
+for penalty in (0, 0.03, 0.3):
     cae = ConvolutionalCAE(
         16,
         kernel_size=6,

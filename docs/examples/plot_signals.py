@@ -107,13 +107,14 @@ plt.show()
 
 # %%
 # Filters alone do not hold still: their code moves along with the signal, about as far
-# as the signal itself. The larger the windows that are joined, the less it moves. λ
-# changes that little, since it lowers how far all codes are apart.
+# as the signal itself, and averages of eight steps hardly less. The largest number of a
+# window moves less, the larger the window is. λ does not help, since it lowers how far
+# all codes are apart.
 #
 # The price
 # ---------
 # Where in its window the largest number was is not in the code, and the decoder repeats
-# it all over. A beat that was sharp comes out lower and wider.
+# it all over. A beat comes out lower, with ripples around it.
 
 few = {name: encoders[name] for name in ("convolution", "largest of 8")}
 fig, ax = plt.subplots(figsize=(7, 5), layout="constrained")

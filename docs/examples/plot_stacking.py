@@ -54,7 +54,7 @@ for depth in depths:
     )
 
 # %%
-# Deeper codes contract more. On these small images they are no better for a linear SVM.
+# Deeper codes contract more. On these small images they are worse for a linear SVM.
 # What a stack is good for as the start of a network is measured in
 # :ref:`sphx_glr_auto_examples_plot_fine_tuning.py`.
 
