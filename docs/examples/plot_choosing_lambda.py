@@ -3,9 +3,9 @@ Choosing λ
 ==========
 
 λ is chosen by what the features are for. This example shows what changes with it: the
-Jacobian gets smaller from the smallest λ on, the reconstruction worse and the units more
-saturated, and a classifier of the codes is best in between. It also shows why λ and the
-strength of the classifier's own penalty have to be chosen together.
+Jacobian gets smaller from the smallest λ on, the reconstruction worse and the units
+more saturated, and a classifier of the codes is best in between. It also shows why λ
+and the strength of the classifier's own penalty have to be chosen together.
 """
 
 # %%
