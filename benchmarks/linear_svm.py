@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import joblib
@@ -82,6 +82,7 @@ def digits_task(args):
         one_test_set=False,
         n_components=args.n_components or 256,
         training={
+            "bias_spread": 0,
             "max_iter": args.epochs or 200,
             "batch_size": 32,
             "learning_rate": 0.1,
@@ -103,6 +104,7 @@ def images_task(args):
         one_test_set=True,
         n_components=args.n_components or 1000,
         training={
+            "bias_spread": 0,
             "max_iter": args.epochs or 60,
             "batch_size": 100,
             "learning_rate": 0.01,
@@ -162,7 +164,6 @@ def make_encoder(method, task, seed):
     encoder = ContractiveAutoencoder(
         task.n_components,
         loss="cross_entropy",
-        bias_spread=0,
         random_state=seed,
         **task.training,
     )
@@ -390,6 +391,9 @@ def parse(arguments):
     parser.add_argument("--n-train", type=int, help="use only the first training rows")
     parser.add_argument("--n-components", type=int, help="hidden units")
     parser.add_argument("--epochs", type=int, help="epochs of each autoencoder")
+    parser.add_argument(
+        "--defaults", action="store_true", help="train as by default, λ included"
+    )
     parser.add_argument("--methods", nargs="+", choices=NAMES, default=list(NAMES))
     parser.add_argument("--seeds", type=int, help="splits, or initial weights")
     parser.add_argument("--output", type=Path, help="folder of the results")
@@ -404,6 +408,9 @@ def main(arguments=None):
     """Run the comparison, print it and save it."""
     args = parse(arguments)
     task = digits_task(args) if args.data == "digits" else images_task(args)
+    if args.defaults:
+        penalty = ContractiveAutoencoder().jacobian_penalty
+        task = replace(task, training={}, penalties=[penalty])
     folder = args.output or Path("results") / f"linear_svm_{args.data}"
     rows, encoders = run_all(task, args.methods)
     table = summarise(rows, task, args.methods)

@@ -149,8 +149,8 @@ def draw(runs):
     axes.invert_yaxis()
     axes.grid(axis="y", color="0.9")
     axes.set_axisbelow(True)
-    ticks = [1, 2, 5, 10, 20, 50]
-    axes.set_xticks(ticks, map(str, ticks))
+    ticks = [0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50]
+    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     axes.minorticks_off()
     axes.set_xlabel("test error in %, the mean of a ridge classifier and an SVM")
     figure.legend(loc="outside upper center", ncols=3, frameon=False)

@@ -42,6 +42,8 @@ from tests.test_callbacks import Recorder
 # ---- scikit-learn around it -----------------------------------------------------
 
 
+# λ = 5 is above λ_max.
+@pytest.mark.filterwarnings("ignore::skcae.exceptions.DeadModelWarning")
 def test_grid_search_over_both_trainings(X, y):
     grid = {"encoder__jacobian_penalty": [0.0, 5.0], "learning_rate": [0.001, 0.05]}
     search = GridSearchCV(classifier(), grid, cv=2, error_score="raise").fit(X, y)

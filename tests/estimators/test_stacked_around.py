@@ -30,6 +30,8 @@ CONSTANT = {"learning_rate_schedule": "constant", "tol": 0.0, "n_iter_no_change"
 # ---- going on -------------------------------------------------------------------
 
 
+# By hand a layer on codes is warned of, as one of a stack is not.
+@pytest.mark.filterwarnings("ignore::skcae.exceptions.DeadModelWarning")
 @pytest.mark.parametrize("early_stopping", [False, True])
 def test_a_warm_start_goes_on_with_every_layer(early_stopping, unit_data):
     how = {"warm_start": True, "batch_size": 7, "early_stopping": early_stopping}

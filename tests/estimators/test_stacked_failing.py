@@ -212,6 +212,8 @@ def test_a_failure_above_leaves_nothing_of_a_first_fit(unit_data):
     assert not fitted_state(stack)
 
 
+# By hand a layer on codes is warned of, as one of a stack is not.
+@pytest.mark.filterwarnings("ignore::skcae.exceptions.DeadModelWarning")
 def test_an_interrupt_leaves_the_layers_so_far(unit_data):
     watcher = Watcher(interrupt_at=(1, 2))
     stack = small_stack((6, 5, 4), learning_rate_schedule="constant")
