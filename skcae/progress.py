@@ -57,7 +57,9 @@ class EpochBar(ProgressBar):
     >>> from skcae import ContractiveAutoencoder
     >>> from skcae.progress import EpochBar
     >>> X = np.random.default_rng(0).random((50, 8))
-    >>> cae = ContractiveAutoencoder(4, max_iter=20, tol=0.1, random_state=0)
+    >>> cae = ContractiveAutoencoder(
+    ...     4, bias_spread=0, max_iter=20, tol=0.1, random_state=0
+    ... )
     >>> cae = cae.set_callbacks(EpochBar()).fit(X)  # doctest: +ELLIPSIS
     ContractiveAutoencoder · epoch 15/20 · objective 0.592 ━━━...━━━ 100% 0:00:0...
     """

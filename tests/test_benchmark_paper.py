@@ -105,6 +105,7 @@ def test_the_second_table_on_rectangles(paper, tmp_path, monkeypatch):
     assert "not run" not in text
 
 
+@pytest.mark.filterwarnings("ignore::skcae.exceptions.DeadModelWarning")
 def test_few_labels_on_digits(paper, tmp_path, capsys):
     """All runs of a seed have the same encoder; a second call runs nothing."""
     tangents = paper("tangents")

@@ -43,7 +43,9 @@ def reconstruction_losses(encoder: Any, X: Any) -> np.ndarray:
     >>> from skcae import Autoencoder
     >>> from skcae.inspection import reconstruction_losses
     >>> X = np.random.default_rng(0).normal(size=(50, 1)) * [1.0, -1.0, 0.5]
-    >>> encoder = Autoencoder(1, activation="identity", random_state=0).fit(X)
+    >>> encoder = Autoencoder(
+    ...     1, activation="identity", max_iter=200, tol=1e-5, random_state=0
+    ... ).fit(X)
     >>> broken = [[0.2, 0.8, 0.1]]  # the second should be −0.2
     >>> reconstruction_losses(encoder, broken).argmax(axis=1)
     array([1])

@@ -19,8 +19,8 @@ from tests import oracles
 HOW = {"max_iter": 12, "tol": 0.5, "random_state": 0}
 
 
-def stack(sizes, activation="sigmoid"):
-    return StackedCAE(sizes, activation=activation, **HOW)
+def stack(sizes, activation="sigmoid", **how):
+    return StackedCAE(sizes, activation=activation, **HOW, **how)
 
 
 # For data of 8 columns: fewer units, as many, more, and bottlenecks of all kinds.
@@ -37,7 +37,7 @@ MAKERS = {
     "bottleneck": lambda: stack((3, 10), "tanh"),
     "deep": lambda: DeepCAE((9, 6), activation="tanh", **HOW),
     "deep bottleneck": lambda: DeepCAE((3, 10), **HOW),
-    "three layers": lambda: stack((6, 3, 7), "tanh"),
+    "three layers": lambda: stack((6, 3, 7), "tanh", bias_spread=0),
     # Its codes reach so little that a λ of .1 would be too large for them.
     "rbm and cae": lambda: make_pipeline(
         BernoulliRBM(6, n_iter=3, random_state=0),

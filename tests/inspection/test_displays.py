@@ -158,7 +158,7 @@ def test_what_cannot_be_drawn(encoder, unit_data):
 def test_noise_is_left_out_of_a_logarithmic_spectrum(unit_data):
     """A rank of four leaves twelve values of nothing, and a dead encoder eight."""
     X = unit_data.repeat(2, 1)
-    model = stack((16, 4, 16)).fit(X)
+    model = stack((16, 4, 16), bias_spread=0).fit(X)
     display = JacobianSpectrumDisplay.from_estimator(model, X, scale="log")
     assert np.isnan(display.lines_[0].get_ydata()).sum() == 12
     low, high = display.ax_.get_ylim()

@@ -20,7 +20,7 @@ LARGEST_UNSCALED = 2.0
 PART_OF_SCALE = 1 / 8
 # Rows are all alike where their variance is no more than this part of their mean
 # square: means are rounded to about the root of that, in float64.
-ALIKE = 1e-30
+ALIKE = 1e-28
 # A covariance of so many columns is formed, of more its largest eigenvalue is iterated.
 FORMED = 64
 
