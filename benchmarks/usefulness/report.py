@@ -70,8 +70,8 @@ def of_choosing(runs):
     return [
         "## What was tried, on the half of the sets that chooses",
         "",
-        f"Mean test error in % over {runs.set.nunique()} sets and "
-        f"{runs.seed.nunique()} seeds. “now” are the defaults, the lines below it one "
+        f"Mean test error in % over {runs.set.nunique()} sets, "
+        f"seeds: {runs.seed.nunique()}. “now” are the defaults, the lines below it one "
         "setting in the place of another. The difference is that of the mean of both "
         "judges from “now”, with its standard error over sets; seconds are those of "
         "fitting all sets, of one thread.",
