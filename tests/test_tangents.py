@@ -205,7 +205,9 @@ def test_a_large_penalty_makes_predictions_flat_along_the_tangents(n_classes, di
     X, y = digits
     X, y = X[:400], y[:400] % n_classes
     encoder = FrozenEstimator(
-        contractive(n_components=32, loss="cross_entropy", max_iter=30).fit(X)
+        contractive(
+            n_components=32, loss="cross_entropy", batch_size=100, max_iter=30
+        ).fit(X)
     )
     U = tangent_vectors(encoder, X, 6)
     tangents, others = U[:, :4], U[:, 4:]
