@@ -139,8 +139,13 @@ class OneScale(FunctionTransformer):
 
 # By name: the data, what comes before the encoder, the settings, and others for one of
 # them at a time.
-BASE = {"n_components": 128, "batch_size": 20, "max_iter": 40, "tol": 1e-4}
-BASE["bias_spread"] = 0
+BASE = {
+    "n_components": 128,
+    "bias_spread": 0,
+    "batch_size": 20,
+    "max_iter": 40,
+    "tol": 1e-4,
+}
 SETS = {
     "images": (images, MinMaxScaler, {"loss": "cross_entropy"}),
     "table": (table, StandardScaler, {}),

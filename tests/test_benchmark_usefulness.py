@@ -2,8 +2,8 @@
 
 import pytest
 
+from benchmarks.records import Records
 from benchmarks.usefulness import command, data, features
-from benchmarks.usefulness.records import Records
 
 
 def test_each_kind_of_set_is_in_both_halves():
@@ -43,12 +43,15 @@ def test_a_set_whose_file_is_not_there_is_left_out(tmp_path, capsys, monkeypatch
 
 def test_a_row_that_was_cut_off_is_run_again(tmp_path):
     path = tmp_path / "choose.csv"
-    Records(path).add(("raw", "wine", 0), {"ridge": 1.0, "svm": 2.0, "epochs": 0})
+    raw, now = ({"features": name, "set": "wine", "seed": 0} for name in ("raw", "now"))
+    Records(path).add({**raw, "ridge": 1.0})
     with path.open("a", encoding="utf-8") as file:
         file.write("now,wine,0,1.")
     again = Records(path)
-    assert again.has("raw", "wine", 0)
-    assert not again.has("now", "wine", 0)
+    assert again.find(raw)["ridge"] == "1.0"
+    assert again.find(now) is None
+    again.add({**now, "ridge": 2.0})
+    assert [row["ridge"] for row in Records(path).rows] == ["1.0", "2.0"]
 
 
 def test_the_best_of_labels_reads_no_test_rows():

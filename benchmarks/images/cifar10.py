@@ -11,7 +11,6 @@ Each run is a row of CSV as soon as it is done, and what is there is not run aga
 """
 
 import argparse
-import csv
 import json
 import time
 import warnings
@@ -24,6 +23,7 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks.images.models import MODELS, PUBLISHED, norm_of_jacobian
 from benchmarks.images.svm import LinearSVM
+from benchmarks.records import Records
 from benchmarks.speed.measure import commit, table
 from skcae import PatchEncoder
 from skcae.datasets import load_cifar10
@@ -33,33 +33,6 @@ CS = (0.1, 1.0, 10.0, 100.0, 1000.0)
 VALIDATION_PART = 0.2
 # At so many test images the norm of the Jacobian is estimated.
 N_OF_NORMS = 16
-
-
-class Records:
-    """Rows of a CSV file, each found by what it is of."""
-
-    def __init__(self, path):
-        self.path = path
-        self.rows = []
-        if path.exists():
-            with path.open(newline="", encoding="utf-8") as file:
-                self.rows = list(csv.DictReader(file))
-
-    def find(self, key):
-        """Return the row of this key, or None."""
-        wanted = {name: str(value) for name, value in key.items()}
-        return next((row for row in self.rows if wanted.items() <= row.items()), None)
-
-    def add(self, row):
-        """Write a row at once."""
-        is_new = not self.path.exists()
-        with self.path.open("a", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, list(row))
-            if is_new:
-                writer.writeheader()
-            writer.writerow(row)
-        self.rows.append({name: str(value) for name, value in row.items()})
-        print(", ".join(f"{name} {value}" for name, value in row.items()), flush=True)
 
 
 def codes_of(model, n_units, settings, images, others, args):

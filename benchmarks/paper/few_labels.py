@@ -137,8 +137,9 @@ def fitted_encoder(task):
         return model.fit(X)
     # One step that is too short to change a number.
     still = {"solver": "sgd", "momentum": 0.0, "learning_rate": 1e-30, "max_iter": 1}
-    still["bias_spread"] = 0
-    model = ContractiveAutoencoder(task.n_components, random_state=task.seed, **still)
+    model = ContractiveAutoencoder(
+        task.n_components, bias_spread=0, random_state=task.seed, **still
+    )
     return model.fit(X[:2])
 
 

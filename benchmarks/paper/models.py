@@ -20,9 +20,12 @@ from skcae import (
 )
 
 # The protocol of the paper: cross-entropy, sigmoid units, tied weights.
-PROTOCOL = {"loss": "cross_entropy", "tol": 0.0, "learning_rate_schedule": "linear"}
-# As in the paper, hidden biases begin at 0.
-PROTOCOL["bias_spread"] = 0
+PROTOCOL = {
+    "loss": "cross_entropy",
+    "bias_spread": 0,  # as in the paper
+    "tol": 0.0,
+    "learning_rate_schedule": "linear",
+}
 # To be raised when what a run does changes, so that its results are not taken for the
 # same as those of before. In runs of version 2 the output layer's biases began at 0, in
 # those of version 3 at the logarithms of the classes' shares.

@@ -17,9 +17,9 @@ from pathlib import Path
 
 import torch
 
+from benchmarks.records import Records
 from benchmarks.usefulness.data import Missing, sources, split
 from benchmarks.usefulness.features import FEATURES, TRIALS, judged
-from benchmarks.usefulness.records import Records
 from benchmarks.usefulness.report import write
 
 RESULTS = Path(__file__).parents[1] / "results" / "usefulness"
@@ -29,7 +29,8 @@ def run(records, features, sets, seeds):
     """Run what is not there yet, seed by seed."""
     for seed in range(seeds):
         for set_name, source in sets.items():
-            todo = [name for name in features if not records.has(name, set_name, seed)]
+            of = {"set": set_name, "seed": seed}
+            todo = [n for n in features if not records.find({"features": n, **of})]
             if not todo:
                 continue
             try:
@@ -39,8 +40,7 @@ def run(records, features, sets, seeds):
                 continue
             for name in todo:
                 found = judged(features[name](X, y, seed), X, X_test, y, y_test)
-                records.add((name, set_name, seed), found)
-                print(set_name, seed, name, found, flush=True)
+                records.add({"features": name, **of, **found})
 
 
 def main(given=None):
@@ -57,6 +57,7 @@ def main(given=None):
     # Seconds are of one thread; warnings of single fits are not the question here.
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
+    args.results.mkdir(parents=True, exist_ok=True)
     if args.what != "report":
         choosing = args.what == "choose"
         features = TRIALS if choosing else FEATURES

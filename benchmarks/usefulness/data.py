@@ -8,7 +8,6 @@ and those that test, at most 3,000, and says what stands before the encoder.
 
 import importlib.util
 import inspect
-import io
 from collections import Counter
 from dataclasses import dataclass
 from functools import cache
@@ -26,6 +25,7 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from benchmarks import settings
 from benchmarks.settings import OneScale
+from skcae.datasets import load_cifar10, load_mnist
 
 MOST_TRAINING, MOST_TEST = 1500, 3000
 
@@ -117,29 +117,36 @@ def mnist(file):
     """Give MNIST's training images from a local file."""
     if file is None:
         raise Missing("needs --mnist FILE")
-    with np.load(file) as found:
-        return found["x_train"].reshape(-1, 784) / 255, found["y_train"]
+    data = load_mnist(file)
+    X = np.concatenate([data.X_train, data.X_valid])
+    return np.rint(255 * X.astype(np.float64)) / 255, np.concatenate(
+        [data.y_train, data.y_valid]
+    )
 
 
 def cifar(file):
     """Give the first 6,000 training images of CIFAR-10 in grey, 16 × 16."""
     if file is None:
         raise Missing("needs --cifar FILE")
-    with np.load(file) as found:
-        jpeg, off = found["jpeg_train"].tobytes(), found["off_train"]
-        y = found["y_train"][:6000]
-    images = [
-        Image.open(io.BytesIO(jpeg[off[i] : off[i + 1]])).convert("L").resize((16, 16))
-        for i in range(6000)
-    ]
-    return np.array(images).reshape(6000, -1) / 255, y
+    data = load_cifar10(file, grey=True)
+    pixels = np.rint(255 * data.X_train[:6000]).astype(np.uint8).reshape(-1, 32, 32)
+    images = [Image.fromarray(image).resize((16, 16)) for image in pixels]
+    return np.array(images).reshape(6000, -1) / 255, data.y_train[:6000]
 
 
 # ---- text and signals -------------------------------------------------------------
 
 
-MODULES = ["linalg", "ndimage", "optimize", "signal"]
-MODULES += ["sparse", "spatial", "special", "stats"]
+MODULES = [
+    "linalg",
+    "ndimage",
+    "optimize",
+    "signal",
+    "sparse",
+    "spatial",
+    "special",
+    "stats",
+]
 
 
 def docstrings_of_scipy():

@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from benchmarks.speed.measure import table
 from benchmarks.usefulness.data import sources
 from benchmarks.usefulness.features import FEATURES, TRIALS, WIDTH
-from benchmarks.usefulness.records import KEYS
 
 JUDGES = {"ridge": "ridge classifier", "svm": "linear SVM"}
 DRAWN = {
@@ -22,7 +22,7 @@ def read(path):
     """Return the runs, with the mean of both judges."""
     runs = pd.read_csv(path, dtype={"seed": int})
     runs["both"] = runs[list(JUDGES)].mean(axis=1)
-    return runs.drop_duplicates(list(KEYS), keep="last")
+    return runs.drop_duplicates(["features", "set", "seed"], keep="last")
 
 
 def complete(runs, names):
@@ -43,12 +43,6 @@ def paired(runs, first, second, value="both"):
     runs = runs.pivot_table(value, ["set", "seed"], "features")
     by_set = (runs[first] - runs[second]).groupby("set")
     return by_set.mean(), by_set.std(ddof=1) / np.sqrt(by_set.count())
-
-
-def table(head, rows):
-    """Write a table."""
-    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
-    return [*lines, *("| " + " | ".join(row) + " |" for row in rows), ""]
 
 
 # ---- the half that chooses --------------------------------------------------------
@@ -76,7 +70,8 @@ def of_choosing(runs):
         "judges from “now”, with its standard error over sets; seconds are those of "
         "fitting all sets, of one thread.",
         "",
-        *table(["features", *JUDGES.values(), "difference", "seconds"], rows),
+        table(["features", *JUDGES.values(), "difference", "seconds"], rows),
+        "",
     ]
 
 
@@ -99,7 +94,7 @@ def of_comparing(runs):
         means = by_set(runs, judge)[names]
         rows = [[s, *(f"{v:.1f}" for v in row)] for s, row in means.iterrows()]
         rows.append(["**mean**", *(f"**{v:.2f}**" for v in means.mean())])
-        lines += [f"### {title}", "", *table(["set", *names], rows)]
+        lines += [f"### {title}", "", table(["set", *names], rows), ""]
     seconds = by_set(runs, "fit_seconds")[names].mean()
     lines += [
         "Seconds of a fit, the mean over sets: "
@@ -130,7 +125,8 @@ def differences(runs, names):
         "In points of the mean of both judges, paired over seeds, with standard "
         "errors; in the last two lines the number of sets.",
         "",
-        *table(["set", *(f"{a} − {b}" for a, b in pairs)], rows),
+        table(["set", *(f"{a} − {b}" for a, b in pairs)], rows),
+        "",
     ]
 
 

@@ -174,7 +174,7 @@ def balance(encoder: Any, X: Any, y: Any) -> float:
     return float(loss / np.square(jacobian_norm(fitted, X)).mean())
 
 
-def largest_penalty(encoder: Any, X: Any, y: Any) -> float | None:
+def penalty_max_of(encoder: Any, X: Any, y: Any) -> float | None:
     """Return λ_max of an encoder for what it takes after its preprocessing, if any."""
     steps, (encoder, *_) = split_steps(encoder)
     of_windows = is_tied_convolution(encoder)

@@ -35,6 +35,7 @@ from skcae._core.data.arrays import Array
 from skcae._core.data.containers import check_is_read
 from skcae._estimators.contractive import ContractiveAutoencoder
 from skcae._fit.attributes import adopt
+from skcae._fit.collapse import is_tied_layer
 from skcae._fit.data import draw_seed
 from skcae._fit.pretraining import fit_encoder
 from skcae.model_selection._scale import jacobian_penalty_grid
@@ -284,9 +285,7 @@ class ContractiveAutoencoderCV(
         """Return the values of λ."""
         if not isinstance(self.penalties, Integral):
             values = column_or_1d(self.penalties, dtype=np.float64)
-        elif getattr(encoder, "tied_weights", False) and hasattr(
-            encoder, "n_components"
-        ):
+        elif is_tied_layer(encoder):
             values = jacobian_penalty_grid(
                 X,
                 self.penalties,

@@ -8,8 +8,13 @@ from numpy.testing import assert_array_equal
 from skcae import ContractiveAutoencoder, StackedCAE
 
 # Codes of so few epochs bear the default λ if biases start at zero.
-SMALL = {"learning_rate": 0.01, "max_iter": 12, "tol": 0.5, "random_state": 0}
-SMALL["bias_spread"] = 0
+SMALL = {
+    "bias_spread": 0,
+    "learning_rate": 0.01,
+    "max_iter": 12,
+    "tol": 0.5,
+    "random_state": 0,
+}
 
 
 def small_stack(sizes=(6, 4), **parameters):

@@ -81,7 +81,8 @@ def initial_parameters(
 ) -> Parameters:
     """Draw the weights, and the hidden biases from N(0, bias_spread²).
 
-    Units of equal biases are all alike to the rows; of others each bends elsewhere.
+    Units of one bias bend all at the same place, of spread biases each at its own. The
+    biases are further from zero, and the decoder's, if the data are to be scaled.
     """
 
     def weights() -> Tensor:

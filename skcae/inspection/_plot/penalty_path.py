@@ -10,8 +10,8 @@ from skcae._estimators.documentation import documented
 from skcae.inspection._penalty_path import (
     check_penalties,
     default_penalties,
-    largest_penalty,
     name_of_penalty,
+    penalty_max_of,
     penalty_path,
 )
 from skcae.inspection._plot._axes import axes_for, draw_curve, spelled_out
@@ -179,7 +179,7 @@ class PenaltyPathDisplay:
         name_of_penalty(estimator)
         if penalties is not None:
             penalties = check_penalties(penalties)
-        largest = largest_penalty(estimator, X, y)
+        largest = penalty_max_of(estimator, X, y)
         if penalties is None:
             penalties = default_penalties(estimator, X, y, largest)
         measures = penalty_path(
