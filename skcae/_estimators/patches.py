@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from numbers import Integral
 from typing import Any, ClassVar, Self
 
@@ -36,7 +37,7 @@ from skcae._core.layers.dense import Dense
 from skcae._core.layers.images import Shape
 from skcae._core.layers.layer import Affine, Layer
 from skcae._core.layers.patches import joined
-from skcae._core.layers.regions import PatchCodes, PooledPatches
+from skcae._core.layers.regions import Encode, PatchCodes, PooledPatches
 from skcae._encoders.patches import codes_of, layers_of, patches_of
 from skcae._encoders.tensors import stored
 from skcae._estimators.integrity import check_arrays, check_n_features_in
@@ -290,9 +291,12 @@ class PatchEncoder(
         """Return the pooled codes of images, a few of them at a time."""
         dtype = working_dtype(X.dtype)
         layer = self._layer()
+        encode: Encode
         if layer is None:
             device = torch.device("cpu")
-            pool, encode = self._pool(), self._patch_codes
+            white = self._whitening()
+            white = None if white is None else white.to(torch_dtype(dtype), device)
+            pool, encode = self._pool(), partial(self._patch_codes, white)
         else:
             name = getattr(self.encoder_, "device", "cpu")
             device = resolve_device_or_cpu(name, dtype)
@@ -332,11 +336,9 @@ class PatchEncoder(
         P, mean = (stored(a).double() for a in (self.whitening_, self.patch_mean_))
         return Dense(P, -P @ mean, ACTIVATIONS["identity"])
 
-    def _patch_codes(self, rows: Tensor) -> Tensor:
+    def _patch_codes(self, white: Dense | None, rows: Tensor) -> Tensor:
         """Return the codes that the encoder gives to patches, (m, N) → (m, K)."""
-        white = self._whitening()
-        if white is not None:
-            rows = white.to(rows.dtype, rows.device).outputs(rows)
+        rows = rows if white is None else white.outputs(rows)
         return codes_of(self.encoder_, rows, self._fitted_structure["code"])
 
     def _layer(self) -> PatchCodes | None:
