@@ -10,7 +10,7 @@ from sklearn.datasets import load_digits
 
 from benchmarks.images import cifar10
 from benchmarks.images.models import MODELS, Model, norm_of_jacobian
-from benchmarks.images.svm import LinearSVM
+from benchmarks.images.svm import LinearSVM, standardise
 from skcae import ContractiveAutoencoder
 from skcae.inspection import jacobian_norm
 
@@ -24,8 +24,7 @@ def test_the_gradient_of_the_svm():
         torch.eye(3)[random.integers(0, 3, 30).tolist()] > 0, 1.0, -1.0
     )
     svm = LinearSVM(10.0)
-    svm.mean, svm.scale = np.zeros(4, np.float32), np.ones(4, np.float32)
-    args = X, targets, (5, 3)
+    args = torch.from_numpy(X), targets, (3, 5)
     w = random.normal(size=15) / 2
     error = check_grad(
         lambda w: svm._objective(w, *args)[0],
@@ -38,8 +37,9 @@ def test_the_gradient_of_the_svm():
 
 def test_the_svm_learns():
     X, y = load_digits(return_X_y=True)
-    svm = LinearSVM(10.0).fit(X[:1200].astype(np.float32), y[:1200])
-    assert svm.error(X[1200:].astype(np.float32), y[1200:]) < 0.1
+    seen, others = X[:1200].astype(np.float32), X[1200:].astype(np.float32)
+    standardise(seen, others)
+    assert LinearSVM(10.0).fit(seen, y[:1200]).error(others, y[1200:]) < 0.1
 
 
 def test_the_norm_by_differences_is_that_of_the_jacobian():
@@ -55,7 +55,7 @@ def test_what_is_there_is_not_run_again(tmp_path, monkeypatch):
     random = np.random.default_rng(0)
     y = random.integers(0, 2, 40)
     X = (random.random((40, 3072)) * (0.3 + 0.7 * y[:, None])).astype(np.float32)
-    args = argparse.Namespace(epochs=1, seed=0, patches=200)
+    args = argparse.Namespace(epochs=1, seed=0, patches=200, choose=30)
     files = [tmp_path / name for name in ("choices.csv", "runs.csv")]
     choices, runs = map(cifar10.Records, files)
     both = (X[:30], y[:30]), (X[30:], y[30:])

@@ -22,15 +22,17 @@ from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
 from benchmarks.images.models import MODELS, PUBLISHED, norm_of_jacobian
-from benchmarks.images.svm import LinearSVM
+from benchmarks.images.svm import LinearSVM, standardise
 from benchmarks.records import Records
 from benchmarks.speed.measure import commit, table
 from skcae import PatchEncoder
 from skcae.datasets import load_cifar10
 
 CS = (0.1, 1.0, 10.0, 100.0, 1000.0)
-# Of the training rows, for choosing.
+# Of the training rows that are for choosing.
 VALIDATION_PART = 0.2
+# More units than that take the settings that this many chose, with a C of their own.
+MOST_UNITS_TO_CHOOSE_AT = 400
 # At so many test images the norm of the Jacobian is estimated.
 N_OF_NORMS = 16
 
@@ -38,7 +40,7 @@ N_OF_NORMS = 16
 def codes_of(model, n_units, settings, images, others, args):
     """Fit on images and encode them and others; return the times that it took, too."""
     if model.make is None:
-        return None, images, others, 0.0, 0.0
+        return None, images.copy(), others.copy(), 0.0, 0.0
     how = {"max_iter": args.epochs, "random_state": args.seed}
     encoder = PatchEncoder(
         model.encoder(n_units, settings, **how),
@@ -56,20 +58,37 @@ def codes_of(model, n_units, settings, images, others, args):
 
 def choose(name, n_units, train, args, key, records):
     """Return the settings and the C that are best on held-out training rows."""
-    (X, y), n = train, int(len(train[0]) * (1 - VALIDATION_PART))
+    X, y = (part[: args.choose] for part in train)
+    n = int(len(X) * (1 - VALIDATION_PART))
+    grid = MODELS[name].grid
+    if n_units > MOST_UNITS_TO_CHOOSE_AT and len(grid) > 1:
+        fewer = {**key, "units": MOST_UNITS_TO_CHOOSE_AT}
+        _, _, settings = choose(name, fewer["units"], train, args, fewer, records)
+        grid = (settings,)
     tried = []
-    for settings in MODELS[name].grid:
+    for settings in grid:
         this = {**key, "settings": json.dumps(settings)}
         row = records.find(this)
         if row is None:
             found = codes_of(MODELS[name], n_units, settings, X[:n], X[n:], args)
-            _, seen, held_out, *_ = found
-            errors = [LinearSVM(C).fit(seen, y[:n]).error(held_out, y[n:]) for C in CS]
-            best = int(np.argmin(errors))
-            row = {**this, "C": CS[best], "validation_error": f"{errors[best]:.4f}"}
+            error, C = best_of_Cs(found[1:3], y[:n], y[n:])
+            row = {**this, "C": C, "validation_error": f"{error:.4f}"}
             records.add(row)
         tried.append((float(row["validation_error"]), float(row["C"]), settings))
     return min(tried, key=lambda trial: trial[0])
+
+
+def best_of_Cs(codes, y_seen, y_held_out):
+    """Return the least error, and its C; what lies beyond a rise is not tried."""
+    seen, held_out = codes
+    standardise(seen, held_out)
+    found, svm = [], None
+    for C in CS:
+        svm = LinearSVM(C).fit(seen, y_seen, svm)
+        found.append((svm.error(held_out, y_held_out), C))
+        if found[-1][0] > min(found)[0]:
+            break
+    return min(found)
 
 
 def run(name, n_units, train, test, args, key, choices, runs):
@@ -80,6 +99,7 @@ def run(name, n_units, train, test, args, key, choices, runs):
         model, n_units, settings, train[0], test[0], args
     )
     n_encoded = len(seen) + len(held_out)
+    standardise(seen, held_out)
     svm = LinearSVM(C).fit(seen, train[1])
     norm = np.nan
     if encoder is not None:
@@ -134,6 +154,9 @@ def main():
     parser.add_argument("--units", type=int, nargs="+", default=[100, 400, 1600])
     parser.add_argument("--train", type=int, default=50_000)
     parser.add_argument("--test", type=int, default=10_000)
+    parser.add_argument(
+        "--choose", type=int, default=10_000, help="training images to choose by"
+    )
     parser.add_argument("--patches", type=int, default=100_000)
     parser.add_argument("--epochs", type=int, default=15)
     parser.add_argument("--seed", type=int, default=0)
@@ -156,6 +179,7 @@ def main():
                     "units": 0 if name == "raw" else n_units,
                     "train": args.train,
                     "test": args.test,
+                    "choose": args.choose,
                     "patches": args.patches,
                     "epochs": args.epochs,
                     "seed": args.seed,
