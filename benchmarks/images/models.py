@@ -4,10 +4,8 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClusterMixin, TransformerMixin
 from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
-from sklearn.metrics.pairwise import euclidean_distances
 from sklearn.neural_network import BernoulliRBM
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler
@@ -16,23 +14,18 @@ from sklearn.utils import check_random_state
 from skcae import Autoencoder, ContractiveAutoencoder, DenoisingAutoencoder
 
 
-class RandomPatches(ClusterMixin, TransformerMixin, BaseEstimator):
+class RandomPatches(KMeans):
     """Patches drawn at random, in the place of the centres that k-means finds."""
 
-    def __init__(self, n_clusters=100, random_state=None):
-        self.n_clusters = n_clusters
-        self.random_state = random_state
-
-    def fit(self, X, y=None):
+    def fit(self, X, y=None, sample_weight=None):
         """Draw the centres."""
         random = check_random_state(self.random_state)
-        chosen = random.choice(len(X), self.n_clusters, replace=False)
-        self.cluster_centers_ = X[chosen]
+        start = X[random.choice(len(X), self.n_clusters, replace=False)]
+        # One pass sets what `transform` needs; the centres that it finds are not kept.
+        self.set_params(init=start, n_init=1, max_iter=1)
+        super().fit(X)
+        self.cluster_centers_ = start
         return self
-
-    def transform(self, X):
-        """Return the distance of each row to each centre."""
-        return euclidean_distances(X, self.cluster_centers_)
 
 
 def pca(n_units, **how):
@@ -57,7 +50,7 @@ def kmeans(n_units, *, max_iter, random_state):
 
 def random_patches(n_units, *, max_iter, random_state):
     """Return patches that nothing was learnt of."""
-    return RandomPatches(n_units, random_state)
+    return RandomPatches(n_units, random_state=random_state)
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,18 @@ from typing import Any
 
 import numpy as np
 from scipy import sparse
+from sklearn.cluster import BisectingKMeans, KMeans, MiniBatchKMeans
 from torch import Tensor
 
 from skcae._core.data.arrays import to_array, to_tensor
 from skcae._core.layers.layer import Layer
 from skcae._core.layers.patches import Patches
+from skcae._core.layers.triangle import Triangle
 from skcae._encoders.steps import encoding_layers, split_steps
+from skcae._encoders.tensors import stored
+
+# Those whose `transform` gives the distances from `cluster_centers_`.
+KMEANS = (KMeans, MiniBatchKMeans, BisectingKMeans)
 
 
 def patches_of(structure: dict[str, Any]) -> Patches:
@@ -22,8 +28,11 @@ def patches_of(structure: dict[str, Any]) -> Patches:
     )
 
 
-def layers_of(encoder: Any) -> list[Layer]:
-    """Return the layers of a fitted encoder, if it is made of nothing else."""
+def layers_of(encoder: Any, code: str) -> list[Layer]:
+    """Return the layers of a fitted encoder's code, if it is made of nothing else."""
+    if code == "triangle":
+        is_known = isinstance(encoder, KMEANS)
+        return [Triangle(stored(encoder.cluster_centers_))] if is_known else []
     try:
         steps, encoders = split_steps(encoder)
         return [] if steps else encoding_layers(encoders)

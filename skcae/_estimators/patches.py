@@ -154,7 +154,8 @@ class PatchEncoder(
     Notes
     -----
     Where the encoder is made of layers, its first one takes in the whitening: patches
-    are encoded by one matrix product. Whatever the encoder, those of a few images are
+    are encoded by one matrix product. The triangle of k-means is a layer, too, with the
+    whitening below it. Whatever the encoder, those of a few images are
     encoded at a time, and pooled at once, so that memory does not grow with the number
     of images.
 
@@ -343,15 +344,17 @@ class PatchEncoder(
 
     def _layer(self) -> PatchCodes | None:
         """Return all of it as one layer in float64, if the encoder is made of some."""
-        layers = layers_of(self.encoder_)
-        if not layers or self._fitted_structure["code"] != "transform":
-            return None
-        first, *others = layers
-        if not isinstance(first, Affine):
+        layers = layers_of(self.encoder_, self._fitted_structure["code"])
+        if not layers:
             return None
         white = self._whitening()
-        start = first if white is None else joined(white, first)
-        layer = PatchCodes(self._pool(), Chain((start, *others)))
+        if white is not None:
+            first, *others = layers
+            if isinstance(first, Affine):
+                layers = [joined(white, first), *others]
+            else:
+                layers = [white, *layers]
+        layer = PatchCodes(self._pool(), Chain(tuple(layers)))
         return layer.to(torch.float64, torch.device("cpu"))
 
     # ---- what anything that takes a fitted model asks it ------------------------
@@ -364,7 +367,8 @@ class PatchEncoder(
             raise TypeError(
                 f"The patches of this PatchEncoder are encoded by a "
                 f"{type(self.encoder_).__name__}, which has no layers to be "
-                "differentiated. Take an autoencoder of skcae, or a BernoulliRBM."
+                "differentiated. Take an autoencoder of skcae, KMeans or a "
+                "BernoulliRBM."
             )
         return [layer]
 

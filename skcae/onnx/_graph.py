@@ -12,6 +12,7 @@ from skcae._core.layers.dense import Dense
 from skcae._core.layers.layer import Affine, Layer
 from skcae._core.layers.pooling import AveragePooling, MaxPooling, Unpooling
 from skcae._core.layers.regions import PatchCodes
+from skcae._core.layers.triangle import Triangle
 from skcae._encoders.steps import DecodingLayer
 from skcae._encoders.tensors import name_of
 from skcae.onnx._images import (
@@ -21,7 +22,7 @@ from skcae.onnx._images import (
     add_transposed_convolution,
     add_unpooling,
 )
-from skcae.onnx._patches import add_patches, add_regions
+from skcae.onnx._patches import add_patches, add_regions, add_triangle
 
 
 @dataclass(frozen=True)
@@ -128,6 +129,7 @@ LAYER_NODES: dict[type[Layer], Callable[[Graph, Any, str], str]] = {
     AveragePooling: add_average_pooling,
     Unpooling: add_unpooling,
     PatchCodes: add_patch_codes,
+    Triangle: add_triangle,
 }
 
 

@@ -8,6 +8,7 @@ import torch
 
 from skcae._core.layers.patches import CONTRAST, Patches
 from skcae._core.layers.regions import PooledPatches, parts
+from skcae._core.layers.triangle import Triangle
 from skcae.onnx._images import reshaped
 
 # From here on ONNX takes the axes of a maximum as an input.
@@ -30,6 +31,20 @@ def add_patches(graph: Any, patches: Patches, x: str) -> str:
     widened = graph.node("Add", variance, graph.numbers([CONTRAST]))
     found = graph.node("Div", centred, graph.node("Sqrt", widened))
     return str(found)
+
+
+def add_triangle(graph: Any, layer: Triangle, x: str) -> str:
+    """Add max(0, mean(z) − z) of the distances z = ‖x − c‖."""
+    C, n = layer.centres, layer.n_units
+    # z² = ‖x‖² + ‖c‖² − 2 x·c, which rounding can bring below 0.
+    squares = graph.node("Mul", x, x)
+    sizes = graph.node("MatMul", squares, graph.numbers(np.ones((layer.n_inputs, 1))))
+    products = graph.node(
+        "Gemm", x, graph.numbers(-2 * C), graph.numbers(C.square().sum(1)), transB=1
+    )
+    z = graph.node("Sqrt", graph.node("Relu", graph.node("Add", sizes, products)))
+    mean = graph.node("MatMul", z, graph.numbers(np.full((n, 1), 1 / n)))
+    return str(graph.node("Relu", graph.node("Sub", mean, z)))
 
 
 def add_regions(graph: Any, pool: PooledPatches, codes: str) -> str:

@@ -16,6 +16,7 @@ from skcae._core.layers.patches import (
     whitening,
 )
 from skcae._core.layers.regions import PatchCodes, PooledPatches, parts
+from skcae._core.layers.triangle import Triangle
 from skcae.activations import ACTIVATIONS
 
 SHAPE = (7, 9, 3)
@@ -153,3 +154,29 @@ def test_its_filters_are_images():
     W = found.code.layers[0].weights.numpy()
     assert_allclose(found.filters, W.reshape(5, 3, 4, 3))
     assert CONTRAST == 10 / 255**2
+
+
+# ---- k-means' code -------------------------------------------------------------------
+
+
+def test_a_triangle_is_what_is_nearer_than_the_average():
+    triangle, X = Triangle(rows(5)), torch.cat([rows(3, 1), rows(1)])
+    z = np.linalg.norm(X.numpy()[:, None] - triangle.centres.numpy(), axis=2)
+    expected = np.maximum(0, z.mean(1, keepdims=True) - z)
+    assert_allclose(triangle.outputs(X), expected, atol=1e-12)
+    assert expected[3, 0] == z[3].mean()  # a row that is a centre
+
+
+def test_the_derivatives_of_a_triangle_are_those_of_autograd():
+    generator = torch.Generator().manual_seed(0)
+    C, X, V = (
+        torch.randn(n, 4, generator=generator).double().requires_grad_()
+        for n in (5, 2, 2)
+    )
+    chain = Chain((Triangle(C), dense(3, 5, "tanh")))
+    J = torch.autograd.functional.jacobian(lambda X: chain.outputs(X)[-1].sum(0), X)
+    states = chain.states_at(X)
+    torch.testing.assert_close(chain.jacobians(states), J.transpose(0, 1))
+    pushed = chain.push_forward(states, V[:, None])
+    torch.testing.assert_close(pushed[:, 0], torch.einsum("hnd,nd->nh", J, V))
+    assert torch.autograd.gradcheck(lambda C, X: Triangle(C).outputs(X), (C, X))

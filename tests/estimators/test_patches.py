@@ -281,9 +281,11 @@ def test_a_frozen_encoder_is_not_fitted():
     assert_allclose(model.transform(X[:2]), naive(model, X[:2]))
 
 
-@pytest.mark.parametrize("pooling", ["mean", "max"])
-def test_pooled_codes_are_inspected(pooling):
-    model = make(pooling=pooling).fit(X)
+@pytest.mark.parametrize(
+    ("encoder", "pooling"), [(CAE, "mean"), (CAE, "max"), (DISTANCES, "mean")]
+)
+def test_pooled_codes_are_inspected(encoder, pooling):
+    model = make(encoder, pooling=pooling).fit(X)
     J = jacobian(model, X[:2])
     step = 1e-6 * np.random.default_rng(0).normal(size=X[:2].shape)
     change = model.transform(X[:2] + step) - model.transform(X[:2] - step)
@@ -292,13 +294,18 @@ def test_pooled_codes_are_inspected(pooling):
     assert_allclose(jacobian_norm(model, X[:2]), norms)
 
 
-def test_pooled_codes_are_fine_tuned():
+@pytest.mark.parametrize(
+    ("encoder", "shapes"),
+    [(CAE, [(6, 27), (6,)]), (DISTANCES, [(27, 27), (27,), (4, 27)])],
+    ids=["CAE", "KMeans"],
+)
+def test_pooled_codes_are_fine_tuned(encoder, shapes):
     y = X.mean(1) > np.median(X.mean(1))
     tuning = {"max_iter": 40, "tol": 1.0, "learning_rate": 0.05, "random_state": 0}
-    classifier = FineTunedClassifier(make(normalize=False), **tuning).fit(X, y)
+    classifier = FineTunedClassifier(make(encoder, normalize=False), **tuning).fit(X, y)
     before = classifier.encoder_._encoding_layers()[0].parameters
     after = classifier.hidden_parameters_
-    assert {part.shape for part in after.values()} == {(6, 27), (6,)}
+    assert [part.shape for part in after.values()] == shapes
     assert not np.allclose(next(iter(after.values())), next(iter(before.values())))
     assert classifier.predict(X).shape == y.shape
 
@@ -311,9 +318,21 @@ def test_its_filters_are_shown():
     assert display.image_shape == (3, 3, 3)
 
 
-@pytest.mark.parametrize("pooling", ["mean", "sum", "max"])
-def test_pooled_codes_as_a_graph(pooling):
-    model = make(StackedCAE((6, 4), **HOW), pooling=pooling, stride=2).fit(X)
+@pytest.mark.parametrize("whiten", [True, False])
+def test_centres_are_shown_as_what_patches_are_multiplied_with(whiten):
+    model = make(DISTANCES, whiten=whiten).fit(X)
+    P = model.whitening_ if whiten else np.eye(27)
+    display = FilterDisplay.from_estimator(model)
+    assert_allclose(display.weights, model.encoder_.cluster_centers_ @ P)
+
+
+@pytest.mark.parametrize(
+    ("encoder", "pooling"),
+    [(StackedCAE((6, 4), **HOW), p) for p in ("mean", "sum", "max")]
+    + [(DISTANCES, "sum")],
+)
+def test_pooled_codes_as_a_graph(encoder, pooling):
+    model = make(encoder, pooling=pooling, stride=2).fit(X)
     graph = to_onnx(model, X[:1]).SerializeToString()
     (codes,) = InferenceSession(graph).run(None, {"X": X})
     assert_allclose(codes, model.transform(X), rtol=1e-9, atol=1e-9)
@@ -328,8 +347,8 @@ def test_a_file_of_parts_that_do_not_fit_is_refused(tmp_path):
 
 
 def test_an_encoder_without_layers_is_not_inspected():
-    with pytest.raises(TypeError, match="encoded by a KMeans, which has no layers"):
-        jacobian_norm(make(DISTANCES).fit(X), X)
+    with pytest.raises(TypeError, match="encoded by a PCA, which has no layers"):
+        jacobian_norm(make(PCA(4)).fit(X), X)
 
 
 def test_callbacks_look_on_at_the_encoder():

@@ -63,9 +63,23 @@ def heads(*args: Any, **how: Any) -> tuple[Tensor, Tensor | None]:
     return found, weights if needs_weights else None
 
 
+def distances(X: Tensor, Y: Tensor, p: float = 2.0, **how: Any) -> Tensor:
+    """Return ‖x − y‖, (…, n, d) and (…, m, d) → (…, n, m).
+
+    Torch's own is not differentiated along a direction.
+    """
+    differences = X[..., :, None, :] - Y[..., None, :, :]
+    found: Tensor = torch.linalg.vector_norm(differences, p, dim=-1)
+    return found
+
+
 #: Attention, and with it what is differentiated along a direction.
 ATTENTION: dict[Any, Callable[..., Any]] = {
     functional.scaled_dot_product_attention: attention,
     functional.multi_head_attention_forward: heads,
 }
-EVERYTHING = {**ATTENTION, functional.layer_norm: layer_norm}
+EVERYTHING: dict[Any, Callable[..., Any]] = {
+    **ATTENTION,
+    functional.layer_norm: layer_norm,
+    torch.cdist: distances,
+}

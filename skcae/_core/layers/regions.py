@@ -14,6 +14,7 @@ from skcae._core.layers.differentiated import Differentiated
 from skcae._core.layers.images import Pair, Shape
 from skcae._core.layers.layer import Parameters
 from skcae._core.layers.patches import Patches
+from skcae._core.layers.triangle import Triangle
 
 Pooling = Literal["mean", "sum", "max"]
 # From patches to their codes, (m, N) → (m, K).
@@ -126,7 +127,8 @@ class PatchCodes(Differentiated):
         What joins the codes.
     code : Chain
         From a patch to its code. That patches are whitened is in the weights of its
-        first layer, so that it costs nothing.
+        first layer, so that it costs nothing; a layer that is not affine has the
+        whitening below it.
     """
 
     pool: PooledPatches
@@ -157,6 +159,9 @@ class PatchCodes(Differentiated):
     def filters(self) -> Tensor:
         """What the units of the first layer see, as images, (K, h, w, c)."""
         W = self.code.affine[0].matrix
+        for layer in self.code.layers[1:]:
+            if isinstance(layer, Triangle):  # of whitened patches
+                W = layer.matrix @ W
         return W.view(-1, *self.pool.patches.shape)
 
     @property
