@@ -8,7 +8,7 @@ from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 from sklearn.neural_network import BernoulliRBM
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import MinMaxScaler
+from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils import check_random_state
 
 from skcae import Autoencoder, ContractiveAutoencoder, DenoisingAutoencoder
@@ -33,12 +33,15 @@ def pca(n_units, **how):
     return PCA(min(n_units, 108))
 
 
-def rbm(n_units, *, max_iter, random_state):
-    """Return an RBM, whose units are of [0, 1]."""
-    machine = BernoulliRBM(
-        n_units, learning_rate=0.01, n_iter=max_iter, random_state=random_state
-    )
-    return make_pipeline(MinMaxScaler(clip=True), machine)
+def unit_interval(X):
+    """Bring whitened numbers to [0, 1]: two standard deviations are its ends."""
+    return np.clip(0.5 + X / 4, 0, 1)
+
+
+def rbm(n_units, *, max_iter, **how):
+    """Return an RBM, whose visible units are of [0, 1]."""
+    machine = BernoulliRBM(n_units, n_iter=max_iter, **how)
+    return make_pipeline(FunctionTransformer(unit_interval), machine)
 
 
 def kmeans(n_units, *, max_iter, random_state):
@@ -93,7 +96,7 @@ MODELS = {
     "ae-wd": Model("AE+wd", Autoencoder, grid("weight_decay", 1e-3, 1e-2, 1e-1)),
     "dae-g": Model("DAE-g", gaussian, grid("corruption_level", 0.3, 1.0)),
     "dae-b": Model("DAE-b", masking, grid("corruption_level", 0.25, 0.5)),
-    "rbm": Model("RBM", rbm),
+    "rbm": Model("RBM", rbm, grid("learning_rate", 0.01, 0.1)),
     "cae": Model("CAE", ContractiveAutoencoder, grid("jacobian_penalty", *STRENGTHS)),
     "cae-h": Model(
         "CAE+H",
