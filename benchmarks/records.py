@@ -24,8 +24,12 @@ class Records:
 
     def find(self, key):
         """Return the row of this key, or None."""
+        return next(iter(self.all(key)), None)
+
+    def all(self, key):
+        """Return all rows of this key."""
         wanted = {name: str(value) for name, value in key.items()}
-        return next((row for row in self.rows if wanted.items() <= row.items()), None)
+        return [row for row in self.rows if wanted.items() <= row.items()]
 
     def add(self, row):
         """Write a row at once."""

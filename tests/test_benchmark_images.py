@@ -1,6 +1,7 @@
 """The benchmark of images: its SVM, its norm, and that nothing is run twice."""
 
 import argparse
+import json
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import torch
 from scipy.optimize import check_grad
 from sklearn.datasets import load_digits
 
-from benchmarks.images import cifar10
+from benchmarks.images import cifar10, report
 from benchmarks.images.models import MODELS, Model, norm_of_jacobian
 from benchmarks.images.svm import LinearSVM, standardise
 from skcae import ContractiveAutoencoder
@@ -50,7 +51,8 @@ def test_the_norm_by_differences_is_that_of_the_jacobian():
 
 
 def test_what_is_there_is_not_run_again(tmp_path, monkeypatch):
-    model = Model("CAE", ContractiveAutoencoder, ({"jacobian_penalty": 0.5},))
+    grid = ({"jacobian_penalty": 0.5}, {"jacobian_penalty": 0.05})
+    model = Model("CAE", ContractiveAutoencoder, grid)
     monkeypatch.setitem(MODELS, "cae", model)
     random = np.random.default_rng(0)
     y = random.integers(0, 2, 40)
@@ -67,6 +69,9 @@ def test_what_is_there_is_not_run_again(tmp_path, monkeypatch):
     monkeypatch.setattr(cifar10, "codes_of", None)  # which a choice would call
     again = cifar10.Records(files[0])
     chosen = cifar10.choose("cae", 4, both[0], args, key, again)
-    assert chosen[2] == {"jacobian_penalty": 0.5}
-    cifar10.write_table(runs, tmp_path / "table.md")
-    assert "| CAE | 4 |" in (tmp_path / "table.md").read_text(encoding="utf-8")
+    assert json.dumps(chosen) == row["settings"]
+    assert len(again.rows) == 2
+    how = {"test": 10, "choose": 30, "patches": 200, "epochs": 1, "seed": 0}
+    report.write([{**row, **how}], tmp_path)
+    assert "| CAE | 4 |" in (tmp_path / "cifar10.md").read_text(encoding="utf-8")
+    assert (tmp_path / "cifar10.png").exists()

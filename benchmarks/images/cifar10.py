@@ -14,6 +14,7 @@ import argparse
 import json
 import time
 import warnings
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -21,17 +22,19 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
-from benchmarks.images.models import MODELS, PUBLISHED, norm_of_jacobian
+from benchmarks.images import report
+from benchmarks.images.models import MODELS, norm_of_jacobian
 from benchmarks.images.svm import LinearSVM, standardise
 from benchmarks.records import Records
-from benchmarks.speed.measure import commit, table
+from benchmarks.speed.measure import commit
 from skcae import PatchEncoder
 from skcae.datasets import load_cifar10
 
+RESULTS = Path(__file__).parents[1] / "results" / "images"
 CS = (0.1, 1.0, 10.0, 100.0, 1000.0)
 # Of the training rows that are for choosing.
 VALIDATION_PART = 0.2
-# More units than that take the settings that this many chose, with a C of their own.
+# More units than that take the settings that this many chose.
 MOST_UNITS_TO_CHOOSE_AT = 400
 # At so many test images the norm of the Jacobian is estimated.
 N_OF_NORMS = 16
@@ -57,50 +60,56 @@ def codes_of(model, n_units, settings, images, others, args):
 
 
 def choose(name, n_units, train, args, key, records):
-    """Return the settings and the C that are best on held-out training rows."""
-    X, y = (part[: args.choose] for part in train)
-    n = int(len(X) * (1 - VALIDATION_PART))
+    """Return the settings that are best on held-out training rows, of fewer images."""
     grid = MODELS[name].grid
-    if n_units > MOST_UNITS_TO_CHOOSE_AT and len(grid) > 1:
-        fewer = {**key, "units": MOST_UNITS_TO_CHOOSE_AT}
-        _, _, settings = choose(name, fewer["units"], train, args, fewer, records)
-        grid = (settings,)
+    if len(grid) == 1:
+        return grid[0]
+    if n_units > MOST_UNITS_TO_CHOOSE_AT:
+        n_units = MOST_UNITS_TO_CHOOSE_AT
+    X, y = (part[: args.choose] for part in train)
+    n = len(X) - int(len(X) * VALIDATION_PART)
     tried = []
     for settings in grid:
-        this = {**key, "settings": json.dumps(settings)}
+        this = {**key, "units": n_units, "settings": json.dumps(settings)}
         row = records.find(this)
         if row is None:
             found = codes_of(MODELS[name], n_units, settings, X[:n], X[n:], args)
-            error, C = best_of_Cs(found[1:3], y[:n], y[n:])
+            codes = np.concatenate(found[1:3])
+            standardise(codes[:n], codes[n:])
+            error, C, _ = best_of_Cs(codes, y)
             row = {**this, "C": C, "validation_error": f"{error:.4f}"}
             records.add(row)
-        tried.append((float(row["validation_error"]), float(row["C"]), settings))
-    return min(tried, key=lambda trial: trial[0])
+        tried.append((float(row["validation_error"]), settings))
+    return min(tried, key=lambda trial: trial[0])[1]
 
 
-def best_of_Cs(codes, y_seen, y_held_out):
-    """Return the least error, and its C; what lies beyond a rise is not tried."""
-    seen, held_out = codes
-    standardise(seen, held_out)
+def best_of_Cs(codes, y):
+    """Return the least error on the last of standardised rows, its C, and that SVM.
+
+    C rises from one to the next, which begins where the one before ended. What lies
+    beyond a rise of the error is not tried.
+    """
+    n = len(codes) - int(len(codes) * VALIDATION_PART)
     found, svm = [], None
     for C in CS:
-        svm = LinearSVM(C).fit(seen, y_seen, svm)
-        found.append((svm.error(held_out, y_held_out), C))
-        if found[-1][0] > min(found)[0]:
+        svm = LinearSVM(C).fit(codes[:n], y[:n], svm)
+        found.append((svm.error(codes[n:], y[n:]), C, svm))
+        if found[-1] is not min(found, key=lambda trial: trial[0]):
             break
-    return min(found)
+    return min(found, key=lambda trial: trial[0])
 
 
 def run(name, n_units, train, test, args, key, choices, runs):
     """Add one row of the table."""
-    validation_error, C, settings = choose(name, n_units, train, args, key, choices)
+    settings = choose(name, n_units, train, args, key, choices)
     model = MODELS[name]
     encoder, seen, held_out, fit_s, encode_s = codes_of(
         model, n_units, settings, train[0], test[0], args
     )
     n_encoded = len(seen) + len(held_out)
     standardise(seen, held_out)
-    svm = LinearSVM(C).fit(seen, train[1])
+    validation_error, C, svm = best_of_Cs(seen, train[1])
+    svm = LinearSVM(C).fit(seen, train[1], svm)
     norm = np.nan
     if encoder is not None:
         some = test[0][:N_OF_NORMS].astype(np.float64)
@@ -110,7 +119,7 @@ def run(name, n_units, train, test, args, key, choices, runs):
             **key,
             "settings": json.dumps(settings),
             "C": C,
-            "validation_error": validation_error,
+            "validation_error": f"{validation_error:.4f}",
             "test_error": f"{svm.error(held_out, test[1]):.4f}",
             "n_features": seen.shape[1],
             "fit_s": f"{fit_s:.1f}",
@@ -129,27 +138,11 @@ def first(n, *parts):
     return X[:n], y[:n]
 
 
-def write_table(runs, path):
-    """Write the rows as a table, with what was published beside."""
-    header = ["patches by", "units", "test error, %", "published, %", "C", "settings"]
-    header += ["fit, s", "encode, ms", "‖J‖", "training images", "data"]
-    lines = []
-    for row in runs.rows:
-        is_like = row["units"] in ("0", "1600")
-        published = PUBLISHED.get(row["model"], "") if is_like else ""
-        error = f"{100 * float(row['test_error']):.1f}"
-        model = MODELS[row["model"]].name
-        line = [model, row["units"], error, published, row["C"], row["settings"]]
-        names = ["fit_s", "encode_ms_per_image", "jacobian_norm", "train", "data"]
-        lines.append([*line, *(row[name] for name in names)])
-    path.write_text(table(header, lines) + "\n", encoding="utf-8")
-
-
 def main():
     """Run what is not there yet."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data-file", type=Path, required=True)
-    parser.add_argument("--results", type=Path, default=Path("results/images"))
+    parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--models", nargs="+", default=list(MODELS), choices=MODELS)
     parser.add_argument("--units", type=int, nargs="+", default=[100, 400, 1600])
     parser.add_argument("--train", type=int, default=50_000)
@@ -171,23 +164,22 @@ def main():
     parts = (data.X_train, data.y_train), (data.X_valid, data.y_valid)
     train = first(args.train, *parts)
     test = first(args.test, (data.X_test, data.y_test))
+    how = {
+        "train": args.train,
+        "test": args.test,
+        "choose": args.choose,
+        "patches": args.patches,
+        "epochs": args.epochs,
+        "seed": args.seed,
+        "data": args.data_file.name,
+    }
     with threadpool_limits(1):
-        for n_units in args.units:
-            for name in args.models:
-                key = {
-                    "model": name,
-                    "units": 0 if name == "raw" else n_units,
-                    "train": args.train,
-                    "test": args.test,
-                    "choose": args.choose,
-                    "patches": args.patches,
-                    "epochs": args.epochs,
-                    "seed": args.seed,
-                    "data": args.data_file.name,
-                }
-                if runs.find(key) is None:
-                    run(name, n_units, train, test, args, key, choices, runs)
-                    write_table(runs, args.results / "table.md")
+        for n_units, name in product(args.units, args.models):
+            key = {"model": name, "units": 0 if name == "raw" else n_units, **how}
+            if runs.find(key) is None:
+                run(name, n_units, train, test, args, key, choices, runs)
+            # Another process may have added rows.
+            report.write(Records(runs.path).all(how), args.results)
 
 
 if __name__ == "__main__":
