@@ -58,6 +58,7 @@ def test_what_is_there_is_not_run_again(tmp_path, monkeypatch):
     y = random.integers(0, 2, 40)
     X = (random.random((40, 3072)) * (0.3 + 0.7 * y[:, None])).astype(np.float32)
     args = argparse.Namespace(epochs=1, seed=0, patches=200, choose=30)
+    monkeypatch.setattr(cifar10, "UNITS_TO_CHOOSE_WITH", 4)
     files = [tmp_path / name for name in ("choices.csv", "runs.csv")]
     choices, runs = map(cifar10.Records, files)
     both = (X[:30], y[:30]), (X[30:], y[30:])
@@ -68,7 +69,7 @@ def test_what_is_there_is_not_run_again(tmp_path, monkeypatch):
     assert cifar10.Records(files[1]).find(key) == row
     monkeypatch.setattr(cifar10, "codes_of", None)  # which a choice would call
     again = cifar10.Records(files[0])
-    chosen = cifar10.choose("cae", 4, both[0], args, key, again)
+    chosen = cifar10.choose("cae", both[0], args, key, again)
     assert json.dumps(chosen) == row["settings"]
     assert len(again.rows) == 2
     how = {"test": 10, "choose": 30, "patches": 200, "epochs": 1, "seed": 0}

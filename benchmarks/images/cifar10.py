@@ -34,8 +34,8 @@ RESULTS = Path(__file__).parents[1] / "results" / "images"
 CS = (0.1, 1.0, 10.0, 100.0, 1000.0)
 # Of the training rows that are for choosing.
 VALIDATION_PART = 0.2
-# More units than that take the settings that this many chose.
-MOST_UNITS_TO_CHOOSE_AT = 400
+# Settings are chosen with so many units, and used with any number.
+UNITS_TO_CHOOSE_WITH = 400
 # At so many test images the norm of the Jacobian is estimated.
 N_OF_NORMS = 16
 
@@ -59,17 +59,16 @@ def codes_of(model, n_units, settings, images, others, args):
     return encoder, *codes, fitted - start, time.process_time() - fitted
 
 
-def choose(name, n_units, train, args, key, records):
+def choose(name, train, args, key, records):
     """Return the settings that are best on held-out training rows, of fewer images."""
     grid = MODELS[name].grid
     if len(grid) == 1:
         return grid[0]
-    if n_units > MOST_UNITS_TO_CHOOSE_AT:
-        n_units = MOST_UNITS_TO_CHOOSE_AT
     X, y = (part[: args.choose] for part in train)
     n = len(X) - int(len(X) * VALIDATION_PART)
     tried = []
     for settings in grid:
+        n_units = UNITS_TO_CHOOSE_WITH
         this = {**key, "units": n_units, "settings": json.dumps(settings)}
         row = records.find(this)
         if row is None:
@@ -101,7 +100,7 @@ def best_of_Cs(codes, y):
 
 def run(name, n_units, train, test, args, key, choices, runs):
     """Add one row of the table."""
-    settings = choose(name, n_units, train, args, key, choices)
+    settings = choose(name, train, args, key, choices)
     model = MODELS[name]
     encoder, seen, held_out, fit_s, encode_s = codes_of(
         model, n_units, settings, train[0], test[0], args

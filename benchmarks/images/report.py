@@ -18,10 +18,10 @@ positions, summed over quadrants (Coates, Ng and Lee, 2011). {settings}
 
 Published are the test errors of Coates, Ng and Lee (2011) at 1600 units, of the exact
 images and 400,000 patches. Random patches are whitened ones in the place of centres;
-PCA has no more than the 108 components of a patch. Settings were chosen by the SVM's
-error on a fifth of {choose} training images, up to 400 units (more take over what 400
-chose), and C by its error on a fifth of all training images. The norm of the Jacobian
-is that of the pooled code at 16 test images, by probes. Times are of one thread.
+PCA has no more than the 108 components of a patch. Settings were chosen with 400 units,
+by the SVM's error on a fifth of {choose} training images, and C for each line by its
+error on a fifth of all training images. The norm of the Jacobian is that of the pooled
+code at 16 test images, by probes. Times are of one thread.
 
 {details}
 """
