@@ -3,13 +3,10 @@
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from sklearn.utils._param_validation import StrOptions
-
 from skcae._core.steps.reconstruction import Corruption
 from skcae._estimators.base import BaseAutoencoder
 from skcae._estimators.documentation import documented
-from skcae._fit.parameters import STRENGTH
-from skcae.corruptions import CORRUPTIONS
+from skcae._fit.parameters import NOISE, corruption_of
 
 
 @documented
@@ -96,21 +93,8 @@ class DenoisingAutoencoder(BaseAutoencoder):
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **BaseAutoencoder._parameter_constraints,
-        "corruption": [StrOptions(set(CORRUPTIONS))],
-        "corruption_level": [STRENGTH],
+        **NOISE,
     }
 
     def _corruption(self) -> Corruption:
-        level = self.corruption_level
-        check_corruption_level(self.corruption, level)
-        corrupt = CORRUPTIONS[self.corruption]
-        return lambda X, generator, out: corrupt(X, level, generator, out)
-
-
-def check_corruption_level(corruption: str, level: float) -> None:
-    """Refuse to mask more than everything."""
-    if corruption == "masking" and level > 1:
-        raise ValueError(
-            f"corruption_level={level:g} is the fraction of the features that "
-            "corruption='masking' sets to 0, and must lie in [0, 1]."
-        )
+        return corruption_of(self)

@@ -279,6 +279,16 @@ _SOLVER_OF_REGRESSION = (
         the output layer's weights W, with n labelled rows. In a classifier it is the
         1/C of `LogisticRegression`. Up to 100 rows n is 100, so that in full batches a
         row of weight 2 is the row twice.
+
+    corruption : {"gaussian", "masking"}, default="gaussian"
+        What corrupts the rows in fine-tuning, as in a `DenoisingAutoencoder`:
+        "gaussian" adds independent normal noise to each feature, "masking" sets each
+        feature to 0 or leaves it, at random. The noise is fresh at each presentation,
+        on what the first layer takes, after the preprocessing. Held-out rows have none.
+
+    corruption_level : float, default=0.0
+        For "gaussian" the standard deviation of the noise; for "masking" the
+        probability with which a feature is set to 0. 0 is no noise.
 """
 )
 

@@ -19,6 +19,7 @@ from skcae._core.data.rows import Rows
 from skcae._core.layers.chain import Chain
 from skcae._core.layers.layer import Affine, Layer, Parameters
 from skcae._core.steps.differentiated import DifferentiatedObjective
+from skcae._core.steps.reconstruction import Corruption
 from skcae._core.steps.supervised import NetworkLearner, NetworkObjective
 from skcae._core.steps.tangents import TangentObjective
 from skcae._core.training.loop import Training
@@ -33,6 +34,7 @@ from skcae._fit.attributes import adopt
 from skcae._fit.data import check_n_features, check_range, normalized
 from skcae._fit.epochs import Fit, watched
 from skcae._fit.network_diagnosis import warn_if_dead
+from skcae._fit.parameters import corruption_of
 from skcae._fit.plans import FineTuningData, Plan, plan_of
 from skcae._fit.pretraining import fit_encoder, rows_of_pretraining
 from skcae._fit.target_units import TargetUnits, best_constant
@@ -81,17 +83,22 @@ class FineTuningFit(Fit):
         What is settled before anything is fitted.
     model : PretrainedModel
         What is known before fine-tuning.
+    corrupt : callable or None
+        What makes noisy copies of the rows that are fine-tuned on.
     """
 
     given: FineTuningData
     plan: Plan = field(init=False)
     model: PretrainedModel = field(init=False)
+    corrupt: Corruption | None = field(init=False)
 
     # ---- from the data to the model ---------------------------------------------
 
     def run(self) -> None:
         """Fit the encoder, and fine-tune the network."""
         estimator, given = self.estimator, self.given
+        # Without noise nothing is drawn, so that a training is what it was.
+        self.corrupt = corruption_of(estimator) if estimator.corruption_level else None
         self.plan = plan_of(estimator, given)
         rows = rows_of_pretraining(
             given.X, given.y, self.plan.sample_weight, given.X_unlabeled
@@ -169,6 +176,8 @@ class FineTuningFit(Fit):
             validation=validation,
             error=partial(self.estimator._error, plan.loss),
             unit=units.one * units.one,
+            corrupt=self.corrupt,
+            generator=plan.generator,
         )
 
     def _rate_factors(self, network: Chain, n_rows: int) -> dict[str, float]:

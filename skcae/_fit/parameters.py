@@ -13,7 +13,9 @@ import torch
 from sklearn.callback import CallbackSupportMixin
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 
+from skcae._core.steps.reconstruction import Corruption
 from skcae.activations import ACTIVATIONS
+from skcae.corruptions import CORRUPTIONS
 
 # What the parameters of layers of ours may be.
 LAYER: dict[str, list[Any]] = {
@@ -28,6 +30,11 @@ SPREAD: dict[str, list[Any]] = {
 AUTO_SPREAD = 0.75
 # What the strength of a penalty may be.
 STRENGTH = Interval(Real, 0, None, closed="left")
+# What the noise on rows may be.
+NOISE: dict[str, list[Any]] = {
+    "corruption": [StrOptions(set(CORRUPTIONS))],
+    "corruption_level": [STRENGTH],
+}
 
 
 @dataclass(repr=False, eq=False, kw_only=True)
@@ -82,6 +89,8 @@ class FineTuningParameters(TrainingParameters):
 
     encoder_rate_factor: float | str = "auto"
     alpha: float = 0.5
+    corruption: str = "gaussian"
+    corruption_level: float = 0.0
     tangent_penalty: float = 0.0
     n_tangents: int = 15
 
@@ -92,6 +101,25 @@ class FineTuningParameters(TrainingParameters):
             StrOptions({"auto"}),
         ],
         "alpha": [STRENGTH],
+        **NOISE,
         "tangent_penalty": [STRENGTH],
         "n_tangents": [Interval(Integral, 1, None, closed="left")],
     }
+
+
+def corruption_of(estimator: Any) -> Corruption:
+    """Return what makes corrupted copies of rows, by an estimator's parameters.
+
+    Raises
+    ------
+    ValueError
+        If it is to mask more than everything.
+    """
+    level = estimator.corruption_level
+    if estimator.corruption == "masking" and level > 1:
+        raise ValueError(
+            f"corruption_level={level:g} is the fraction of the features that "
+            "corruption='masking' sets to 0, and must lie in [0, 1]."
+        )
+    corrupt = CORRUPTIONS[estimator.corruption]
+    return lambda X, generator, out: corrupt(X, level, generator, out)

@@ -21,6 +21,7 @@ from skcae._core.training.loop import Training
 from skcae._core.training.schedules import StoppingRule, constant_rate
 from skcae._core.training.solvers import Adam, Sgd
 from skcae.activations import ACTIVATIONS
+from skcae.corruptions import gaussian
 from skcae.losses import LOG_SOFTMAX, LOSSES
 from tests import oracles
 
@@ -162,6 +163,8 @@ def learner_of(loss, rows, targets, **changes):
         batch_size=how["batch_size"],
         validation=how["validation"],
         error=function.value,
+        corrupt=how.get("corrupt"),
+        generator=torch.Generator().manual_seed(3),
     )
 
 
@@ -584,3 +587,33 @@ def test_a_training_that_leaves_the_finite_numbers_says_so():
     training.run_epoch()
     assert training.not_finite
     assert training.kept == {}
+
+
+# ---- noise ----------------------------------------------------------------------
+
+
+def test_each_step_takes_fresh_noise_and_held_out_rows_none():
+    X, T = draw_rows(4), draw_targets("squared_error", 4)
+    generator = torch.Generator().manual_seed(3)
+    level = 0.2
+    noise = [
+        torch.empty(4, N_FEATURES).normal_(0, level, generator=generator)
+        for _ in range(2)
+    ]
+    noisy, clean = (
+        learner_of("squared_error", rows_of(X), T, corrupt=corrupt, **how)
+        for corrupt, how in (
+            (lambda X, generator, out: gaussian(X, level, generator, out), {}),
+            (None, {"validation": (rows_of(X), T)}),
+        )
+    )
+    noisy.validation = clean.validation
+    for drawn in noise:
+        found, expected = torch.zeros(2, 2).double()
+        noisy.take_step(slice(None), 0.01, found)
+        clean.rows = rows_of(X + drawn.numpy())
+        clean.take_step(slice(None), 0.01, expected)
+        torch.testing.assert_close(found, expected)
+    for name, part in noisy.parameters.items():
+        torch.testing.assert_close(part, clean.parameters[name])
+    assert noisy.held_out() == pytest.approx(clean.held_out(), rel=1e-12)

@@ -341,3 +341,27 @@ def test_verbose_inside_a_pipeline_logs(X, y, caplog):
     caplog.set_level(logging.INFO, logger="skcae")
     Pipeline([("tuned", classifier(verbose=1))]).fit(X, y)
     assert "epoch 1/12: objective" in caplog.text
+
+
+# ---- noise ----------------------------------------------------------------------
+
+
+@both
+def test_noise_on_the_rows_is_part_of_the_training(make, X, digits):
+    target = digits[1][: len(X)] % 2
+    plain = make().fit(X, target)
+    # Of a level of 0 nothing is drawn, whatever kind of noise it would be.
+    assert same_network(make(corruption="masking").fit(X, target), plain)
+    noisy = make(corruption_level=0.3).fit(X, target)
+    assert same_network(make(corruption_level=0.3).fit(X, target), noisy)
+    assert not same_network(noisy, plain)
+    # The encoder has noise of its own, if any.
+    assert np.array_equal(noisy.encoder_.components_, plain.encoder_.components_)
+
+
+@both
+def test_too_much_noise_is_refused_before_anything_is_fitted(make, X):
+    model = make(corruption="masking", corruption_level=1.5)
+    with pytest.raises(ValueError, match=r"corruption_level=1\.5 is the fraction"):
+        model.fit(X, np.arange(len(X)) % 2)
+    assert not hasattr(model, "encoder_")

@@ -18,6 +18,7 @@ from skcae._core.data.evaluation import mean_over_rows
 from skcae._core.data.rows import Rows
 from skcae._core.layers.chain import Chain
 from skcae._core.layers.gradient import Gradient
+from skcae._core.steps.reconstruction import Corruption
 from skcae._core.training.solvers import Solver
 from skcae.losses import Loss
 
@@ -113,6 +114,11 @@ class NetworkLearner:
         From (T, Z) to what is measured on the held-out data, for each row.
     unit : float
         By what the objective and the held-out error are multiplied to be reported.
+    corrupt : callable, optional
+        What is predicted from is a corrupted copy of each batch, fresh at each
+        presentation. Held-out rows stay as they are.
+    generator : torch.Generator, optional
+        Where the corruption comes from.
     """
 
     objective: NetworkObjective
@@ -124,11 +130,14 @@ class NetworkLearner:
     validation: tuple[Rows, Tensor] | None = field(default=None, kw_only=True)
     error: Callable[[Tensor, Tensor], Tensor] = field(kw_only=True)
     unit: float = field(default=1.0, kw_only=True)
+    corrupt: Corruption | None = field(default=None, kw_only=True)
+    generator: torch.Generator = field(default_factory=torch.Generator, kw_only=True)
 
     def __post_init__(self) -> None:
         chain, n = self.chain, min(self.batch_size, len(self.rows))
         self.parameters = chain.parameters
         self.batch = self.targets.new_empty((n, self.rows.n_features))
+        self.noisy = torch.empty_like(self.batch[: n if self.corrupt else 0])
         columns = n * self.objective.columns_per_row
         self.n_multiplications = columns * chain.n_multiplications
         self.rows.move_to_device()
@@ -144,6 +153,9 @@ class NetworkLearner:
         """
         X, T = self.batch[: self.rows.count(index)], self.targets[index]
         self.rows.read(index, X)
+        if self.corrupt is not None:
+            clean, X = X, self.noisy[: len(X)]
+            self.corrupt(clean, self.generator, X)
         weights = self.rows.weights_of(index)
         values, gradient = self.objective.values_and_gradient(
             self.chain, index, X, T, weights
