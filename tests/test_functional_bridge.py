@@ -264,7 +264,7 @@ def test_what_is_not_fitted_is_refused(estimator):
 
 
 def test_what_is_not_ours_is_refused():
-    with pytest.raises(TypeError, match="A PCA is no estimator of skcae"):
+    with pytest.raises(TypeError, match="A PCA has no named weights"):
         to_module(PCA().fit(X))
     with pytest.raises(TypeError, match="A PCA does not take the weights of a module"):
         from_module(nn.Module(), PCA())

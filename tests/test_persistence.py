@@ -294,13 +294,13 @@ def test_weights_of_a_stack_that_do_not_meet(digits):
 
 
 def test_weights_of_something_else():
-    with pytest.raises(TypeError, match="A MinMaxScaler is no estimator of skcae"):
+    with pytest.raises(TypeError, match="A MinMaxScaler has no named weights"):
         get_weights(MinMaxScaler().fit(np.eye(2)))
     with pytest.raises(NotFittedError):
         get_weights(ContractiveAutoencoder())
     with pytest.raises(NotFittedError):
         set_weights(FineTunedClassifier(ContractiveAutoencoder()), {})
-    with pytest.raises(TypeError, match="A MinMaxScaler is no estimator of skcae"):
+    with pytest.raises(TypeError, match="A MinMaxScaler has no named weights"):
         set_weights(MinMaxScaler(), {})
 
 

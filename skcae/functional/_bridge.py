@@ -45,7 +45,8 @@ def to_module(estimator: Any) -> nn.Sequential:
     NotFittedError
         If the estimator is not fitted.
     TypeError
-        If it is no estimator of skcae, or has layers that are no modules of torch.
+        If it is no autoencoder or fine-tuned network of skcae, or has layers that are
+        no modules of torch.
 
     See Also
     --------
@@ -113,8 +114,8 @@ def from_module(module: nn.Module, estimator: Any) -> Any:
     NotFittedError
         If the estimator is a fine-tuned one and not fitted.
     TypeError
-        If it is no estimator of skcae, or the module has no such parts, or others in
-        them.
+        If it is no autoencoder or fine-tuned network of skcae, or the module has no
+        such parts, or others in them.
     ValueError
         If the module is not what the estimator would be: its sizes, activations or
         output differ, or its weights are not tied. The estimator is then what it was

@@ -203,7 +203,7 @@ def get_weights(estimator: Any) -> dict[str, Array]:
     NotFittedError
         If the estimator is not fitted.
     TypeError
-        If it is no estimator of skcae.
+        If it is no autoencoder or fine-tuned network of skcae.
 
     Examples
     --------
@@ -253,7 +253,7 @@ def set_weights(estimator: Any, weights: Any) -> Any:
     NotFittedError
         If the estimator is a fine-tuned one and not fitted.
     TypeError
-        If it is no estimator of skcae.
+        If it is no autoencoder or fine-tuned network of skcae.
     ValueError
         If names are missing or unknown, or an array has another shape or type or is not
         finite. The estimator is then what it was before.
@@ -271,8 +271,9 @@ def check_has_weights(estimator: Any) -> None:
     """Refuse what is not made of named weights."""
     if not hasattr(type(estimator), "_named_weights"):
         raise TypeError(
-            f"A {type(estimator).__name__} is no estimator of skcae: take the weights "
-            "of each step that is one."
+            f"A {type(estimator).__name__} has no named weights: give the autoencoder "
+            "or the fine-tuned network of skcae that is in it, if there is one, such "
+            "as a step of a pipeline or the encoder_ of a PatchEncoder."
         )
 
 
