@@ -1,10 +1,10 @@
 """Gradient solvers, with state that can be kept."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.optim.adam import adam
 
 from skcae._core.layers.gradient import Gradient
 from skcae._core.layers.layer import Parameters
@@ -12,6 +12,16 @@ from skcae._core.layers.layer import Parameters
 # For each name of the solver's `slots` one tensor per parameter, "mean.components",
 # "mean.intercept_hidden", …, and for Adam "step", the steps that each has taken.
 SolverState = dict[str, Tensor]
+
+# Adam's constants.
+USUAL: dict[str, Any] = {
+    "beta1": 0.9,
+    "beta2": 0.999,
+    "eps": 1e-8,
+    "weight_decay": 0.0,
+    "amsgrad": False,
+    "maximize": False,
+}
 
 # All parameters have the rate of the step.
 ALIKE: Mapping[str, float] = {}
@@ -79,37 +89,24 @@ class Adam(Solver):
         # The update wants a gradient that is formed: the one buffer for it.
         self._gradient = {n: torch.zeros_like(p) for n, p in parameters.items()}
         counts = dict(zip(parameters, steps.unbind(), strict=True))
-        kinds = (parameters, self._gradient, *self.slot.values(), counts)
+        # There is nothing in the place of amsgrad's largest squares.
+        kinds = (parameters, self._gradient, *self.slot.values(), {}, counts)
         # Parameters of one rate are updated by one call.
         self._groups: list[tuple[float, list[list[Tensor]]]] = []
         for factor in set(self.factors.values()):
             names = [name for name in parameters if self.factors[name] == factor]
-            lists = [[tensors[name] for name in names] for tensors in kinds]
+            lists = [[of[name] for name in names if name in of] for of in kinds]
             self._groups.append((factor, lists))
 
     def update(self, gradient: Gradient, rate: float) -> None:
         """Take one step of the given learning rate."""
         for name, matrix in self._gradient.items():
             gradient.add_to(matrix, name, self.parameters)
-        # torch.optim.Adam gives the same numbers, but its bookkeeping takes nearly as
-        # long as the update of a small layer.
-        for factor, (weights, gradients, means, squares, counts) in self._groups:
-            adam(
-                weights,
-                gradients,
-                means,
-                squares,
-                [],
-                counts,
-                fused=True,
-                amsgrad=False,
-                beta1=0.9,
-                beta2=0.999,
-                lr=rate * factor,
-                weight_decay=0.0,
-                eps=1e-8,
-                maximize=False,
-            )
+        self.state["step"].add_(1)
+        for factor, tensors in self._groups:
+            # The kernel of torch.optim.Adam, which keeps books for longer than this
+            # updates a small layer.
+            torch._fused_adam_(*tensors, lr=rate * factor, **USUAL)
 
 
 class Sgd(Solver):
