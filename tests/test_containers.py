@@ -492,3 +492,54 @@ def test_images_are_rows_of_pixels(cast, shape, model, unit_data, y):
     words = rf"X has dim {len(shape)}, .* as by X\.reshape\(len\(X\), -1\)"
     with pytest.raises(ValueError, match=words):
         model.fit(X, y)
+
+
+# ---- what needs no inspection ---------------------------------------------------
+
+
+def test_a_row_of_finite_floats_is_not_validated_and_whatever_else_is_is(
+    unit_data, monkeypatch
+):
+    """scikit-learn's validation takes longer than the code of one row."""
+    model = make_encoder().fit(unit_data)
+    named = make_encoder().fit(pd.DataFrame(unit_data, columns=NAMES))
+    seen = []
+    monkeypatch.setattr(
+        "skcae._fit.data.validate_data",
+        lambda estimator, X, **how: seen.append(X) or np.array(X, dtype=float),
+    )
+    row = unit_data[:1]
+    for plain in (row, np.asfortranarray(unit_data), row.astype(np.float32)):
+        model.transform(plain)
+    assert not seen
+    others = [
+        row.tolist(),
+        row.astype(int),
+        row.astype(np.float16),
+        row.astype(">f8"),
+        row.view(np.matrix),
+        np.repeat(row, 2**16, axis=0),
+        torch.from_numpy(row),
+    ]
+    for n_seen, X in enumerate(others, start=1):
+        model.transform(X)
+        assert len(seen) == n_seen
+    named.transform(row)
+    assert len(seen) == len(others) + 1
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "reason"),
+    [
+        (lambda row: row * np.nan, "contains NaN"),
+        (lambda row: row * np.inf, "contains infinity"),
+        (lambda row: row[:, 1:], "is expecting 8 features"),
+        (lambda row: row[0], "Expected 2D array"),
+        (lambda row: row[None], "has dim 3"),
+        (lambda row: row[:0], "0 sample"),
+    ],
+)
+def test_what_is_wrong_with_a_row_is_said(spoilt, reason, unit_data):
+    model = make_encoder().fit(unit_data)
+    with pytest.raises(ValueError, match=reason):
+        model.transform(spoilt(unit_data[:1]))

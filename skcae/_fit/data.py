@@ -26,6 +26,9 @@ from skcae.losses import LOSSES
 ROUNDING = {np.float16: 2e-3, np.float32: 1e-6}
 ROUNDING_OTHERWISE = 1e-9
 
+# Rows of so few numbers are looked at before scikit-learn's validation is asked.
+FEW_NUMBERS = 2**16
+
 # What scikit-learn's validation learns of the data's columns.
 COLUMN_ATTRIBUTES = ("n_features_in_", "feature_names_in_")
 
@@ -78,6 +81,8 @@ def check_X(estimator: Any, X: Any, *, reset: bool = False) -> Any:
     They are cast a batch at a time, so that a memory-mapped matrix of integers, say, is
     never copied as a whole.
     """
+    if not reset and is_plain(estimator, X):
+        return X
     check_is_read(X)
     try:
         X, dtype = opened(X)
@@ -104,6 +109,24 @@ def check_X(estimator: Any, X: Any, *, reset: bool = False) -> Any:
         X = X.copy()
         X.sum_duplicates()
     return X
+
+
+def is_plain(estimator: Any, X: Any) -> bool:
+    """Tell whether X is a small array of finite floats with the fitted columns.
+
+    There is nothing to say about it then: to ask scikit-learn's validation takes longer
+    than to encode a row. It does not know of names of columns.
+    """
+    known = vars(estimator)
+    return (
+        type(X) is np.ndarray
+        and X.dtype in (np.float64, np.float32)
+        and X.ndim == 2
+        and X.shape[1] == known.get("n_features_in_")
+        and 0 < X.size <= FEW_NUMBERS
+        and "feature_names_in_" not in known
+        and bool(np.isfinite(X).all())
+    )
 
 
 def check_names(estimator: Any, X: Any, *, reset: bool = False) -> Any:
