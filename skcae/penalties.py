@@ -8,8 +8,7 @@ norm is φ⁽ᵏ⁾(a_j)² ‖W_j‖²ᵏ. No Jacobian is ever built.
 
 The gradient takes two paths (docs/gradient.md). Through the pre-activations a each
 penalty adds it. Through the norms it is 2k ‖W_j‖²ᵏ⁻² Σ_i w_i q_ij W_j, of which the
-objective knows the derivative by ‖W_j‖², and the layer the rest. In a training step
-samples are columns: matrices are (h, n).
+objective knows the derivative by ‖W_j‖², and the layer the rest. Samples are rows.
 """
 
 from collections.abc import Sequence
@@ -26,8 +25,9 @@ class Penalty(Protocol):
     """What the objective needs of a penalty: Σ_j q_ij ‖W_j‖²ᵏ for each sample i.
 
     q depends on the derivatives of φ at row i, or there and at S noisy copies of it.
-    Where matrices of n samples are spoken of, there are (1 + S) n in the second case:
-    all rows, then a copy of each, then another. Weights are of the n rows.
+    Where matrices (n, h) are spoken of, they are (1 + S, n, h) in the second case, and
+    for `per_sample` ((1 + S) n, h): all rows, then a copy of each, then another.
+    Weights are of the n rows.
     """
 
     @property
@@ -52,10 +52,9 @@ class Penalty(Protocol):
         derivatives: Sequence[Tensor],
         weights: Tensor | None,
         scratch: Tensor,
-        out: Tensor,
         /,
-    ) -> None:
-        """Compute Σ_i w_i q_ij from (h, n) derivatives, (h,)."""
+    ) -> Tensor:
+        """Return Σ_i w_i q_ij from (n, h) derivatives, (h,)."""
 
     def add_through_activations(
         self,
@@ -66,7 +65,7 @@ class Penalty(Protocol):
         scratch: Tensor,
         /,
     ) -> None:
-        """Add the gradient of Σ_ij w_i q_ij norm_weight_j with respect to a, (h, n)."""
+        """Add the gradient of Σ_ij w_i q_ij norm_weight_j with respect to a, (n, h)."""
 
 
 @dataclass(frozen=True)
@@ -136,27 +135,26 @@ class DerivativePenalty:
         derivatives: Sequence[Tensor],
         weights: Tensor | None,
         scratch: Tensor,
-        out: Tensor,
-    ) -> None:
+    ) -> Tensor:
         """Compute Σ_i w_i q_ij for each unit j.
 
         Parameters
         ----------
-        derivatives : sequence of Tensors of shape (h, n)
+        derivatives : sequence of Tensors of shape (n, h)
             The derivatives of φ, φ' first, as many as `order`.
         weights : Tensor of shape (n,) or None
             The weights w of the samples; None stands for 1.
-        scratch : Tensor of shape (h, n)
+        scratch : Tensor of shape (n, h)
             Memory to use.
-        out : Tensor of shape (h,)
-            Where to put the sums.
+
+        Returns
+        -------
+        q : Tensor of shape (h,)
+            The sums.
         """
-        # q_j of equation (22): columns are samples, the sum goes over them.
+        # q_j of equation (22): rows are samples, the sum goes over them.
         squares = torch.square(derivatives[self.order - 1], out=scratch)
-        if weights is None:
-            torch.sum(squares, 1, out=out)
-        else:
-            torch.mv(squares, weights, out=out)
+        return squares.sum(0) if weights is None else weights @ squares
 
     def add_through_activations(
         self,
@@ -170,23 +168,23 @@ class DerivativePenalty:
 
         Parameters
         ----------
-        gradient : Tensor of shape (h, n)
+        gradient : Tensor of shape (n, h)
             What the gradient is added to.
-        derivatives : sequence of Tensors of shape (h, n)
+        derivatives : sequence of Tensors of shape (n, h)
             The derivatives of φ, φ' first, as many as `order` and one more.
         norm_weights : Tensor of shape (h,)
             The strength times ‖W_j‖²ᵏ of each unit.
         weights : Tensor of shape (n,) or None
             The weights w of the samples; None stands for 1.
-        scratch : Tensor of shape (h, n)
+        scratch : Tensor of shape (n, h)
             Memory to use.
         """
         # Equation (5): 2 w_i φ⁽ᵏ⁾(a_ij) φ⁽ᵏ⁺¹⁾(a_ij) times strength ‖W_j‖²ᵏ.
         k = self.order
         product = torch.mul(derivatives[k - 1], derivatives[k], out=scratch)
         if weights is not None:
-            product.mul_(weights)
-        gradient.addcmul_(product, norm_weights[:, None], value=2)
+            product.mul_(weights[:, None])
+        gradient.addcmul_(product, norm_weights, value=2)
 
 
 @dataclass(frozen=True)
@@ -263,28 +261,28 @@ class SampledHessianPenalty:
         derivatives: Sequence[Tensor],
         weights: Tensor | None,
         scratch: Tensor,
-        out: Tensor,
-    ) -> None:
+    ) -> Tensor:
         """Compute Σ_i w_i q_ij for each unit j.
 
         Parameters
         ----------
-        derivatives : sequence of Tensors of shape (h, (1 + S) n)
+        derivatives : sequence of Tensors of shape (1 + S, n, h)
             The derivatives of φ, φ' first, as many as `order`.
         weights : Tensor of shape (n,) or None
             The weights w of the samples; None stands for 1.
-        scratch : Tensor of shape (h, (1 + S) n)
+        scratch : Tensor of shape (1 + S, n, h)
             Memory to use.
-        out : Tensor of shape (h,)
-            Where to put the sums.
+
+        Returns
+        -------
+        q : Tensor of shape (h,)
+            The sums.
         """
-        # The sums in (10), over copies and samples: the last two axes.
-        slopes, scratch = self._by_copy(derivatives[0]), self._by_copy(scratch)
-        squares = changes(slopes, scratch).square_()
+        # The sums in (10), over copies and samples: the first two axes.
+        squares = changes(derivatives[0], scratch).square_()
         if weights is not None:
-            squares.mul_(weights)
-        torch.sum(squares, (1, 2), out=out)
-        out.div_(self.divisor)
+            squares.mul_(weights[:, None])
+        return squares.sum((0, 1)).div_(self.divisor)
 
     def add_through_activations(
         self,
@@ -298,37 +296,31 @@ class SampledHessianPenalty:
 
         Parameters
         ----------
-        gradient : Tensor of shape (h, (1 + S) n)
+        gradient : Tensor of shape (1 + S, n, h)
             What the gradient is added to.
-        derivatives : sequence of Tensors of shape (h, (1 + S) n)
+        derivatives : sequence of Tensors of shape (1 + S, n, h)
             The derivatives of φ, φ' first, as many as `order` and one more.
         norm_weights : Tensor of shape (h,)
             The strength times ‖W_j‖²ᵏ of each unit.
         weights : Tensor of shape (n,) or None
             The weights w of the samples; None stands for 1.
-        scratch : Tensor of shape (h, (1 + S) n)
+        scratch : Tensor of shape (1 + S, n, h)
             Memory to use.
         """
-        matrices = (gradient, *derivatives[:2], scratch)
-        gradient, slopes, bends, scratch = map(self._by_copy, matrices)
+        slopes, bends = derivatives[:2]
         # Equation (8), 2 w_i D_isj φ''(ã_isj) at each copy s, and equation (9),
         # −2 w_i Σ_s D_isj φ''(a_ij) at the row, whose place is the first.
         copies = changes(slopes, scratch)
-        torch.sum(copies, 1, out=scratch[:, 0]).neg_()
+        torch.sum(copies, 0, out=scratch[0]).neg_()
         product = scratch.mul_(bends)
         if weights is not None:
-            product.mul_(weights)
-        norm_weights = (norm_weights / self.divisor)[:, None, None]
-        gradient.addcmul_(product, norm_weights, value=2)
-
-    def _by_copy(self, matrix: Tensor) -> Tensor:
-        """Return the matrix as one of shape (h, 1 + S, n)."""
-        return matrix.view(len(matrix), 1 + self.n_copies, -1)
+            product.mul_(weights[:, None])
+        gradient.addcmul_(product, norm_weights / self.divisor, value=2)
 
 
 def changes(slopes: Tensor, out: Tensor) -> Tensor:
     """Compute φ'(ã) − φ'(a) for each copy, and return where that is in `out`."""
-    return torch.sub(slopes[:, 1:], slopes[:, :1], out=out[:, 1:])
+    return torch.sub(slopes[1:], slopes[0], out=out[1:])
 
 
 @dataclass(frozen=True)
@@ -375,25 +367,26 @@ class WeightDecay:
         derivatives: Sequence[Tensor],
         weights: Tensor | None,
         scratch: Tensor,
-        out: Tensor,
-    ) -> None:
+    ) -> Tensor:
         """Compute Σ_i w_i for each unit.
 
         Parameters
         ----------
-        derivatives : sequence of Tensors of shape (h, n)
+        derivatives : sequence of Tensors of shape (n, h)
             Not used.
         weights : Tensor of shape (n,) or None
             The weights w of the samples; None stands for 1.
-        scratch : Tensor of shape (h, n)
-            Only its number n of columns counts.
-        out : Tensor of shape (h,)
-            Where to put the sums.
+        scratch : Tensor of shape (n, h)
+            Only its shape counts.
+
+        Returns
+        -------
+        q : Tensor of shape (h,)
+            The same sum for all.
         """
-        if weights is None:
-            out.fill_(scratch.shape[1])
-        else:
-            out.copy_(weights.sum())
+        n, h = scratch.shape
+        total = n if weights is None else weights.sum()
+        return scratch.new_ones(h).mul_(total)
 
     def add_through_activations(
         self,
@@ -407,15 +400,15 @@ class WeightDecay:
 
         Parameters
         ----------
-        gradient : Tensor of shape (h, n)
+        gradient : Tensor of shape (n, h)
             Left as it is.
-        derivatives : sequence of Tensors of shape (h, n)
+        derivatives : sequence of Tensors of shape (n, h)
             Not used.
         norm_weights : Tensor of shape (h,)
             Not used.
         weights : Tensor of shape (n,) or None
             Not used.
-        scratch : Tensor of shape (h, n)
+        scratch : Tensor of shape (n, h)
             Not used.
         """
 

@@ -22,7 +22,6 @@ def value_and_gradient(
         d,
         coder.encoder.n_units,
         objective.n_scratch,
-        tied=coder.is_tied,
         corrupts=target is not None,
         n_copies=objective.n_copies,
         dtype=X.dtype,

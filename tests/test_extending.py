@@ -240,17 +240,17 @@ class QuarticPenalty:
     def per_sample(self, derivatives, squared_rows):
         return derivatives[0] ** 4 @ squared_rows**2
 
-    def sums(self, derivatives, weights, scratch, out):
+    def sums(self, derivatives, weights, scratch):
         q = torch.pow(derivatives[0], 4, out=scratch)
-        torch.sum(q if weights is None else q * weights, 1, out=out)
+        return q.sum(0) if weights is None else weights @ q
 
     def add_through_activations(
         self, gradient, derivatives, norm_weights, weights, scratch
     ):
         product = torch.pow(derivatives[0], 3, out=scratch).mul_(derivatives[1])
         if weights is not None:
-            product.mul_(weights)
-        gradient.addcmul_(product, norm_weights[:, None], value=4)
+            product.mul_(weights[:, None])
+        gradient.addcmul_(product, norm_weights, value=4)
 
 
 def assert_gradient(objective, per_sample, parameters):

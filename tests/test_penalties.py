@@ -92,18 +92,18 @@ def test_gradient_equals_autograd_of_the_dense_norm(activation, order, layer, X)
     with torch.no_grad():
         W, b = parameters["components"], parameters["intercept_hidden"]
         phi = ACTIVATIONS[activation]
-        H = phi(W @ X.T + b[:, None])
+        H = phi(X @ W.T + b)
         derivatives = phi.derivatives(H, order + 1)
-        squared_rows, q = W.square().sum(1), torch.empty(len(W), dtype=W.dtype)
+        squared_rows = W.square().sum(1)
         dA, scratch = torch.zeros_like(H), torch.empty_like(H)
         penalty = DerivativePenalty(order)
-        penalty.sums(derivatives, weights, scratch, q)
+        q = penalty.sums(derivatives, weights, scratch)
         penalty.add_through_activations(
             dA, derivatives, squared_rows**order, weights, scratch
         )
         rows = 2 * order * squared_rows ** (order - 1) * q
-        dW = dA @ X + rows[:, None] * W
-        db = dA.sum(1)
+        dW = dA.T @ X + rows[:, None] * W
+        db = dA.sum(0)
     for actual, parameter in [(dW, W), (db, b)]:
         expected = (
             torch.zeros_like(parameter) if parameter.grad is None else parameter.grad

@@ -324,6 +324,7 @@ class Plain(Dense):
     push_columns = Affine.push_columns
     pull_columns = Affine.pull_columns
     column_pre_activations = Affine.column_pre_activations
+    pull_rows = Affine.pull_rows
 
 
 def test_what_the_dense_layer_knows_better_is_the_same():
@@ -339,11 +340,14 @@ def test_what_the_dense_layer_knows_better_is_the_same():
     ]:
         expected = getattr(plain, name)(argument)
         torch.testing.assert_close(getattr(dense, name)(argument), expected)
-        if name not in ("outputs", "push_columns") and argument.ndim == 2:
+    for name, argument, expected in [
+        ("pre_activations", rows, plain.pre_activations(rows)),
+        ("pull_rows", codes[:, 0].mT, plain.pull(codes[:, 0].mT)),
+    ]:
+        for layer in (dense, plain):
             out = torch.empty_like(expected)
-            for layer in (dense, plain):
-                assert getattr(layer, name)(argument, out=out) is out
-                torch.testing.assert_close(out, expected)
+            assert getattr(layer, name)(argument, out=out) is out
+            torch.testing.assert_close(out, expected)
     torch.testing.assert_close(dense.matrix, plain.matrix)
 
 

@@ -21,25 +21,29 @@ def shares(one, other):
 @pytest.mark.parametrize("n_copies", [0, 2])
 @pytest.mark.parametrize("n", [N, 3])
 def test_the_operands_of_the_one_product_hold_what_is_read_and_encoded(n, n_copies):
-    """[dZ; X; copies], with Z in the place of dZ."""
+    """[X; copies; dZ], with Z in the place of dZ, and [gradients; H]."""
     batch, m = workspace_of(n_copies=n_copies).batch(n), (1 + n_copies) * n
     assert len(batch) == n
-    assert batch.left.shape == (H, n + m)
-    assert batch.codes.shape == batch.gradients.shape == (H, m)
-    batch.Z.fill_(1)
-    batch.X.fill_(2)
+    assert batch.codes.shape == batch.gradients.shape == (m, H)
+    batch.X.fill_(0)
     if n_copies:
-        batch.copies.copy_(torch.arange(3, 3 + n_copies)[:, None, None])
+        batch.copies.copy_(torch.arange(1, 1 + n_copies)[:, None, None])
     else:
         assert batch.copies is None
-    blocks = [torch.full((n, D), 1.0 + k) for k in range(2 + n_copies)]
+    batch.Z.fill_(1 + n_copies)
+    blocks = [torch.full((n, D), float(k)) for k in range(2 + n_copies)]
     torch.testing.assert_close(batch.right, torch.cat(blocks).double())
-    torch.testing.assert_close(batch.inputs, batch.right[n:])
+    torch.testing.assert_close(batch.inputs, batch.right[:m])
+    batch.codes.fill_(1)
+    batch.gradients.fill_(2)
+    batch.dA.fill_(3)
+    expected = torch.cat((torch.full((m, H), 2.0), torch.ones(n, H)))
+    expected[:n] = 3
+    torch.testing.assert_close(batch.left, expected.double())
     # The rows' own come first.
-    batch.codes[:, :n] = 1
-    batch.gradients[:, :n] = 2
-    assert (batch.H == 1).all()
-    assert (batch.dA == 2).all()
+    batch.H.fill_(4)
+    assert (batch.codes[:n] == 4).all()
+    assert (batch.codes[n:] == 1).all()
 
 
 @pytest.mark.parametrize("corrupts", [True, False])
@@ -58,10 +62,6 @@ def test_batches_of_all_sizes_share_their_memory():
         assert shares(getattr(large, name), getattr(small, name))
 
 
-def test_untied_weights_need_no_stacked_operand():
-    assert workspace_of(tied=False).batch(N).left.numel() == 0
-
-
 @pytest.mark.parametrize("elements", [1, 9, 1000])
 @pytest.mark.parametrize("n_copies", [0, 1])
 def test_tiles_cover_everything_once(elements, n_copies, monkeypatch):
@@ -73,7 +73,7 @@ def test_tiles_cover_everything_once(elements, n_copies, monkeypatch):
         Z += 1
     assert (batch.target == 1).all()
     assert (batch.Z == 1).all()
-    rows = torch.zeros(H)
+    rows = torch.zeros(3)
     for tile in batch.units:
         rows[tile.rows] += 1
         tile.codes.add_(1)
@@ -86,7 +86,7 @@ def test_tiles_cover_everything_once(elements, n_copies, monkeypatch):
     assert (rows == 1).all()
     assert (batch.codes == 1).all()
     assert (batch.dA == 2).all()
-    assert (batch.gradients[:, 3:] == 1).all()
+    assert (batch.gradients[3:] == 1).all()
 
 
 def test_an_accelerator_takes_all_at_once(monkeypatch):

@@ -107,17 +107,21 @@ class Dense(Affine):
         """Return a = Wx + b of each row, (n, d) → (n, h)."""
         return torch.addmm(self.intercept, X, self.weights.mT, out=out)
 
+    def pull_rows(self, U: Tensor, out: Tensor) -> Tensor:
+        """Put Wᵀ u of each row there, (n, h) → (n, d)."""
+        return torch.mm(U, self.weights, out=out)
+
     def push_columns(self, V: Tensor) -> Tensor:
         """Return W v for vectors along the first axis, (d, …) → (h, …)."""
         return times(self.weights, V)
 
-    def pull_columns(self, U: Tensor, out: Tensor | None = None) -> Tensor:
+    def pull_columns(self, U: Tensor) -> Tensor:
         """Return Wᵀ u for vectors along the first axis, (h, …) → (d, …)."""
-        return times(self.weights.mT, U, out)
+        return times(self.weights.mT, U)
 
-    def column_pre_activations(self, X: Tensor, out: Tensor | None = None) -> Tensor:
+    def column_pre_activations(self, X: Tensor) -> Tensor:
         """Return a = Wx + b of each column, (d, n) → (h, n)."""
-        return torch.addmm(self.intercept[:, None], self.weights, X, out=out)
+        return torch.addmm(self.intercept[:, None], self.weights, X)
 
     def squared_norms(self, out: Tensor | None = None) -> Tensor:
         """Return ‖W_j‖² of each unit, (h,)."""
@@ -148,8 +152,8 @@ class Dense(Affine):
             self.intercept[j] = -(row.to(shift) @ shift)
 
 
-def times(W: Tensor, V: Tensor, out: Tensor | None = None) -> Tensor:
+def times(W: Tensor, V: Tensor) -> Tensor:
     """Return W v for vectors along the first axis of V."""
     if V.ndim == 2:
-        return torch.mm(W, V, out=out)
+        return W @ V
     return (W @ V.flatten(1)).view(-1, *V.shape[1:])

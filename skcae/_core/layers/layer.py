@@ -8,9 +8,9 @@ D W with the slopes φ' on the diagonal of D, so that all derivatives, and all p
 on them, need no more than W, Wᵀ and the squared norms of the rows of W. Pooling, or a
 module of the user's, is a layer too, with a Jacobian of its own at each row.
 
-Where a model is looked at, samples are rows; in a training step of one layer they are
-columns, which is faster for a matrix. An affine layer has a form of each map for both,
-those for columns from those for rows unless it knows better.
+Samples are rows; where a chain of layers is fine-tuned they are columns. An affine
+layer has a form of each map for both, those for columns from those for rows unless it
+knows better.
 """
 
 from abc import ABC, abstractmethod
@@ -189,6 +189,10 @@ class Affine(Layer):
             return activated(self.activation, A)[0]
         return self.activation.in_place(A)
 
+    def pull_rows(self, U: Tensor, out: Tensor) -> Tensor:
+        """Put Wᵀ u of each row there, (n, h) → (n, d)."""
+        return out.copy_(self.pull(U))
+
     def linearized(self, X: Tensor) -> tuple[Tensor, Tensor]:
         """Return h = φ(a) and φ'(a) of each row, (n, h) both."""
         return activated(self.activation, self.pre_activations(X))
@@ -223,14 +227,13 @@ class Affine(Layer):
         """Return W v for vectors along the first axis, (d, …) → (h, …)."""
         return self.push(V.movedim(0, -1)).movedim(-1, 0)
 
-    def pull_columns(self, U: Tensor, out: Tensor | None = None) -> Tensor:
+    def pull_columns(self, U: Tensor) -> Tensor:
         """Return Wᵀ u for vectors along the first axis, (h, …) → (d, …)."""
-        found = self.pull(U.movedim(0, -1)).movedim(-1, 0)
-        return found if out is None else out.copy_(found)
+        return self.pull(U.movedim(0, -1)).movedim(-1, 0)
 
-    def column_pre_activations(self, X: Tensor, out: Tensor | None = None) -> Tensor:
+    def column_pre_activations(self, X: Tensor) -> Tensor:
         """Return a = Wx + b of each column, (d, n) → (h, n)."""
-        return torch.add(self.push_columns(X), self.unit_intercepts[:, None], out=out)
+        return self.push_columns(X) + self.unit_intercepts[:, None]
 
     def column_outputs(self, X: Tensor) -> Tensor:
         """Return h = φ(a) of each column, (d, n) → (h, n)."""

@@ -82,11 +82,11 @@ class Objective:
     # ---- a training step: forward, backward, and between them what is to be known -
 
     def forward(self, coder: Coder, batch: Batch) -> None:
-        """Encode all inputs, and decode X again: H = φ(WXᵀ + b), Z = HᵀV + c."""
-        # (1): samples are the columns of H, and the rows of X and Z.
-        coder.encoder.column_pre_activations(batch.inputs.mT, out=batch.codes)
+        """Encode all inputs, and decode X again: H = φ(XWᵀ + b), Z = HV + c."""
+        # (1): samples are rows.
+        coder.encoder.pre_activations(batch.inputs, out=batch.codes)
         self.activation.in_place(batch.codes)
-        coder.decoder.pre_activations(batch.H.mT, out=batch.Z)
+        coder.decoder.pre_activations(batch.H, out=batch.Z)
 
     def total_loss(self, batch: Batch, weights: Tensor | None) -> Tensor:
         """Return Σ_i w_i L(target_i, z_i), between `forward` and `backward`."""
@@ -106,24 +106,25 @@ class Objective:
 
         `squared_rows` holds ‖W_j‖², which only penalties read.
         """
-        # (11): dZ in the place of Z; samples are rows, and have their weights.
+        # (11): dZ in the place of Z; samples have their weights.
         for X, Z in batch.outputs:
             self.loss.gradient_in_place(X, Z)
         if weights is not None:
             batch.Z.mul_(weights[:, None])
-        # dH = V dZᵀ, the first part of (12); samples are columns from here on.
-        coder.decoder.pull_columns(batch.Z.mT, out=batch.dA)
+        # dH = dZ Vᵀ, the first part of (12).
+        coder.decoder.pull_rows(batch.Z, out=batch.dA)
         if batch.copies is not None:
             # Copies are not decoded: what they get is the penalties' alone.
-            batch.gradients[:, len(batch) :].zero_()
+            batch.gradients[len(batch) :].zero_()
         sums = self._through_activations(squared_rows, batch, weights)
+        encoder, decoder = coder.encoder, coder.decoder
         gradient = Gradient(
             scale=1 / len(batch),
             parts={
                 **weight_gradients(coder, batch, self._d_norms(sums, squared_rows)),
                 # (15) and (16): sums over the samples.
-                "intercept_hidden": coder.encoder.intercept_gradient(batch.gradients),
-                "intercept_visible": coder.decoder.intercept_gradient(batch.Z.mT),
+                "intercept_hidden": encoder.intercept_gradient(batch.gradients.mT),
+                "intercept_visible": decoder.intercept_gradient(batch.Z.mT),
             },
         )
         return gradient, sums
@@ -132,26 +133,27 @@ class Objective:
         self, squared_rows: Tensor, batch: Batch, weights: Tensor | None
     ) -> list[Tensor]:
         """Turn dH, which batch.dA holds, into dA, and sum up the penalties' q."""
-        sums = [torch.empty_like(squared_rows) for _ in self.penalties]
         # strength_p ‖W_j‖²ᵏ of each unit, with the power k of penalty p.
         norm_weights = [
             times_power(strength * squared_rows, squared_rows, penalty.power - 1)
             for strength, penalty in self.penalties
         ]
+        sums: list[list[Tensor]] = [[] for _ in self.penalties]
         for rows, codes, every, own in batch.units:
             self.activation.derivatives(codes, self.order + 1, every.scratch)
-            # (12): dH ∘ φ' of the rows themselves, which are the first columns.
+            # (12): dH ∘ φ' of the rows themselves.
             own.gradient.mul_(own.scratch[0])
+            w = None if weights is None else weights[rows]
             for (_, penalty), q, norm_weight in zip(
                 self.penalties, sums, norm_weights, strict=True
             ):
                 # q_j of (22), and (5), or (8) and (9), added to dA.
                 dA, (*derivatives, scratch) = every if penalty.n_copies else own
-                penalty.sums(derivatives, weights, scratch, q[rows])
+                q.append(penalty.sums(derivatives, w, scratch))
                 penalty.add_through_activations(
-                    dA, derivatives, norm_weight[rows], weights, scratch
+                    dA, derivatives, norm_weight, w, scratch
                 )
-        return sums
+        return [total(q) for q in sums]
 
     def _d_norms(self, sums: list[Tensor], squared_rows: Tensor) -> Tensor | None:
         """Return Σ_p strength_p k_p ‖W_j‖²ᵏ⁻² q_pj, the derivative by each ‖W_j‖²."""
@@ -200,16 +202,15 @@ def weight_gradients(
 ) -> dict[str, Tensor | Factors]:
     """Return the gradient of each layer's weights.
 
-    Tied weights have one, of stacked operands: H dZ + dA X = [H, dA] [dZ; X], with
-    copies further columns of dA and rows of X.
+    Tied weights have one, of stacked operands: dAᵀ X + Hᵀ dZ = [dA; H]ᵀ [X; dZ], with
+    copies further rows of dA and X.
     """
     gradient = coder.encoder.weight_gradient
     if not coder.is_tied:
         # (13) and (14): the products sum over the samples.
         return {
-            "components": gradient(batch.gradients, batch.inputs, d_norms),
-            "decoder_components": gradient(batch.H, batch.Z),
+            "components": gradient(batch.gradients.mT, batch.inputs, d_norms),
+            "decoder_components": gradient(batch.H.mT, batch.Z),
         }
-    # (18), or with copies (19); batch.right holds [dZ; X] already.
-    torch.cat((batch.H, batch.gradients), dim=1, out=batch.left)
-    return {"components": gradient(batch.left, batch.right, d_norms)}
+    # (18), or with copies (19): they lie one below the other already.
+    return {"components": gradient(batch.left.mT, batch.right, d_norms)}

@@ -110,7 +110,6 @@ class ReconstructionLearner:
                 rows.n_features,
                 encoder.n_units,
                 objective.n_scratch,
-                tied=self.coder.is_tied,
                 corrupts=self.corrupt is not None and not objective.n_copies,
                 n_copies=objective.n_copies,
                 dtype=self.squared_rows.dtype,

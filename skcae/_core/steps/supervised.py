@@ -4,7 +4,7 @@ For a batch of n rows with weights w_i, the objective is 1/n Σ_i w_i L(t_i, z_i
 
     H_0 = Xᵀ,  H_k = φ_k(W_k H_{k−1} + b_k),  Z = W_K H_{K−1} + b_K.
 
-Samples are columns, as in the training step of an autoencoder.
+Samples are columns.
 """
 
 from collections.abc import Callable

@@ -18,10 +18,9 @@ TILE_ELEMENTS = 2**16
 class Batch:
     """The matrices of a step over n rows.
 
-    Samples are the rows of X and Z and the columns of H and dA: the products of W with
-    Xᵀ and with dZᵀ run faster that way round. Where a penalty looks at S noisy copies
-    of each row, they are encoded with the rows, as further samples, and not decoded:
-    there are m = (1 + S) n inputs then, and n otherwise.
+    Samples are rows. Where a penalty looks at S noisy copies of each row, they are
+    encoded with the rows, as further samples, and not decoded: there are m = (1 + S) n
+    inputs then, and n otherwise.
 
     Parameters
     ----------
@@ -35,21 +34,21 @@ class Batch:
         What is to be reconstructed: X itself, unless X is a corrupted copy.
     Z : tensor of shape (n, d)
         The decoder's pre-outputs, then the gradient dZ of the loss.
-    codes : tensor of shape (h, m)
+    codes : tensor of shape (m, h)
         φ(a) of all inputs.
-    H : tensor of shape (h, n)
+    H : tensor of shape (n, h)
         Those of X.
-    gradients : tensor of shape (h, m)
+    gradients : tensor of shape (m, h)
         The gradient with respect to the pre-activations of all inputs.
-    dA : tensor of shape (h, n)
+    dA : tensor of shape (n, h)
         That of X.
-    left, right : tensors of shape (h, n + m) and (n + m, d)
-        [H, gradients] and [dZ; inputs]: for tied weights, and only for them is there a
-        `left`, the gradient of W is their product. Z and X are parts of `right`.
+    left, right : tensors of shapes (m + n, h) and (m + n, d)
+        [gradients; H] and [inputs; dZ]: for tied weights the gradient of W is leftᵀ
+        right. All that is above, but for another target, lies in them and behind them.
     outputs : list of (target, Z)
         Both again, a tile of rows at a time.
     units : list of UnitTile
-        Codes and gradients again, a tile of rows at a time.
+        Codes and gradients again, a tile of samples at a time.
     """
 
     inputs: Tensor
@@ -70,24 +69,24 @@ class Batch:
         return self.X.shape[0]
 
 
-class Columns(NamedTuple):
-    """Some columns of a tile: their gradient, and matrices of its shape to work in."""
+class Work(NamedTuple):
+    """The gradient of a tile, and matrices of its shape to work in."""
 
     gradient: Tensor
     scratch: list[Tensor]
 
 
 class UnitTile(NamedTuple):
-    """Some of the units of a batch: the codes of all inputs, and what is made of them.
+    """The units of some rows of a batch: their codes, and what is made of them.
 
-    `every` has the columns of all inputs, `own` those of X, which are all if there are
-    no copies.
+    `every` is of the rows and their copies, (1 + S, rows, h), as the codes are, and
+    `own` of the rows alone.
     """
 
     rows: slice
     codes: Tensor
-    every: Columns
-    own: Columns
+    every: Work
+    own: Work
 
 
 class Workspace:
@@ -101,8 +100,6 @@ class Workspace:
         d and h.
     n_scratch : int
         Scratch matrices that the objective needs.
-    tied : bool
-        Whether the weight gradients are one product, of `left` and `right`.
     corrupts : bool
         Whether what is encoded is another matrix than what is to be reconstructed.
     n_copies : int
@@ -118,7 +115,6 @@ class Workspace:
         n_components: int,
         n_scratch: int,
         *,
-        tied: bool = True,
         corrupts: bool = False,
         n_copies: int = 0,
         dtype: torch.dtype,
@@ -126,23 +122,20 @@ class Workspace:
     ) -> None:
         self.n_features = n_features
         self.n_components = n_components
-        self.tied = tied
         self.corrupts = corrupts
         self.n_copies = n_copies
         n_inputs = (1 + n_copies) * batch_size
         # An accelerator takes all rows at once.
         is_cpu = device.type == "cpu"
         tile = TILE_ELEMENTS * torch.get_num_threads() if is_cpu else sys.maxsize
-        self._tile_rows = min(max(1, tile // n_features), batch_size)
-        self._tile_units = min(max(1, tile // n_inputs), n_components)
+        n_units = (1 + n_copies) * n_components
+        self._output_rows = min(max(1, tile // n_features), batch_size)
+        self._unit_rows = min(max(1, tile // n_units), batch_size)
         numbers = partial(torch.zeros, dtype=dtype, device=device)
-        # [H, gradients] and [dZ; inputs] have a column or row for both.
-        n_stacked = batch_size + n_inputs
-        self._codes = numbers(2 * n_inputs * n_components)
-        self._left = numbers(n_stacked * n_components if tied else 0)
-        self._right = numbers(n_stacked * n_features)
+        self._units = numbers(2 * n_inputs * n_components)
+        self._right = numbers((n_inputs + batch_size) * n_features)
         self._target = numbers(batch_size * n_features if corrupts else 0)
-        self._scratch = [numbers(self._tile_units * n_inputs) for _ in range(n_scratch)]
+        self._scratch = [numbers(self._unit_rows * n_units) for _ in range(n_scratch)]
         self._batches: dict[int, Batch] = {}
 
     def batch(self, n: int) -> Batch:
@@ -152,15 +145,16 @@ class Workspace:
         return self._batches[n]
 
     def _make(self, n: int) -> Batch:
-        # Samples are the last axis of codes and gradients, the first of all others.
         d, h, m = self.n_features, self.n_components, (1 + self.n_copies) * n
-        codes, gradients = self._codes[: 2 * h * m].view(2, h, m)
-        # [dZ; inputs] of (18) and (19), where dZ stands in the place of Z.
-        right = self._right[: (n + m) * d].view(n + m, d)
-        Z, inputs = right[:n], right[n:]
+        # [gradients; H] and [inputs; dZ] of (18) and (19), where dZ stands in the place
+        # of Z. The codes of the copies follow on H.
+        units = self._units[: 2 * m * h].view(2 * m, h)
+        gradients, codes = units[:m], units[m:]
+        right = self._right[: (m + n) * d].view(m + n, d)
+        inputs, Z = right[:m], right[m:]
         X = inputs[:n]
         target = self._target[: n * d].view(n, d) if self.corrupts else X
-        tiles = [torch.split(matrix, self._tile_rows) for matrix in (target, Z)]
+        tiles = [torch.split(matrix, self._output_rows) for matrix in (target, Z)]
         return Batch(
             inputs=inputs,
             X=X,
@@ -168,10 +162,10 @@ class Workspace:
             target=target,
             Z=Z,
             codes=codes,
-            H=codes[:, :n],
+            H=codes[:n],
             gradients=gradients,
-            dA=gradients[:, :n],
-            left=self._left[: h * (n + m)].view(h if self.tied else 0, n + m),
+            dA=gradients[:n],
+            left=units[: m + n],
             right=right,
             outputs=list(zip(*tiles, strict=True)),
             units=list(self._unit_tiles(codes, gradients, n)),
@@ -180,10 +174,12 @@ class Workspace:
     def _unit_tiles(
         self, codes: Tensor, gradients: Tensor, n: int
     ) -> Iterator[UnitTile]:
-        """Cut the units into tiles, of which the first n columns are those of X."""
-        for start in range(0, len(codes), self._tile_units):
-            rows = slice(start, start + self._tile_units)
-            tile, gradient = codes[rows], gradients[rows]
-            scratch = [part[: tile.numel()].view_as(tile) for part in self._scratch]
-            own = Columns(gradient[:, :n], [matrix[:, :n] for matrix in scratch])
-            yield UnitTile(rows, tile, Columns(gradient, scratch), own)
+        """Cut the n rows, each with its copies, into tiles."""
+        # The first axis has place 0 for the rows, and the others for their copies.
+        shape = (1 + self.n_copies, n, self.n_components)
+        for start in range(0, n, self._unit_rows):
+            rows = slice(start, start + self._unit_rows)
+            tile, gradient = codes.view(shape)[:, rows], gradients.view(shape)[:, rows]
+            scratch = [part[: tile.numel()].view(tile.shape) for part in self._scratch]
+            own = Work(gradient[0], [matrix[0] for matrix in scratch])
+            yield UnitTile(rows, tile, Work(gradient, scratch), own)
