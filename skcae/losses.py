@@ -154,8 +154,9 @@ _SOFTMAX = Output(
 LOSSES: dict[str, Loss] = {
     "squared_error": Loss(
         output=_IDENTITY,
-        elementwise=lambda X, Z: functional.mse_loss(Z, X, reduction="none"),
-        gradient_in_place=lambda X, Z: Z.sub_(X).mul_(2),
+        elementwise=lambda X, Z: torch.sub(Z, X).square_(),
+        # 2 (z − x): of a factor 2 torch would make a tensor first.
+        gradient_in_place=lambda X, Z: Z.add_(Z).sub_(X, alpha=2),
     ),
     "cross_entropy": Loss(
         output=_SIGMOID,

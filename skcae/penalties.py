@@ -60,12 +60,13 @@ class Penalty(Protocol):
         self,
         gradient: Tensor,
         derivatives: Sequence[Tensor],
-        norm_weights: Tensor,
+        norms: Tensor,
         weights: Tensor | None,
         scratch: Tensor,
+        strength: float,
         /,
     ) -> None:
-        """Add the gradient of Σ_ij w_i q_ij norm_weight_j with respect to a, (n, h)."""
+        """Add strength times the gradient of Σ_ij w_i q_ij ‖W_j‖²ᵏ by a, (n, h)."""
 
 
 @dataclass(frozen=True)
@@ -160,11 +161,12 @@ class DerivativePenalty:
         self,
         gradient: Tensor,
         derivatives: Sequence[Tensor],
-        norm_weights: Tensor,
+        norms: Tensor,
         weights: Tensor | None,
         scratch: Tensor,
+        strength: float,
     ) -> None:
-        """Add the gradient of Σ_ij w_i q_ij norm_weight_j with respect to a.
+        """Add strength times the gradient of Σ_ij w_i q_ij ‖W_j‖²ᵏ with respect to a.
 
         Parameters
         ----------
@@ -172,19 +174,21 @@ class DerivativePenalty:
             What the gradient is added to.
         derivatives : sequence of Tensors of shape (n, h)
             The derivatives of φ, φ' first, as many as `order` and one more.
-        norm_weights : Tensor of shape (h,)
-            The strength times ‖W_j‖²ᵏ of each unit.
+        norms : Tensor of shape (h,)
+            ‖W_j‖²ᵏ of each unit.
         weights : Tensor of shape (n,) or None
             The weights w of the samples; None stands for 1.
         scratch : Tensor of shape (n, h)
             Memory to use.
+        strength : float
+            Of the penalty.
         """
-        # Equation (5): 2 w_i φ⁽ᵏ⁾(a_ij) φ⁽ᵏ⁺¹⁾(a_ij) times strength ‖W_j‖²ᵏ.
+        # Equation (5): 2 w_i φ⁽ᵏ⁾(a_ij) φ⁽ᵏ⁺¹⁾(a_ij) ‖W_j‖²ᵏ times the strength.
         k = self.order
         product = torch.mul(derivatives[k - 1], derivatives[k], out=scratch)
         if weights is not None:
             product.mul_(weights[:, None])
-        gradient.addcmul_(product, norm_weights, value=2)
+        gradient.addcmul_(product, norms, value=2 * strength)
 
 
 @dataclass(frozen=True)
@@ -288,11 +292,12 @@ class SampledHessianPenalty:
         self,
         gradient: Tensor,
         derivatives: Sequence[Tensor],
-        norm_weights: Tensor,
+        norms: Tensor,
         weights: Tensor | None,
         scratch: Tensor,
+        strength: float,
     ) -> None:
-        """Add the gradient of Σ_ij w_i q_ij norm_weight_j with respect to a.
+        """Add strength times the gradient of Σ_ij w_i q_ij ‖W_j‖²ᵏ with respect to a.
 
         Parameters
         ----------
@@ -300,12 +305,14 @@ class SampledHessianPenalty:
             What the gradient is added to.
         derivatives : sequence of Tensors of shape (1 + S, n, h)
             The derivatives of φ, φ' first, as many as `order` and one more.
-        norm_weights : Tensor of shape (h,)
-            The strength times ‖W_j‖²ᵏ of each unit.
+        norms : Tensor of shape (h,)
+            ‖W_j‖²ᵏ of each unit.
         weights : Tensor of shape (n,) or None
             The weights w of the samples; None stands for 1.
         scratch : Tensor of shape (1 + S, n, h)
             Memory to use.
+        strength : float
+            Of the penalty.
         """
         slopes, bends = derivatives[:2]
         # Equation (8), 2 w_i D_isj φ''(ã_isj) at each copy s, and equation (9),
@@ -315,7 +322,7 @@ class SampledHessianPenalty:
         product = scratch.mul_(bends)
         if weights is not None:
             product.mul_(weights[:, None])
-        gradient.addcmul_(product, norm_weights / self.divisor, value=2)
+        gradient.addcmul_(product, norms, value=2 * strength / self.divisor)
 
 
 def changes(slopes: Tensor, out: Tensor) -> Tensor:
@@ -392,9 +399,10 @@ class WeightDecay:
         self,
         gradient: Tensor,
         derivatives: Sequence[Tensor],
-        norm_weights: Tensor,
+        norms: Tensor,
         weights: Tensor | None,
         scratch: Tensor,
+        strength: float,
     ) -> None:
         """Add nothing: the activations play no part.
 
@@ -404,11 +412,13 @@ class WeightDecay:
             Left as it is.
         derivatives : sequence of Tensors of shape (n, h)
             Not used.
-        norm_weights : Tensor of shape (h,)
+        norms : Tensor of shape (h,)
             Not used.
         weights : Tensor of shape (n,) or None
             Not used.
         scratch : Tensor of shape (n, h)
+            Not used.
+        strength : float
             Not used.
         """
 

@@ -245,12 +245,12 @@ class QuarticPenalty:
         return q.sum(0) if weights is None else weights @ q
 
     def add_through_activations(
-        self, gradient, derivatives, norm_weights, weights, scratch
+        self, gradient, derivatives, norms, weights, scratch, strength
     ):
         product = torch.pow(derivatives[0], 3, out=scratch).mul_(derivatives[1])
         if weights is not None:
             product.mul_(weights[:, None])
-        gradient.addcmul_(product, norm_weights, value=4)
+        gradient.addcmul_(product, norms, value=4 * strength)
 
 
 def assert_gradient(objective, per_sample, parameters):

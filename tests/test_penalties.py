@@ -99,7 +99,7 @@ def test_gradient_equals_autograd_of_the_dense_norm(activation, order, layer, X)
         penalty = DerivativePenalty(order)
         q = penalty.sums(derivatives, weights, scratch)
         penalty.add_through_activations(
-            dA, derivatives, squared_rows**order, weights, scratch
+            dA, derivatives, squared_rows**order, weights, scratch, 1.0
         )
         rows = 2 * order * squared_rows ** (order - 1) * q
         dW = dA.T @ X + rows[:, None] * W

@@ -2,15 +2,17 @@
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from skcae._core.layers.layer import Affine
 from skcae.activations import Activation
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class MatrixFactors:
     """The gradient left right + 2 diag(d_norms) W of a matrix, kept as its factors.
 
@@ -36,15 +38,49 @@ class MatrixFactors:
         tensor.addmm_(self.left, self.right, beta=decay, alpha=scale)
         if self.d_norms is not None:
             # The gradient of ‖W_j‖² is 2 W_j.
-            tensor.addcmul_(self.d_norms[:, None], weights, value=2 * scale)
+            tensor.addcmul_(self.d_norms.unsqueeze(1), weights, value=2 * scale)
 
     def descend(self, weights: Tensor, step: float) -> None:
         """Set weights ← weights − step · gradient."""
         if self.d_norms is not None:
             # W_j − step 2 d_norms_j W_j: the rows shrink, and no matrix is made.
             kept = torch.rsub(self.d_norms, 1, alpha=2 * step)
-            weights.mul_(kept[:, None])
+            weights.mul_(kept.unsqueeze(1))
         weights.addmm_(self.left, self.right, alpha=-step)
+
+
+@dataclass(eq=False)
+class VectorFactors:
+    """The gradient dA 1 of an intercept, that of the weights of an input that is 1.
+
+    Parameters
+    ----------
+    dA : tensor of shape (h, n)
+        The derivative with respect to a; samples are columns.
+    """
+
+    dA: Tensor
+
+    def add_to(
+        self, tensor: Tensor, weights: Tensor, *, scale: float, decay: float
+    ) -> None:
+        """Set tensor ← decay · tensor + scale · gradient."""
+        # (15) and (16): the product sums over the samples.
+        tensor.addmv_(self.dA, self._ones, beta=decay, alpha=scale)
+
+    def descend(self, weights: Tensor, step: float) -> None:
+        """Set weights ← weights − step · gradient."""
+        weights.addmv_(self.dA, self._ones, alpha=-step)
+
+    @property
+    def _ones(self) -> Tensor:
+        return ones(self.dA.shape[1], self.dA.dtype, self.dA.device)
+
+
+@lru_cache
+def ones(n: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Return n ones, the same ones each time."""
+    return torch.ones(n, dtype=dtype, device=device)
 
 
 @dataclass(frozen=True)
@@ -105,7 +141,8 @@ class Dense(Affine):
 
     def pre_activations(self, X: Tensor, out: Tensor | None = None) -> Tensor:
         """Return a = Wx + b of each row, (n, d) → (n, h)."""
-        return torch.addmm(self.intercept, X, self.weights.mT, out=out)
+        # Its `out` is not in torch's annotations.
+        return functional.linear(X, self.weights, self.intercept, out=out)  # type: ignore[call-arg]
 
     def pull_rows(self, U: Tensor, out: Tensor) -> Tensor:
         """Put Wᵀ u of each row there, (n, h) → (n, d)."""
@@ -134,6 +171,10 @@ class Dense(Affine):
     ) -> MatrixFactors:
         """Return dA X and, through the norms, 2 diag(d_norms) W."""
         return MatrixFactors(dA, X, d_norms)
+
+    def intercept_gradient(self, dA: Tensor) -> VectorFactors:
+        """Return the gradient of the intercept from that of a, (h, n)."""
+        return VectorFactors(dA)
 
     def decoder(
         self, weights: Tensor, intercept: Tensor, activation: Activation

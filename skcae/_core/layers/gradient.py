@@ -13,7 +13,7 @@ from torch import Tensor
 from skcae._core.layers.layer import Factors, Parameters
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Gradient:
     """The gradient of the mean objective of a batch.
 

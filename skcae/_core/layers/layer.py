@@ -279,7 +279,7 @@ class Affine(Layer):
             The derivative with respect to ‖W_j‖², if anything weighs that.
         """
 
-    def intercept_gradient(self, dA: Tensor) -> Tensor:
+    def intercept_gradient(self, dA: Tensor) -> Tensor | Factors:
         """Return the gradient of the intercept from that of a, (h, n)."""
         return dA.sum(1)
 

@@ -11,7 +11,7 @@ Its s_i are w_i / n there: here the weights are w_i, and 1 / n is the gradient's
 """
 
 from dataclasses import dataclass
-from functools import reduce
+from functools import cached_property, reduce
 
 import torch
 from torch import Tensor
@@ -39,7 +39,7 @@ class Objective:
         """Return the layers of which this is the objective."""
         return Coder.of(parameters, self.activation, self.make)
 
-    @property
+    @cached_property
     def order(self) -> int:
         """The highest derivative of φ in the value; the gradient takes one more."""
         return max([penalty.order for _, penalty in self.penalties], default=0)
@@ -102,7 +102,7 @@ class Objective:
         batch: Batch,
         weights: Tensor | None,
     ) -> tuple[Gradient, list[Tensor]]:
-        """Return the gradient, and Σ_i w_i q_ij of each penalty; batch.Z becomes dZ.
+        """Return the gradient, and what `total_penalty` takes; batch.Z becomes dZ.
 
         `squared_rows` holds ‖W_j‖², which only penalties read.
         """
@@ -116,27 +116,30 @@ class Objective:
         if batch.copies is not None:
             # Copies are not decoded: what they get is the penalties' alone.
             batch.gradients[len(batch) :].zero_()
-        sums = self._through_activations(squared_rows, batch, weights)
-        encoder, decoder = coder.encoder, coder.decoder
+        shares = self._through_activations(squared_rows, batch, weights)
+        encoder, decoder, columns = coder.encoder, coder.decoder, batch.columns
         gradient = Gradient(
             scale=1 / len(batch),
             parts={
-                **weight_gradients(coder, batch, self._d_norms(sums, squared_rows)),
+                **weight_gradients(coder, batch, self._d_norms(shares)),
                 # (15) and (16): sums over the samples.
-                "intercept_hidden": encoder.intercept_gradient(batch.gradients.mT),
-                "intercept_visible": decoder.intercept_gradient(batch.Z.mT),
+                "intercept_hidden": encoder.intercept_gradient(columns.gradients),
+                "intercept_visible": decoder.intercept_gradient(columns.Z),
             },
         )
-        return gradient, sums
+        return gradient, shares
 
     def _through_activations(
         self, squared_rows: Tensor, batch: Batch, weights: Tensor | None
     ) -> list[Tensor]:
-        """Turn dH, which batch.dA holds, into dA, and sum up the penalties' q."""
-        # strength_p ‖W_j‖²ᵏ of each unit, with the power k of penalty p.
-        norm_weights = [
-            times_power(strength * squared_rows, squared_rows, penalty.power - 1)
-            for strength, penalty in self.penalties
+        """Turn dH, which batch.dA holds, into dA, and return the penalties' shares.
+
+        That of penalty p is strength_p Σ_i w_i q_ij ‖W_j‖²ᵏ⁻² for each unit j.
+        """
+        # ‖W_j‖²ᵏ of each unit, with the power k of penalty p.
+        norms = [
+            times_power(squared_rows, squared_rows, p.power - 1)
+            for _, p in self.penalties
         ]
         sums: list[list[Tensor]] = [[] for _ in self.penalties]
         for rows, codes, every, own in batch.units:
@@ -144,37 +147,29 @@ class Objective:
             # (12): dH ∘ φ' of the rows themselves.
             own.gradient.mul_(own.scratch[0])
             w = None if weights is None else weights[rows]
-            for (_, penalty), q, norm_weight in zip(
-                self.penalties, sums, norm_weights, strict=True
-            ):
+            for (strength, p), q, norm in zip(self.penalties, sums, norms, strict=True):
                 # q_j of (22), and (5), or (8) and (9), added to dA.
-                dA, (*derivatives, scratch) = every if penalty.n_copies else own
-                q.append(penalty.sums(derivatives, w, scratch))
-                penalty.add_through_activations(
-                    dA, derivatives, norm_weight, w, scratch
-                )
-        return [total(q) for q in sums]
+                dA, (*derivatives, scratch) = every if p.n_copies else own
+                q.append(p.sums(derivatives, w, scratch))
+                p.add_through_activations(dA, derivatives, norm, w, scratch, strength)
+        return [
+            times_power(total(q).mul_(strength), squared_rows, p.power - 1)
+            for (strength, p), q in zip(self.penalties, sums, strict=True)
+        ]
 
-    def _d_norms(self, sums: list[Tensor], squared_rows: Tensor) -> Tensor | None:
+    def _d_norms(self, shares: list[Tensor]) -> Tensor | None:
         """Return Σ_p strength_p k_p ‖W_j‖²ᵏ⁻² q_pj, the derivative by each ‖W_j‖²."""
         # Twice this is what weighs the rows of W in (6), (10) and (17).
         terms = [
-            times_power(penalty.power * strength * q, squared_rows, penalty.power - 1)
-            for (strength, penalty), q in zip(self.penalties, sums, strict=True)
+            share if p.power == 1 else p.power * share
+            for (_, p), share in zip(self.penalties, shares, strict=True)
         ]
         return total(terms) if terms else None
 
-    def total_penalty(self, sums: list[Tensor], squared_rows: Tensor) -> Tensor:
-        """Return Σ_p strength_p Σ_j q_pj ‖W_j‖²ᵏ, from what `backward` summed up."""
-        if not sums:
-            return squared_rows.new_zeros(())
+    def total_penalty(self, shares: list[Tensor], squared_rows: Tensor) -> Tensor:
+        """Return Σ_p strength_p Σ_j q_pj ‖W_j‖²ᵏ, from what `backward` returned."""
         # (22): the product sums over the units.
-        return total(
-            [
-                strength * (q @ times_power(squared_rows, squared_rows, p.power - 1))
-                for (strength, p), q in zip(self.penalties, sums, strict=True)
-            ]
-        )
+        return torch.dot(total(shares), squared_rows)
 
 
 def total(terms: list[Tensor]) -> Tensor:
@@ -205,12 +200,12 @@ def weight_gradients(
     Tied weights have one, of stacked operands: dAᵀ X + Hᵀ dZ = [dA; H]ᵀ [X; dZ], with
     copies further rows of dA and X.
     """
-    gradient = coder.encoder.weight_gradient
+    gradient, columns = coder.encoder.weight_gradient, batch.columns
     if not coder.is_tied:
         # (13) and (14): the products sum over the samples.
         return {
-            "components": gradient(batch.gradients.mT, batch.inputs, d_norms),
-            "decoder_components": gradient(batch.H.mT, batch.Z),
+            "components": gradient(columns.gradients, batch.inputs, d_norms),
+            "decoder_components": gradient(columns.H, batch.Z),
         }
     # (18), or with copies (19): they lie one below the other already.
-    return {"components": gradient(batch.left.mT, batch.right, d_norms)}
+    return {"components": gradient(columns.left, batch.right, d_norms)}

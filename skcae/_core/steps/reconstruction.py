@@ -95,6 +95,8 @@ class ReconstructionLearner:
         self.coder = objective.coder(self.parameters)
         encoder = self.coder.encoder
         self.squared_rows = encoder.squared_norms()
+        self.no_penalty = self.squared_rows.new_zeros(())
+        self.no_totals = self.squared_rows.new_zeros(2)
         # Whether the workspace holds all rows, as it does from the first full batch on,
         # unless they are read anew because they may be others in each pass.
         self.holds_all = False
@@ -150,22 +152,27 @@ class ReconstructionLearner:
         If `totals` is given, the batch's loss and penalties, each summed over its rows,
         are put there.
         """
-        self.objective.forward(self.coder, batch)
-        loss = None if totals is None else self.objective.total_loss(batch, weights)
-        gradient, sums = self.objective.backward(
-            self.coder, self.squared_rows, batch, weights
-        )
-        if loss is not None:
-            penalty = self.objective.total_penalty(sums, self.squared_rows)
-            torch.stack((loss, penalty), out=totals)
-        self._update(gradient, len(batch), rate, totals)
+        objective, squared_rows = self.objective, self.squared_rows
+        # Nothing here is differentiated: torch need not keep books for that.
+        with torch.inference_mode():
+            objective.forward(self.coder, batch)
+            loss = None if totals is None else objective.total_loss(batch, weights)
+            gradient, shares = objective.backward(
+                self.coder, squared_rows, batch, weights
+            )
+            if loss is not None:
+                penalty = self.no_penalty
+                if shares:
+                    penalty = objective.total_penalty(shares, squared_rows)
+                torch.stack((loss, penalty), out=totals)
+            self._update(gradient, len(batch), rate, totals)
 
     def _update(
         self, gradient: Gradient | None, n_rows: int, rate: float, totals: Tensor | None
     ) -> None:
         """Take a step along the gradient over the rows of all ranks."""
         if totals is None:
-            totals = self.squared_rows.new_zeros(2)
+            totals = self.no_totals
         gradient = self.ranks.average(gradient, self.parameters, n_rows, totals)
         self.solver.update(gradient, rate)
         if self.objective.penalties:

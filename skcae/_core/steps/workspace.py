@@ -45,6 +45,8 @@ class Batch:
     left, right : tensors of shapes (m + n, h) and (m + n, d)
         [gradients; H] and [inputs; dZ]: for tied weights the gradient of W is leftᵀ
         right. All that is above, but for another target, lies in them and behind them.
+    columns : Columns
+        Some of it again with samples as columns.
     outputs : list of (target, Z)
         Both again, a tile of rows at a time.
     units : list of UnitTile
@@ -62,11 +64,21 @@ class Batch:
     dA: Tensor
     left: Tensor
     right: Tensor
+    columns: "Columns"
     outputs: list[tuple[Tensor, Tensor]]
     units: list["UnitTile"]
 
     def __len__(self) -> int:
         return self.X.shape[0]
+
+
+class Columns(NamedTuple):
+    """What the gradient is made of, with samples as columns."""
+
+    left: Tensor
+    gradients: Tensor
+    H: Tensor
+    Z: Tensor
 
 
 class Work(NamedTuple):
@@ -167,6 +179,7 @@ class Workspace:
             dA=gradients[:n],
             left=units[: m + n],
             right=right,
+            columns=Columns(units[: m + n].mT, gradients.mT, codes[:n].mT, Z.mT),
             outputs=list(zip(*tiles, strict=True)),
             units=list(self._unit_tiles(codes, gradients, n)),
         )

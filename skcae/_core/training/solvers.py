@@ -88,6 +88,8 @@ class Adam(Solver):
         super().__init__(parameters, state, factors=factors, step=steps)
         # The update wants a gradient that is formed: the one buffer for it.
         self._gradient = {n: torch.zeros_like(p) for n, p in parameters.items()}
+        # A tensor, since torch makes one of each number that it is given.
+        self._one = torch.ones_like(steps[0])
         counts = dict(zip(parameters, steps.unbind(), strict=True))
         # There is nothing in the place of amsgrad's largest squares.
         kinds = (parameters, self._gradient, *self.slot.values(), {}, counts)
@@ -102,7 +104,7 @@ class Adam(Solver):
         """Take one step of the given learning rate."""
         for name, matrix in self._gradient.items():
             gradient.add_to(matrix, name, self.parameters)
-        self.state["step"].add_(1)
+        self.state["step"].add_(self._one)
         for factor, tensors in self._groups:
             # The kernel of torch.optim.Adam, which keeps books for longer than this
             # updates a small layer.
