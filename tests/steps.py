@@ -37,11 +37,10 @@ def value_and_gradient(
         squared_rows = coder.encoder.squared_norms()
         objective.forward(coder, batch)
         loss = objective.total_loss(batch, weights)
-        gradient, shares = objective.backward(coder, squared_rows, batch, weights)
+        shares = objective.backward(coder, squared_rows, batch, weights)
         if shares:
             loss = loss + objective.total_penalty(shares, squared_rows)
         value = loss / n
         dense = {name: torch.zeros_like(p) for name, p in parameters.items()}
-        for name, tensor in dense.items():
-            gradient.add_to(tensor, name, parameters)
+        objective.gradient(coder, batch).add_to(dense, parameters)
     return value, dense

@@ -12,13 +12,20 @@ import torch
 RESULTS = Path(__file__).parents[1] / "results" / "speed"
 
 
-def in_turn(functions, *, rounds=9, seconds=0.05, clock=time.perf_counter):
-    """Time functions in turn; return the median seconds per call of each.
+def in_turn(
+    functions,
+    *,
+    rounds=9,
+    seconds=0.05,
+    clock=time.perf_counter,
+    of_rounds=np.median,
+):
+    """Time functions in turn; return the seconds per call of each, by the median.
 
     Each turn repeats a function for about `seconds`, or calls it once if it takes
     longer. What disturbs the machine disturbs all of them, so that ratios hold where
     times do not. On one thread the clock can be `time.process_time`, which stands while
-    others have the processor.
+    others have the processor. `of_rounds` makes one number of those of all rounds.
     """
     repeats = {}
     for name, function in functions.items():
@@ -34,7 +41,7 @@ def in_turn(functions, *, rounds=9, seconds=0.05, clock=time.perf_counter):
             for _ in range(repeats[name]):
                 function()
             times[name].append((clock() - start) / repeats[name])
-    return {name: float(np.median(values)) for name, values in times.items()}
+    return {name: float(of_rounds(values)) for name, values in times.items()}
 
 
 def machine():

@@ -32,7 +32,7 @@ def formed(gradient, chain):
     """The gradient of the mean, as tensors."""
     found = {name: torch.zeros_like(part) for name, part in chain.parameters.items()}
     for name, tensor in found.items():
-        gradient.add_to(tensor, name, chain.parameters)
+        gradient.add_to({name: tensor}, chain.parameters)
     return found
 
 

@@ -22,7 +22,7 @@ def gradient(request):
     """Half the sum over two samples, with or without what comes through the norms."""
     d_norms = draw(3, seed=2) if request.param else None
     factors = MatrixFactors(draw(3, 2, seed=3), draw(2, 4, seed=4), d_norms)
-    sums = VectorFactors(draw(3, 2, seed=8))
+    sums = VectorFactors(draw(3, 2, seed=8), torch.ones(2).double())
     return Gradient(0.5, {"W": factors, "b": draw(3, seed=5), "c": sums})
 
 
@@ -40,7 +40,7 @@ def test_it_is_added_to_what_is_left_of_a_tensor(gradient, parameters, decay):
     for name, expected in formed(gradient, parameters).items():
         before = draw(*expected.shape, seed=6)
         tensor = before.clone()
-        gradient.add_to(tensor, name, parameters, decay=decay)
+        gradient.add_to({name: tensor}, parameters, decay=decay)
         torch.testing.assert_close(tensor, decay * before + expected)
 
 

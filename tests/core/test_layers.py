@@ -213,7 +213,7 @@ def test_fine_tuning_has_the_gradient_of_autograd(parameters, X, n_tangents):
     torch.testing.assert_close(values, expected.detach())
     for name, parameter in tracked.items():
         found = torch.zeros_like(parameter)
-        gradient.add_to(found, name, parameters)
+        gradient.add_to({name: found}, parameters)
         torch.testing.assert_close(found, parameter.grad, msg=name)
 
 

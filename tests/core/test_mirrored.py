@@ -52,7 +52,7 @@ def test_it_is_what_torch_differentiates(sizes, activation, strength):
                 torch.testing.assert_close(found, totals)
                 for name, part in expected.items():
                     ours = torch.zeros_like(part)
-                    gradient.add_to(ours, name, parameters)
+                    gradient.add_to({name: ours}, parameters)
                     torch.testing.assert_close(6 * ours, part, msg=name)
 
 

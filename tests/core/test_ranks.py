@@ -43,7 +43,7 @@ def dense(gradient, layer):
     """The gradient of each parameter, formed."""
     formed = {name: torch.full_like(p, torch.nan) for name, p in layer.items()}
     for name, tensor in formed.items():
-        gradient.add_to(tensor.zero_(), name, layer)
+        gradient.add_to({name: tensor.zero_()}, layer)
     return formed
 
 

@@ -76,7 +76,7 @@ def test_steps_are_those_of_torch_at_the_rates_of_the_parameters(solver, layer):
         gradient = dense_gradient(theirs)
         for name, parameter in theirs.items():
             parameter.grad = torch.zeros_like(parameter)
-            gradient.add_to(parameter.grad, name, theirs)
+            gradient.add_to({name: parameter.grad}, theirs)
         for group in optimizer.param_groups:
             group["lr"] = 0.1 / (step + 1) * group["factor"]
         optimizer.step()

@@ -123,7 +123,7 @@ def dense(gradient, parameters):
     """Give every part of a gradient as a tensor."""
     result = {name: torch.zeros_like(p) for name, p in parameters.items()}
     for name, tensor in result.items():
-        gradient.add_to(tensor, name, parameters)
+        gradient.add_to({name: tensor}, parameters)
     return result
 
 

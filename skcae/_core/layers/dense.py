@@ -57,24 +57,23 @@ class VectorFactors:
     ----------
     dA : tensor of shape (h, n)
         The derivative with respect to a; samples are columns.
+    ones : tensor of shape (n,)
+        1.
     """
 
     dA: Tensor
+    ones: Tensor
 
     def add_to(
         self, tensor: Tensor, weights: Tensor, *, scale: float, decay: float
     ) -> None:
         """Set tensor ← decay · tensor + scale · gradient."""
         # (15) and (16): the product sums over the samples.
-        tensor.addmv_(self.dA, self._ones, beta=decay, alpha=scale)
+        tensor.addmv_(self.dA, self.ones, beta=decay, alpha=scale)
 
     def descend(self, weights: Tensor, step: float) -> None:
         """Set weights ← weights − step · gradient."""
-        weights.addmv_(self.dA, self._ones, alpha=-step)
-
-    @property
-    def _ones(self) -> Tensor:
-        return ones(self.dA.shape[1], self.dA.dtype, self.dA.device)
+        weights.addmv_(self.dA, self.ones, alpha=-step)
 
 
 @lru_cache
@@ -174,7 +173,7 @@ class Dense(Affine):
 
     def intercept_gradient(self, dA: Tensor) -> VectorFactors:
         """Return the gradient of the intercept from that of a, (h, n)."""
-        return VectorFactors(dA)
+        return VectorFactors(dA, ones(dA.shape[1], dA.dtype, dA.device))
 
     def decoder(
         self, weights: Tensor, intercept: Tensor, activation: Activation

@@ -28,18 +28,23 @@ class Gradient:
     scale: float
     parts: dict[str, Tensor | Factors]
 
+    @property
+    def is_kept(self) -> bool:
+        """Whether all of it is kept as factors, which may change where they lie."""
+        return not any(isinstance(part, Tensor) for part in self.parts.values())
+
     def add_to(
-        self, tensor: Tensor, name: str, parameters: Parameters, *, decay: float = 0.0
+        self, tensors: Parameters, parameters: Parameters, *, decay: float = 0.0
     ) -> None:
-        """Set tensor ← decay · tensor + gradient of the parameter of this name."""
-        part = self.parts[name]
-        if isinstance(part, Tensor):
-            if decay == 0:
+        """Set tensor ← decay · tensor + gradient of the parameter of its name."""
+        for name, tensor in tensors.items():
+            part = self.parts[name]
+            if not isinstance(part, Tensor):
+                part.add_to(tensor, parameters[name], scale=self.scale, decay=decay)
+            elif decay == 0:
                 torch.mul(part, self.scale, out=tensor)
             else:
                 tensor.mul_(decay).add_(part, alpha=self.scale)
-        else:
-            part.add_to(tensor, parameters[name], scale=self.scale, decay=decay)
 
     def descend(self, parameters: Parameters, rates: Mapping[str, float]) -> None:
         """Take the step −rate · gradient, with the rate of each parameter."""

@@ -101,10 +101,11 @@ class Objective:
         squared_rows: Tensor,
         batch: Batch,
         weights: Tensor | None,
-    ) -> tuple[Gradient, list[Tensor]]:
-        """Return the gradient, and what `total_penalty` takes; batch.Z becomes dZ.
+    ) -> list[Tensor]:
+        """Put dZ, dA and the derivatives by ‖W_j‖² into the batch.
 
-        `squared_rows` holds ‖W_j‖², which only penalties read.
+        `squared_rows` holds ‖W_j‖², which only penalties read. Returns what
+        `total_penalty` takes.
         """
         # (11): dZ in the place of Z; samples have their weights.
         for X, Z in batch.outputs:
@@ -117,17 +118,24 @@ class Objective:
             # Copies are not decoded: what they get is the penalties' alone.
             batch.gradients[len(batch) :].zero_()
         shares = self._through_activations(squared_rows, batch, weights)
+        if shares:
+            batch.d_norms.copy_(self._d_norms(shares))
+        return shares
+
+    def gradient(self, coder: Coder, batch: Batch) -> Gradient:
+        """Return the gradient, from what `backward` has put into the batch."""
         encoder, decoder, columns = coder.encoder, coder.decoder, batch.columns
-        gradient = Gradient(
+        return Gradient(
             scale=1 / len(batch),
             parts={
-                **weight_gradients(coder, batch, self._d_norms(shares)),
+                **weight_gradients(
+                    coder, batch, batch.d_norms if self.penalties else None
+                ),
                 # (15) and (16): sums over the samples.
                 "intercept_hidden": encoder.intercept_gradient(columns.gradients),
                 "intercept_visible": decoder.intercept_gradient(columns.Z),
             },
         )
-        return gradient, shares
 
     def _through_activations(
         self, squared_rows: Tensor, batch: Batch, weights: Tensor | None
@@ -136,35 +144,35 @@ class Objective:
 
         That of penalty p is strength_p Σ_i w_i q_ij ‖W_j‖²ᵏ⁻² for each unit j.
         """
-        # ‖W_j‖²ᵏ of each unit, with the power k of penalty p.
-        norms = [
-            times_power(squared_rows, squared_rows, p.power - 1)
-            for _, p in self.penalties
+        # With ‖W_j‖²ᵏ of each unit, and a place for q_j of each tile.
+        penalties: list[tuple[float, Penalty, Tensor, list[Tensor]]] = [
+            (strength, p, times_power(squared_rows, squared_rows, p.power - 1), [])
+            for strength, p in self.penalties
         ]
-        sums: list[list[Tensor]] = [[] for _ in self.penalties]
         for rows, codes, every, own in batch.units:
             self.activation.derivatives(codes, self.order + 1, every.scratch)
             # (12): dH ∘ φ' of the rows themselves.
             own.gradient.mul_(own.scratch[0])
             w = None if weights is None else weights[rows]
-            for (strength, p), q, norm in zip(self.penalties, sums, norms, strict=True):
+            for strength, p, norms, q in penalties:
                 # q_j of (22), and (5), or (8) and (9), added to dA.
                 dA, (*derivatives, scratch) = every if p.n_copies else own
                 q.append(p.sums(derivatives, w, scratch))
-                p.add_through_activations(dA, derivatives, norm, w, scratch, strength)
+                p.add_through_activations(dA, derivatives, norms, w, scratch, strength)
         return [
             times_power(total(q).mul_(strength), squared_rows, p.power - 1)
-            for (strength, p), q in zip(self.penalties, sums, strict=True)
+            for strength, p, _, q in penalties
         ]
 
-    def _d_norms(self, shares: list[Tensor]) -> Tensor | None:
+    def _d_norms(self, shares: list[Tensor]) -> Tensor:
         """Return Σ_p strength_p k_p ‖W_j‖²ᵏ⁻² q_pj, the derivative by each ‖W_j‖²."""
         # Twice this is what weighs the rows of W in (6), (10) and (17).
-        terms = [
-            share if p.power == 1 else p.power * share
-            for (_, p), share in zip(self.penalties, shares, strict=True)
-        ]
-        return total(terms) if terms else None
+        return total(
+            [
+                share if p.power == 1 else p.power * share
+                for (_, p), share in zip(self.penalties, shares, strict=True)
+            ]
+        )
 
     def total_penalty(self, shares: list[Tensor], squared_rows: Tensor) -> Tensor:
         """Return Σ_p strength_p Σ_j q_pj ‖W_j‖²ᵏ, from what `backward` returned."""

@@ -95,6 +95,10 @@ class ReconstructionLearner:
         self.coder = objective.coder(self.parameters)
         encoder = self.coder.encoder
         self.squared_rows = encoder.squared_norms()
+        # One for all steps: it takes as long to make as three operations.
+        self.inference = torch.inference_mode()
+        # Of batches of each size, where all of it are factors that lie there.
+        self.gradients: dict[int, Gradient] = {}
         self.no_penalty = self.squared_rows.new_zeros(())
         self.no_totals = self.squared_rows.new_zeros(2)
         # Whether the workspace holds all rows, as it does from the first full batch on,
@@ -154,18 +158,26 @@ class ReconstructionLearner:
         """
         objective, squared_rows = self.objective, self.squared_rows
         # Nothing here is differentiated: torch need not keep books for that.
-        with torch.inference_mode():
+        with self.inference:
             objective.forward(self.coder, batch)
             loss = None if totals is None else objective.total_loss(batch, weights)
-            gradient, shares = objective.backward(
-                self.coder, squared_rows, batch, weights
-            )
+            shares = objective.backward(self.coder, squared_rows, batch, weights)
             if loss is not None:
                 penalty = self.no_penalty
                 if shares:
                     penalty = objective.total_penalty(shares, squared_rows)
                 torch.stack((loss, penalty), out=totals)
-            self._update(gradient, len(batch), rate, totals)
+            self._update(self._gradient_of(batch), len(batch), rate, totals)
+
+    def _gradient_of(self, batch: Batch) -> Gradient:
+        """Return the gradient that lies in a batch: its factors are at one place."""
+        n = len(batch)
+        if n in self.gradients:
+            return self.gradients[n]
+        gradient = self.objective.gradient(self.coder, batch)
+        if gradient.is_kept:
+            self.gradients[n] = gradient
+        return gradient
 
     def _update(
         self, gradient: Gradient | None, n_rows: int, rate: float, totals: Tensor | None

@@ -45,6 +45,8 @@ class Batch:
     left, right : tensors of shapes (m + n, h) and (m + n, d)
         [gradients; H] and [inputs; dZ]: for tied weights the gradient of W is leftᵀ
         right. All that is above, but for another target, lies in them and behind them.
+    d_norms : tensor of shape (h,)
+        The derivative with respect to the squared norms of W's rows.
     columns : Columns
         Some of it again with samples as columns.
     outputs : list of (target, Z)
@@ -64,6 +66,7 @@ class Batch:
     dA: Tensor
     left: Tensor
     right: Tensor
+    d_norms: Tensor
     columns: "Columns"
     outputs: list[tuple[Tensor, Tensor]]
     units: list["UnitTile"]
@@ -146,6 +149,7 @@ class Workspace:
         numbers = partial(torch.zeros, dtype=dtype, device=device)
         self._units = numbers(2 * n_inputs * n_components)
         self._right = numbers((n_inputs + batch_size) * n_features)
+        self._d_norms = numbers(n_components)
         self._target = numbers(batch_size * n_features if corrupts else 0)
         self._scratch = [numbers(self._unit_rows * n_units) for _ in range(n_scratch)]
         self._batches: dict[int, Batch] = {}
@@ -179,6 +183,7 @@ class Workspace:
             dA=gradients[:n],
             left=units[: m + n],
             right=right,
+            d_norms=self._d_norms,
             columns=Columns(units[: m + n].mT, gradients.mT, codes[:n].mT, Z.mT),
             outputs=list(zip(*tiles, strict=True)),
             units=list(self._unit_tiles(codes, gradients, n)),

@@ -161,11 +161,11 @@ class GroupRanks(Ranks):
     ) -> Gradient:
         """Return the gradient of the mean objective over the rows of all ranks."""
         # Sums over rows, not means: a rank may have fewer rows in its batch, or none.
-        for name, part in self._gradient.items():
-            if gradient is None:
+        if gradient is not None:
+            replace(gradient, scale=1.0).add_to(self._gradient, parameters)
+        else:
+            for part in self._gradient.values():
                 part.zero_()
-            else:
-                replace(gradient, scale=1.0).add_to(part, name, parameters)
         n_rows_of_all = self._sum(totals, n_rows)
         totals.copy_(self._numbers[:2])
         return Gradient(1 / n_rows_of_all, dict(self._gradient))

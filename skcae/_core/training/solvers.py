@@ -102,8 +102,7 @@ class Adam(Solver):
 
     def update(self, gradient: Gradient, rate: float) -> None:
         """Take one step of the given learning rate."""
-        for name, matrix in self._gradient.items():
-            gradient.add_to(matrix, name, self.parameters)
+        gradient.add_to(self._gradient, self.parameters)
         self.state["step"].add_(self._one)
         for factor, tensors in self._groups:
             # The kernel of torch.optim.Adam, which keeps books for longer than this
@@ -135,7 +134,6 @@ class Sgd(Solver):
             return
         # v ← μ v + ∂. All before any weight changes: ∂/∂W has a part in W, diag(r) W.
         velocities = self.slot["velocity"]
-        for name, velocity in velocities.items():
-            gradient.add_to(velocity, name, self.parameters, decay=self.momentum)
+        gradient.add_to(velocities, self.parameters, decay=self.momentum)
         for name, velocity in velocities.items():
             self.parameters[name].sub_(velocity, alpha=rates[name])
