@@ -23,9 +23,9 @@ WHAT = {
     "aten::mul": "penalty: φ'φ''",
     "aten::pow": "penalty: φ'²",
     "aten::sigmoid_": "codes, outputs",
-    "aten::cat": "operands side by side",
-    "aten::sum": "intercepts; penalty: Σφ'²",
-    "aten::sub_": "output minus X; intercepts",
+    "aten::addmv_": "intercepts",
+    "aten::sum": "penalty: Σφ'²",
+    "aten::sub_": "output minus X",
     "aten::copy_": "intercepts into the products",
 }
 

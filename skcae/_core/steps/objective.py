@@ -125,12 +125,11 @@ class Objective:
     def gradient(self, coder: Coder, batch: Batch) -> Gradient:
         """Return the gradient, from what `backward` has put into the batch."""
         encoder, decoder, columns = coder.encoder, coder.decoder, batch.columns
+        d_norms = batch.d_norms if self.penalties else None
         return Gradient(
             scale=1 / len(batch),
             parts={
-                **weight_gradients(
-                    coder, batch, batch.d_norms if self.penalties else None
-                ),
+                **weight_gradients(coder, batch, d_norms),
                 # (15) and (16): sums over the samples.
                 "intercept_hidden": encoder.intercept_gradient(columns.gradients),
                 "intercept_visible": decoder.intercept_gradient(columns.Z),

@@ -95,9 +95,9 @@ class ReconstructionLearner:
         self.coder = objective.coder(self.parameters)
         encoder = self.coder.encoder
         self.squared_rows = encoder.squared_norms()
-        # One for all steps: it takes as long to make as three operations.
+        # One for all steps, since it takes as long to make as some operations.
         self.inference = torch.inference_mode()
-        # Of batches of each size, where all of it are factors that lie there.
+        # Of the batches of each size.
         self.gradients: dict[int, Gradient] = {}
         self.no_penalty = self.squared_rows.new_zeros(())
         self.no_totals = self.squared_rows.new_zeros(2)
@@ -170,7 +170,7 @@ class ReconstructionLearner:
             self._update(self._gradient_of(batch), len(batch), rate, totals)
 
     def _gradient_of(self, batch: Batch) -> Gradient:
-        """Return the gradient that lies in a batch: its factors are at one place."""
+        """Return the gradient; kept as factors it lies in the batch, at each step."""
         n = len(batch)
         if n in self.gradients:
             return self.gradients[n]
