@@ -22,6 +22,7 @@ def value_and_gradient(
         d,
         coder.encoder.n_units,
         objective.n_scratch,
+        n_penalties=len(objective.penalties),
         corrupts=target is not None,
         n_copies=objective.n_copies,
         dtype=X.dtype,
@@ -37,9 +38,9 @@ def value_and_gradient(
         squared_rows = coder.encoder.squared_norms()
         objective.forward(coder, batch)
         loss = objective.total_loss(batch, weights)
-        shares = objective.backward(coder, squared_rows, batch, weights)
-        if shares:
-            loss = loss + objective.total_penalty(shares, squared_rows)
+        objective.backward(coder, squared_rows, batch, weights)
+        if objective.penalties:
+            loss = loss + objective.total_penalty(squared_rows, batch)
         value = loss / n
         dense = {name: torch.zeros_like(p) for name, p in parameters.items()}
         objective.gradient(coder, batch).add_to(dense, parameters)

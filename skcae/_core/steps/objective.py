@@ -101,11 +101,10 @@ class Objective:
         squared_rows: Tensor,
         batch: Batch,
         weights: Tensor | None,
-    ) -> list[Tensor]:
+    ) -> None:
         """Put dZ, dA and the derivatives by ‖W_j‖² into the batch.
 
-        `squared_rows` holds ‖W_j‖², which only penalties read. Returns what
-        `total_penalty` takes.
+        `squared_rows` holds ‖W_j‖², which only penalties read.
         """
         # (11): dZ in the place of Z; samples have their weights.
         for X, Z in batch.outputs:
@@ -117,10 +116,9 @@ class Objective:
         if batch.copies is not None:
             # Copies are not decoded: what they get is the penalties' alone.
             batch.gradients[len(batch) :].zero_()
-        shares = self._through_activations(squared_rows, batch, weights)
-        if shares:
-            batch.d_norms.copy_(self._d_norms(shares))
-        return shares
+        self._through_activations(squared_rows, batch, weights)
+        if self.penalties:
+            self._put_d_norms(squared_rows, batch)
 
     def gradient(self, coder: Coder, batch: Batch) -> Gradient:
         """Return the gradient, from what `backward` has put into the batch."""
@@ -138,45 +136,41 @@ class Objective:
 
     def _through_activations(
         self, squared_rows: Tensor, batch: Batch, weights: Tensor | None
-    ) -> list[Tensor]:
-        """Turn dH, which batch.dA holds, into dA, and return the penalties' shares.
+    ) -> None:
+        """Turn dH, which batch.dA holds, into dA, and sum up the penalties' shares.
 
-        That of penalty p is strength_p Σ_i w_i q_ij ‖W_j‖²ᵏ⁻² for each unit j.
+        That of penalty p is strength_p Σ_i w_i q_ij for each unit j.
         """
-        # With ‖W_j‖²ᵏ of each unit, and a place for q_j of each tile.
-        penalties: list[tuple[float, Penalty, Tensor, list[Tensor]]] = [
-            (strength, p, times_power(squared_rows, squared_rows, p.power - 1), [])
-            for strength, p in self.penalties
-        ]
+        for share in batch.shares:
+            share.zero_()
         for rows, codes, every, own in batch.units:
             self.activation.derivatives(codes, self.order + 1, every.scratch)
             # (12): dH ∘ φ' of the rows themselves.
             own.gradient.mul_(own.scratch[0])
             w = None if weights is None else weights[rows]
-            for strength, p, norms, q in penalties:
+            for (strength, p), share in zip(self.penalties, batch.shares, strict=True):
                 # q_j of (22), and (5), or (8) and (9), added to dA.
                 dA, (*derivatives, scratch) = every if p.n_copies else own
-                q.append(p.sums(derivatives, w, scratch))
+                share.add_(p.sums(derivatives, w, scratch), alpha=strength)
+                norms = times_power(squared_rows, squared_rows, p.power - 1)
                 p.add_through_activations(dA, derivatives, norms, w, scratch, strength)
-        return [
-            times_power(total(q).mul_(strength), squared_rows, p.power - 1)
-            for strength, p, _, q in penalties
-        ]
 
-    def _d_norms(self, shares: list[Tensor]) -> Tensor:
-        """Return Σ_p strength_p k_p ‖W_j‖²ᵏ⁻² q_pj, the derivative by each ‖W_j‖²."""
+    def _put_d_norms(self, squared_rows: Tensor, batch: Batch) -> None:
+        """Put Σ_p strength_p k_p ‖W_j‖²ᵏ⁻² q_pj there, the derivative by each ‖W_j‖².
+
+        The shares get the powers of ‖W_j‖², too.
+        """
         # Twice this is what weighs the rows of W in (6), (10) and (17).
-        return total(
-            [
-                share if p.power == 1 else p.power * share
-                for (_, p), share in zip(self.penalties, shares, strict=True)
-            ]
-        )
+        batch.d_norms.zero_()
+        for (_, p), share in zip(self.penalties, batch.shares, strict=True):
+            if p.power > 1:
+                share.mul_(squared_rows ** (p.power - 1))
+            batch.d_norms.add_(share, alpha=p.power)
 
-    def total_penalty(self, shares: list[Tensor], squared_rows: Tensor) -> Tensor:
-        """Return Σ_p strength_p Σ_j q_pj ‖W_j‖²ᵏ, from what `backward` returned."""
+    def total_penalty(self, squared_rows: Tensor, batch: Batch) -> Tensor:
+        """Return Σ_p strength_p Σ_j q_pj ‖W_j‖²ᵏ, after `backward`."""
         # (22): the product sums over the units.
-        return torch.dot(total(shares), squared_rows)
+        return torch.dot(total(batch.shares), squared_rows)
 
 
 def total(terms: list[Tensor]) -> Tensor:

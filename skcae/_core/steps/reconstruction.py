@@ -116,6 +116,7 @@ class ReconstructionLearner:
                 rows.n_features,
                 encoder.n_units,
                 objective.n_scratch,
+                n_penalties=len(objective.penalties),
                 corrupts=self.corrupt is not None and not objective.n_copies,
                 n_copies=objective.n_copies,
                 dtype=self.squared_rows.dtype,
@@ -161,11 +162,11 @@ class ReconstructionLearner:
         with self.inference:
             objective.forward(self.coder, batch)
             loss = None if totals is None else objective.total_loss(batch, weights)
-            shares = objective.backward(self.coder, squared_rows, batch, weights)
+            objective.backward(self.coder, squared_rows, batch, weights)
             if loss is not None:
                 penalty = self.no_penalty
-                if shares:
-                    penalty = objective.total_penalty(shares, squared_rows)
+                if objective.penalties:
+                    penalty = objective.total_penalty(squared_rows, batch)
                 torch.stack((loss, penalty), out=totals)
             self._update(self._gradient_of(batch), len(batch), rate, totals)
 

@@ -45,8 +45,10 @@ class Batch:
     left, right : tensors of shapes (m + n, h) and (m + n, d)
         [gradients; H] and [inputs; dZ]: for tied weights the gradient of W is leftᵀ
         right. All that is above, but for another target, lies in them and behind them.
+    shares : list of tensors of shape (h,)
+        What each penalty weighs the squared norms of W's rows by.
     d_norms : tensor of shape (h,)
-        The derivative with respect to the squared norms of W's rows.
+        The derivative with respect to those.
     columns : Columns
         Some of it again with samples as columns.
     outputs : list of (target, Z)
@@ -66,6 +68,7 @@ class Batch:
     dA: Tensor
     left: Tensor
     right: Tensor
+    shares: list[Tensor]
     d_norms: Tensor
     columns: "Columns"
     outputs: list[tuple[Tensor, Tensor]]
@@ -115,6 +118,8 @@ class Workspace:
         d and h.
     n_scratch : int
         Scratch matrices that the objective needs.
+    n_penalties : int
+        Penalties that the objective has.
     corrupts : bool
         Whether what is encoded is another matrix than what is to be reconstructed.
     n_copies : int
@@ -130,6 +135,7 @@ class Workspace:
         n_components: int,
         n_scratch: int,
         *,
+        n_penalties: int = 0,
         corrupts: bool = False,
         n_copies: int = 0,
         dtype: torch.dtype,
@@ -149,6 +155,7 @@ class Workspace:
         numbers = partial(torch.zeros, dtype=dtype, device=device)
         self._units = numbers(2 * n_inputs * n_components)
         self._right = numbers((n_inputs + batch_size) * n_features)
+        self._shares = [numbers(n_components) for _ in range(n_penalties)]
         self._d_norms = numbers(n_components)
         self._target = numbers(batch_size * n_features if corrupts else 0)
         self._scratch = [numbers(self._unit_rows * n_units) for _ in range(n_scratch)]
@@ -183,6 +190,7 @@ class Workspace:
             dA=gradients[:n],
             left=units[: m + n],
             right=right,
+            shares=self._shares,
             d_norms=self._d_norms,
             columns=Columns(units[: m + n].mT, gradients.mT, codes[:n].mT, Z.mT),
             outputs=list(zip(*tiles, strict=True)),
