@@ -34,6 +34,7 @@ docs: $(VENV)/docs.installed
 bench: $(VENV)/demo.installed
 	$(BIN)/python benchmarks/speed/steps.py
 	$(BIN)/python benchmarks/speed/steps.py --threads 2 --shapes 784x1000
+	$(BIN)/python benchmarks/speed/small.py
 	$(BIN)/python benchmarks/speed/networks.py
 	$(BIN)/python benchmarks/speed/fit.py
 	$(BIN)/python benchmarks/speed/grid.py

@@ -26,6 +26,8 @@ WHAT = {
     "aten::addmv_": "intercepts",
     "aten::sum": "penalty: Σφ'²",
     "aten::sub_": "output minus X",
+    "aten::add_": "penalty: its shares; Adam's count",
+    "aten::_local_scalar_dense": "Adam's count",
     "aten::copy_": "intercepts into the products",
 }
 
