@@ -6,6 +6,7 @@ import os
 import time
 from pathlib import Path
 
+import dask.array
 import numpy as np
 import pytest
 import torch
@@ -173,7 +174,30 @@ def lookup(rows, path):
     return np.load(path, mmap_mode="r")[rows.ravel()]
 
 
-@pytest.mark.parametrize("shown", [EpochLog, OneDevice, lookup])
+class Shard:
+    """The blocks of a Dask array that are this rank's, one at a time."""
+
+    def __init__(self, array, rank, size):
+        self.blocks = array.blocks
+        self.numbers = range(rank, array.numblocks[0], size)
+
+    def __iter__(self):
+        for number in self.numbers:
+            yield self.blocks[number].compute(scheduler="synchronous")
+
+
+def test_the_shards_of_an_array_are_all_its_rows_once(data):
+    X, _ = data
+    array = dask.array.from_array(X, chunks=(20, -1))
+    shards = [Shard(array, rank, 3) for rank in range(3)]
+    rows = np.concatenate([block for shard in shards for block in shard])
+    assert_array_equal(np.unique(rows, axis=0), np.unique(X, axis=0))
+    assert len(rows) == len(X)
+    model = ContractiveAutoencoder(4, max_iter=2, n_iter_no_change=np.inf)
+    assert model.fit(shards[0]).n_iter_ == 2
+
+
+@pytest.mark.parametrize("shown", [EpochLog, OneDevice, Shard, lookup])
 def test_the_guide_shows_what_is_tested_here(shown):
     assert inspect.getsource(shown) in GUIDE.read_text(encoding="utf-8")
 

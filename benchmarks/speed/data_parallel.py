@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 import warnings
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
@@ -36,6 +37,17 @@ def timed_fit(model, X):
     return time.perf_counter() - start, time.process_time() - busy
 
 
+@contextmanager
+def silence():
+    """Let ranks go through all motions, and exchange nothing in a training."""
+    exchange = distributed.all_reduce
+    distributed.all_reduce = lambda buffer: None
+    try:
+        yield
+    finally:
+        distributed.all_reduce = exchange
+
+
 def waiting():
     """Wait, without work, for the other rank's fit alone."""
     distributed.barrier()
@@ -49,10 +61,12 @@ def measure(rank, n, solver, rounds):
     single = autoencoder(N_COMPONENTS, n, solver, **epochs)
     shared = autoencoder(N_COMPONENTS, n, solver, data_parallel=True, **epochs)
     timed_fit(shared, X)
-    times = {"alone": [], "apart": [], "together": []}
+    times = {"alone": [], "apart": [], "silent": [], "together": []}
     for _ in range(rounds):
         times["alone"].append(waiting() if rank else timed_fit(single, X))
         times["apart"].append(timed_fit(single, X))
+        with silence():
+            times["silent"].append(timed_fit(shared, X))
         times["together"].append(timed_fit(shared, X))
     return {name: np.array(taken).T for name, taken in times.items()}
 
@@ -114,29 +128,38 @@ def report(times):
     lines = []
     for (n, solver), taken in times.items():
         n_samples = EPOCHS * STEPS_PER_EPOCH * n
-        (alone, busy_alone), (apart, _), (both, busy) = taken.values()
+        (alone, busy_alone), *_, (both, busy) = taken.values()
+        apart, silent = taken["apart"][0], taken["silent"][0]
         low, middle, high = np.quantile(2 * alone / both, [0.25, 0.5, 0.75])
         more = 100 * (np.median(busy) / np.median(busy_alone) - 1)
         numbers = [
             f"{n_samples / np.median(alone):.0f}",
             f"{2 * n_samples / np.median(both):.0f}",
             f"{middle:.2f} ({low:.2f} to {high:.2f})",
-            f"{np.median(2 * alone / apart):.2f}",
             f"{more:+.0f}",
+            *(
+                f"{100 * np.median((slow - fast) / both):.0f}"
+                for fast, slow in ((alone, apart), (apart, silent), (silent, both))
+            ),
         ]
         lines.append([n, solver, *numbers])
     header = ["batch of each", "solver", "samples/s, one", "samples/s, two"]
-    return table([*header, "two / one", "apart / one", "CPU time, %"], lines)
+    header += ["two / one", "CPU time, %"]
+    header += ["lost: to the machine, %", "to the gradient", "to the exchange"]
+    return table(header, lines)
 
 
 WORDS = """\
 {}→{}, float32, one thread to a process, gloo. Whole fits of {} epochs of {} steps, in \
 turn: one process while the other waits, both apart, each with a model of its own, and \
 both together. In a step of both there are twice the rows, so that 2 is the ratio of \
-samples per second of processes that do not disturb each other; what of that the \
-machine gives to two that have nothing to do with each other is in the column "apart". \
-Medians, and in brackets the middle half. CPU time is what the first process computes \
-in a fit with the other, beyond what it computes in one alone."""
+samples per second of processes that do not disturb each other. Medians, and in \
+brackets the middle half. CPU time is what the first process computes \
+in a fit with the other, beyond what it computes in one alone. What is lost is in % of \
+the time of both together. To the machine: by two that have nothing to do with each \
+other beside one alone. To the gradient: by two that form theirs in the buffer that is \
+sent, go down from there, and send nothing. To the exchange: the rest, the sum and the \
+waiting for whoever is slower."""
 
 
 def main():
