@@ -187,6 +187,7 @@ def test_wide_rows_on_which_the_objective_rises_are_seen():
         activation="tanh",
         jacobian_penalty=0.003,
         bias_spread=0,
+        learning_rate=0.02,
         learning_rate_schedule="constant",
         batch_size=20,
         max_iter=8,

@@ -75,8 +75,10 @@ _SOLVER = r"""
     solver : {"adam", "sgd"}, default="adam"
         What minimises the objective.
 
-    learning_rate : float, default=0.02
-        Step size, at its largest.
+    learning_rate : float or "auto", default="auto"
+        Step size, at its largest. "auto" is 0.02, and less for units of many inputs d
+        (features, units of the layer below, or weights of a filter): 0.02 (1000 / d)^¾
+        from 1,000 on, or with `solver="sgd"` 0.02 · 500 / d from 500 on.
 
     learning_rate_schedule : {"linear", "constant"}, default="linear"
         Whether the rate rises over the first tenth of `max_iter` epochs and then falls
@@ -260,7 +262,13 @@ _RUNNING_OF_FINE_TUNING = put_into(
 
 _SOLVER_OF_REGRESSION = (
     put_into(
-        put_into(_SOLVER, "float, default=0.02", "float, default=0.01"),
+        put_into(
+            put_into(_SOLVER, 'float or "auto", default="auto"', "float, default=0.01"),
+            """ "auto" is 0.02, and less for units of many inputs d
+        (features, units of the layer below, or weights of a filter): 0.02 (1000 / d)^¾
+        from 1,000 on, or with `solver="sgd"` 0.02 · 500 / d from 500 on.""",
+            "",
+        ),
         """else a
         fiftieth of them, but at least 20 and at most 100. The last batch of an epoch
         may be smaller.""",

@@ -41,7 +41,7 @@ from skcae._fit.data import (
     rows_with_weight,
 )
 from skcae._fit.diagnosis import warn_if_dead
-from skcae._fit.epochs import AUTO_BATCH_SIZE, Fit, watched
+from skcae._fit.epochs import AUTO_BATCH_SIZE, Fit, rate_of, watched
 from skcae._fit.held_out import (
     check_can_hold_out,
     check_held_out_arguments,
@@ -240,11 +240,13 @@ class AutoencoderFit(Fit):
         """Set up the training: many epochs, or a single one at a constant rate."""
         learner = self._learner(rows, validation)
         shards = self.ranks.open(learner.parameters, len(rows))
-        rate = self.estimator.learning_rate
+        parameters, n_rows = learner.parameters, max(shards)
         self.training = Training(
             learner,
-            batch_size=self.batch_size(max(shards)),
-            rate=constant_rate(rate) if constant else self.schedule(max(shards)),
+            batch_size=self.batch_size(n_rows),
+            rate=constant_rate(rate_of(self.estimator, parameters))
+            if constant
+            else self.schedule(n_rows, parameters),
             stopping=self.stopping(),
             shuffle=self.estimator.shuffle,
             generator=self.generator,

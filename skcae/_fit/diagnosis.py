@@ -13,7 +13,7 @@ from skcae._core.data.rows import CHUNK_ELEMENTS, Rows
 from skcae._core.steps.diagnosis import Findings, look_at
 from skcae._core.training.loop import Training
 from skcae._fit.collapse import exceeded_penalty, named_penalty
-from skcae._fit.epochs import level_of_caller
+from skcae._fit.epochs import level_of_caller, rate_of
 from skcae.exceptions import DeadModelWarning
 
 # How many rows are looked at, if they are not wider than a batch may be.
@@ -49,7 +49,8 @@ def warn_if_dead(estimator: Any, training: Training) -> None:
     rose = has_risen(training)
     if rose or found.are_flat or (took_long(training) and has_a_cause(found)):
         seen = "; ".join(symptoms(found, len(X), training.loss_curve if rose else []))
-        cure = " ".join(cures(estimator, found, rose, host_rows(X, weights)))
+        rate = rate_of(estimator, parameters)
+        cure = " ".join(cures(estimator, found, rate, rose, host_rows(X, weights)))
         warnings.warn(
             f"The model has learnt next to nothing: {seen}. {cure}",
             DeadModelWarning,
@@ -102,7 +103,9 @@ def symptoms(found: Findings, n_rows: int, risen: Sequence[float]) -> Iterator[s
         yield "all units are saturated at all of them"
 
 
-def cures(estimator: Any, found: Findings, rose: bool, rows: Rows) -> Iterator[str]:
+def cures(
+    estimator: Any, found: Findings, rate: float, rose: bool, rows: Rows
+) -> Iterator[str]:
     """Say what to try, the likeliest first."""
     is_scaled = found.widest <= LARGEST_UNSCALED
     if not is_scaled:
@@ -119,4 +122,4 @@ def cures(estimator: Any, found: Findings, rose: bool, rows: Rows) -> Iterator[s
         limit = "" if largest is None else f"; it is above {named_penalty(largest)}"
         yield f"Try a smaller {' or '.join(shrinking)}{limit}."
     elif is_scaled or rose:
-        yield f"Try a smaller learning_rate (now {estimator.learning_rate:g})."
+        yield f"Try a smaller learning_rate (now {rate:g})."

@@ -33,6 +33,12 @@ FULL_BATCH_ROWS = 64
 # ... and otherwise on so many.
 AUTO_BATCH_SIZE = 100
 
+# learning_rate="auto" is this, ...
+AUTO_RATE = 0.02
+# ... unless a unit has more inputs than so many: it then falls as a power of them.
+MOST_INPUTS = {"adam": 1000, "sgd": 500}
+POWER = {"adam": 3 / 4, "sgd": 1}
+
 # Where a call of `fit` may pass through between the user's line and ours.
 LIBRARIES = ("skcae", "sklearn", "joblib")
 
@@ -159,9 +165,9 @@ class Fit:
         """Return how many of many rows a step takes where that is not asked for."""
         return AUTO_BATCH_SIZE
 
-    def schedule(self, n_rows: int) -> Schedule:
+    def schedule(self, n_rows: int, parameters: Parameters) -> Schedule:
         """Return the learning rate of each step."""
-        rate, n_epochs = self.estimator.learning_rate, self.estimator.max_iter
+        rate, n_epochs = rate_of(self.estimator, parameters), self.estimator.max_iter
         if self.estimator.learning_rate_schedule == "constant":
             return constant_rate(rate)
         return linear_rate(rate, n_epochs * math.ceil(n_rows / self.batch_size(n_rows)))
@@ -226,13 +232,29 @@ class Fit:
         """Refuse to go on with what has diverged."""
         training = self.training
         if training.not_finite:
+            rate = rate_of(self.estimator, training.parameters)
             raise ValueError(
                 f"Training diverged in epoch {len(training.loss_curve)} with "
-                f"learning_rate={self.estimator.learning_rate:g}: "
+                f"learning_rate={rate:g}: "
                 f"{training.not_finite}. Try a smaller learning_rate, or scale the "
                 "data, as by a StandardScaler or MinMaxScaler in a pipeline"
                 f"{self.estimator._scaled_too}."
             )
+
+
+def rate_of(estimator: Any, parameters: Parameters) -> float:
+    """Return the learning rate, at its largest, of a fit of these parameters.
+
+    A step of Adam changes each weight by about the rate, and what a unit sums up by
+    that times √d, for d inputs of about 1 and of any sign, to d, for those of one sign:
+    3/4 lies between. Descent changes it by the rate times their squares, d together.
+    """
+    if estimator.learning_rate != "auto":
+        return float(estimator.learning_rate)
+    # One row of a matrix, or one filter of a convolution, is one unit's.
+    n_inputs = max(p[0].numel() for p in parameters.values() if p.ndim > 1)
+    part = min(1.0, MOST_INPUTS[estimator.solver] / n_inputs)
+    return float(AUTO_RATE * part ** POWER[estimator.solver])
 
 
 def unsettled(estimator: Any) -> str:

@@ -128,7 +128,7 @@ class FineTuningFit(Fit):
         self.training = Training(
             learner,
             batch_size=self.batch_size(n_rows),
-            rate=self.schedule(n_rows),
+            rate=self.schedule(n_rows, learner.parameters),
             stopping=self.stopping(),
             shuffle=estimator.shuffle,
             generator=plan.generator,

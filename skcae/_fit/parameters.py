@@ -28,6 +28,8 @@ SPREAD: dict[str, list[Any]] = {
 }
 # bias_spread="auto" is this part of the activation's width, 3 for the sigmoid.
 AUTO_SPREAD = 0.75
+# What a learning rate may be.
+RATE = Interval(Real, 0, None, closed="neither")
 # What the strength of a penalty may be.
 STRENGTH = Interval(Real, 0, None, closed="left")
 # What the noise on rows may be.
@@ -42,7 +44,7 @@ class TrainingParameters(CallbackSupportMixin):
     """The parameters of a training in epochs, which callbacks may look on at."""
 
     solver: str = "adam"
-    learning_rate: float = 0.02
+    learning_rate: float | str = "auto"
     learning_rate_schedule: str = "linear"
     momentum: float = 0.9
     batch_size: int | str = "auto"
@@ -61,7 +63,7 @@ class TrainingParameters(CallbackSupportMixin):
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "solver": [StrOptions({"adam", "sgd"})],
-        "learning_rate": [Interval(Real, 0, None, closed="neither")],
+        "learning_rate": [RATE, StrOptions({"auto"})],
         "learning_rate_schedule": [StrOptions({"linear", "constant"})],
         "momentum": [Interval(Real, 0, 1, closed="left")],
         "batch_size": [
@@ -96,6 +98,7 @@ class FineTuningParameters(TrainingParameters):
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **TrainingParameters._parameter_constraints,
+        "learning_rate": [RATE],
         "encoder_rate_factor": [
             Interval(Real, 0, None, closed="left"),
             StrOptions({"auto"}),

@@ -15,6 +15,7 @@ from sklearn.preprocessing import StandardScaler
 
 from skcae import ContractiveAutoencoder
 from skcae._fit.autoencoder import AutoencoderFit
+from skcae._fit.epochs import rate_of
 from skcae.activations import ACTIVATIONS
 from tests import oracles
 from tests.estimators.autoencoders import CONFIGURATIONS, LOSSES, assert_same_model
@@ -52,6 +53,37 @@ def test_the_linear_schedule_ends_lower_than_the_constant_one(digits):
         )
         ends[schedule] = model.fit(X).loss_curve_[-1]
     assert ends["linear"] < ends["constant"]
+
+
+def assert_rates(model, expected):
+    for n_inputs, rate in expected.items():
+        parameters = {"components": torch.empty(3, n_inputs), "bias": torch.empty(9000)}
+        assert rate_of(model, parameters) == pytest.approx(rate)
+
+
+def test_the_default_rate_is_the_same_up_to_a_thousand_inputs(small, unit_data):
+    auto, given = (small(learning_rate=rate).fit(unit_data) for rate in ("auto", 0.02))
+    assert_same_model(auto, given)
+    assert_rates(auto, {1000: 0.02, 16_000: 0.0025, 10_000_000: 2e-5})
+    assert_rates(given, {1000: 0.02, 100_000: 0.02})
+    auto.set_params(solver="sgd")
+    assert_rates(auto, {500: 0.02, 5000: 0.002, 100_000: 0.0001})
+    # An image of many pixels has filters of few inputs each.
+    filters = {"encoder.0.weight": torch.empty(64, 3, 5, 5)}
+    assert rate_of(auto, filters) == 0.02
+
+
+@pytest.mark.filterwarnings("ignore::skcae.exceptions.DeadModelWarning")
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_steps_are_of_the_default_rate(method):
+    """Adam's first step changes each weight by the rate."""
+    X = np.random.default_rng(0).random((5, 16_000), dtype=np.float32)
+    how = {"learning_rate_schedule": "constant", "max_iter": 1, "random_state": 0}
+    before = ContractiveAutoencoder(2, learning_rate=1e-30, **how)
+    after = ContractiveAutoencoder(2, **how)
+    moved = getattr(after, method)(X).components_ - before.fit(X).components_
+    assert_allclose(np.abs(moved), 0.0025, rtol=1e-2)
 
 
 def test_sgd_and_momentum_descend(small, unit_data):
