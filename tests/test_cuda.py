@@ -33,7 +33,7 @@ HOW = {"max_iter": 12, "tol": 0.5, "random_state": 0}
 
 @pytest.fixture(params=[0.0, 0.5], ids=["by the batch", "resident"])
 def resident_part(request, monkeypatch):
-    monkeypatch.setattr("skcae._core.data.rows.RESIDENT_PART", request.param)
+    monkeypatch.setattr("skcae._core.data.tensors.RESIDENT_PART", request.param)
 
 
 @pytest.mark.usefixtures("resident_part")

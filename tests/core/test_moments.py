@@ -15,7 +15,7 @@ from skcae._core.data.moments import (
     moments_of_block,
     scaling_of,
 )
-from skcae._core.data.rows import Rows
+from skcae._core.data.tensors import rows_of as make_rows
 from skcae._core.layers.coder import initial_parameters
 
 CPU = torch.device("cpu")
@@ -28,7 +28,12 @@ def X():
 
 
 def rows_of(X, weights=None, **how):
-    return Rows(X, weights, dtype=np.dtype(np.float64), device=CPU, **how)
+    return make_rows(X, weights, dtype=np.dtype(np.float64), device=CPU, **how)
+
+
+def moments_of_array(X, weights=None):
+    weights = None if weights is None else torch.from_numpy(weights)
+    return moments_of_block(torch.from_numpy(X.copy()), weights)
 
 
 def assert_same_moments(one, other):
@@ -37,7 +42,11 @@ def assert_same_moments(one, other):
     np.testing.assert_allclose(one.variance, other.variance, rtol=1e-9)
 
 
-@pytest.mark.parametrize("kind", [np.asarray, sparse.csr_matrix], ids=["dense", "csr"])
+@pytest.mark.parametrize(
+    "kind",
+    [np.asarray, sparse.csr_matrix, torch.tensor],
+    ids=["dense", "csr", "tensor"],
+)
 @pytest.mark.parametrize("zeros", [0, 30])
 def test_moments_are_those_of_numpy_in_chunks_of_any_size(kind, zeros, X, monkeypatch):
     X[::3, 1] = X[:zeros, 2] = 0
@@ -58,15 +67,15 @@ def test_a_weight_of_two_is_the_row_twice_and_one_of_zero_no_row(X):
 def test_only_the_subset_counts(X):
     subset = np.array([3, 7, 8])
     assert_same_moments(
-        moments_of(rows_of(X, subset=subset)), moments_of_block(X[subset])
+        moments_of(rows_of(X, subset=subset)), moments_of_array(X[subset])
     )
 
 
 @pytest.mark.parametrize("empty", [0, 1, 2])
 def test_a_part_without_weight_adds_nothing(empty, X):
-    parts = [moments_of_block(X[:20]), moments_of_block(X[20:])]
-    parts.insert(empty, moments_of_block(X[:3], np.zeros(3)))
-    assert_same_moments(reduce(add, parts), moments_of_block(X))
+    parts = [moments_of_array(X[:20]), moments_of_array(X[20:])]
+    parts.insert(empty, moments_of_array(X[:3], np.zeros(3)))
+    assert_same_moments(reduce(add, parts), moments_of_array(X))
 
 
 # ---- what is left alone ---------------------------------------------------------
@@ -84,11 +93,11 @@ def test_a_part_without_weight_adds_nothing(empty, X):
     ids=str,
 )
 def test_scaled_columns_are_left_alone(columns):
-    assert scaling_of([moments_of_block(columns, np.ones(len(columns)))]) is None
+    assert scaling_of([moments_of_array(columns, np.ones(len(columns)))]) is None
 
 
 def test_far_columns_are_shifted_and_scaled_and_the_others_not(X):
-    scaling = scaling_of([moments_of_block(X)])
+    scaling = scaling_of([moments_of_array(X)])
     assert scaling.scale[1] in (2, 4, 8)
     assert scaling.scale[2] in (16, 32, 64)
     np.testing.assert_array_equal(scaling.scale[[0, 3]], 1)
@@ -100,7 +109,7 @@ def test_far_columns_are_shifted_and_scaled_and_the_others_not(X):
 
 def test_the_order_of_the_rows_does_not_change_a_bit(X):
     scalings = [
-        scaling_of(map(moments_of_block, parts))
+        scaling_of(map(moments_of_array, parts))
         for parts in ([X], [X[::-1]], [X[:7], X[7:]], [X[40:], X[:40]])
     ]
     for scaling in scalings[1:]:
@@ -115,7 +124,7 @@ def test_the_order_of_the_rows_does_not_change_a_bit(X):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_the_start_encodes_the_scaled_rows_and_draws_nothing_more(X, tied, dtype):
     generators = make_generator(0), make_generator(0)
-    scaling = scaling_of([moments_of_block(X)])
+    scaling = scaling_of([moments_of_array(X)])
     plain, scaled = (
         initial_parameters(
             4,

@@ -4,20 +4,18 @@ import torch
 from scipy import sparse
 
 from skcae._core.data import rows as rows_module
-from skcae._core.data.rows import Rows, fits_on, row_slices
+from skcae._core.data import tensors
+from skcae._core.data.rows import Rows, row_slices
+from skcae._core.data.tensors import TensorRows, fits_on, on_device, rows_of
 
 CPU = torch.device("cpu")
 FLOAT64 = np.dtype(np.float64)
 
 
-def rows_of(X, weights=None, **how):
-    return Rows(X, weights, dtype=X.dtype, device=CPU, **how)
-
-
 def take(n_rows, batch_size, shuffle=True, seed=0):
     generator = torch.Generator().manual_seed(seed)
     positions = np.arange(n_rows)
-    rows = rows_of(positions[:, None].astype(float))
+    rows = Rows(positions[:, None].astype(float), dtype=FLOAT64, device=CPU)
     return [
         positions[index]
         for index in rows.batches(batch_size, shuffle=shuffle, generator=generator)
@@ -33,6 +31,10 @@ MATRICES = {
     "read-only": lambda X: np.broadcast_to(X, X.shape),
     "csr": sparse.csr_array,
     "csr float32": lambda X: sparse.csr_array(X.astype(np.float32)),
+    "tensor": torch.from_numpy,
+    "tensor of columns": lambda X: torch.from_numpy(np.asfortranarray(X)),
+    "tensor of integers": lambda X: torch.from_numpy(X.astype(np.uint8)),
+    "bfloat16": lambda X: torch.from_numpy(X).bfloat16(),
 }
 
 
@@ -45,15 +47,16 @@ def read(rows, index, n):
 @pytest.mark.parametrize("resident", [False, True])
 @pytest.mark.parametrize("make", MATRICES.values(), ids=MATRICES)
 def test_batches_hold_the_rows_and_weights_asked_for(make, resident, monkeypatch):
-    monkeypatch.setattr(rows_module, "fits_on", lambda device, n_bytes: resident)
+    monkeypatch.setattr(tensors, "fits_on", lambda device, n_bytes: resident)
     monkeypatch.setattr(rows_module, "CHUNK_ELEMENTS", 4)
     X = np.arange(12.0).reshape(6, 2)
     weights = np.arange(6.0)
-    rows = Rows(make(X), weights, dtype=FLOAT64, device=CPU, subset=np.array([5, 1, 3]))
-    rows.move_to_device()
-    is_sparse = sparse.issparse(rows.matrix)
+    how = {"dtype": FLOAT64, "device": CPU, "subset": np.array([5, 1, 3])}
+    rows = on_device(rows_of(make(X), weights, **how))
+    is_tensor = isinstance(rows.matrix, torch.Tensor)
+    assert is_tensor >= (resident and not sparse.issparse(rows.matrix))
     index, last = rows.batches(2, shuffle=False, generator=torch.Generator())
-    assert isinstance(index, torch.Tensor) == (resident and not is_sparse)
+    assert isinstance(index, torch.Tensor) == is_tensor
     assert len(rows) == 3
     np.testing.assert_array_equal(read(rows, index, 2), X[[5, 1]])
     np.testing.assert_array_equal(read(rows, last, 1), X[[3]])
@@ -77,6 +80,26 @@ def test_the_total_weight_is_that_of_the_rows_in_use(subset):
     how = {"dtype": FLOAT64, "device": CPU, "subset": subset}
     assert Rows(X, weights, **how).total_weight() == weights[subset].sum()
     assert Rows(X, **how).total_weight() == len(weights[subset])
+
+
+@pytest.mark.parametrize("make", [np.asarray, torch.from_numpy])
+def test_some_rows_are_from_all_over_the_data(make):
+    X, weights = np.arange(12.0).reshape(6, 2), np.arange(6.0)
+    how = {"dtype": FLOAT64, "device": CPU, "subset": np.array([5, 1, 3, 0])}
+    some, of_some = rows_of(make(X), weights, **how).some(2)
+    np.testing.assert_array_equal(some, X[[5, 3]])
+    np.testing.assert_array_equal(of_some, [5.0, 3.0])
+
+
+def test_a_tensor_on_another_device_is_gathered_there():
+    """On a device without data of its own, to see that the way from it is taken."""
+    there = torch.arange(12.0).reshape(6, 2).to("meta")
+    rows = TensorRows(there, dtype=FLOAT64, device=CPU, subset=np.array([5, 1, 3]))
+    index, _ = rows.batches(2, shuffle=False, generator=torch.Generator())
+    # Targets and tangents beside it are of the device that computes.
+    assert isinstance(index, np.ndarray)
+    assert rows._gathered(index).device.type == "meta"
+    assert rows.results((4,), FLOAT64).device.type == "meta"
 
 
 def test_dense_data_moves_to_cuda_as_a_whole_if_it_fits(monkeypatch):

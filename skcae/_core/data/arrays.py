@@ -67,8 +67,21 @@ def resolve_device_or_cpu(
         return torch.device("cpu")
 
 
-def working_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """Return float32 for float32 and float64 for everything else."""
+def device_for(device: str | torch.device | None, X: Any) -> str | torch.device:
+    """Return the device that is named, or else the one that X is on."""
+    if device is not None:
+        return device
+    return X.device if isinstance(X, Tensor) else "cpu"
+
+
+def working_dtype(dtype: np.dtype[Any] | torch.dtype) -> np.dtype[Any]:
+    """Return float32 for what it has all numbers of, and float64 for everything else.
+
+    That is float32 itself, and of torch's types bfloat16.
+    """
+    if isinstance(dtype, torch.dtype):
+        is_single = dtype in (torch.float32, torch.bfloat16)
+        return np.dtype(np.float32 if is_single else np.float64)
     # Data from another machine may have its bytes the other way round.
     is_single = dtype.newbyteorder("=") == np.float32
     return np.dtype(np.float32) if is_single else np.dtype(np.float64)
@@ -79,11 +92,15 @@ def torch_dtype(dtype: np.dtype[Any]) -> torch.dtype:
     return torch.float32 if dtype == np.float32 else torch.float64
 
 
-def to_tensor(array: Array, dtype: np.dtype[Any], device: torch.device) -> Tensor:
-    """Give the array's values as a tensor, sharing its memory where that is possible.
+def to_tensor(
+    array: Array | Tensor, dtype: np.dtype[Any], device: torch.device
+) -> Tensor:
+    """Give the values as a tensor, sharing their memory where that is possible.
 
     The tensor is for reading: it may be a view of the user's data.
     """
+    if isinstance(array, Tensor):
+        return array.to(device, torch_dtype(dtype))
     array = np.asarray(array, dtype=dtype, order="C")
     # torch has no read-only tensors and warns about arrays that are. It has no negative
     # strides either, which a C-contiguous array has where it has a single row.
@@ -98,12 +115,14 @@ def to_array(tensor: Tensor) -> Array:
     return array
 
 
-def array_of(tensor: Tensor) -> Array:
+def array_of(tensor: Tensor | Array) -> Array:
     """Give the values of a user's tensor, wherever and whatever it is.
 
     Types that NumPy does not have, such as bfloat16, become float32, which has all of
-    their numbers.
+    their numbers. An array is given as it is.
     """
+    if not isinstance(tensor, Tensor):
+        return tensor
     known = (torch.float16, torch.float32, torch.float64)
     if tensor.is_floating_point() and tensor.dtype not in known:
         tensor = tensor.float()

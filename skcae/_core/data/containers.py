@@ -131,6 +131,9 @@ def as_array(X: Any) -> Any:
     """Return what is no array, but holds the numbers of one, as an array."""
     if isinstance(X, Tensor):
         return array_of(X)
+    if isinstance(X, list | tuple) and X and isinstance(X[0], Tensor):
+        # NumPy asks each for its numbers, of which it has not all types.
+        X = [array_of(row) for row in X]
     return X if hasattr(getattr(X, "dtype", None), "kind") else np.asarray(X)
 
 

@@ -12,13 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skcae._core.data.arrays import Array, array_on_disk
-from skcae._core.data.rows import Rows
+from skcae._core.data.tensors import MatrixRows
 from skcae._core.data.threads import fitting_threads
 
 
 def map_rows(
-    rows: Rows,
+    rows: MatrixRows,
     function: Callable[[Tensor, Tensor], object],
     *,
     shape: tuple[int, ...] = (),
@@ -26,29 +25,30 @@ def map_rows(
     n_multiplications: int,
     dtype: np.dtype[Any] | None = None,
     to_disk: bool = False,
-) -> Array:
+) -> Any:
     """Apply a function to all rows; it writes its result into its second argument.
 
-    Returns an array of shape (n_rows, *shape), of the rows' dtype unless another is
-    given, in memory or in a file that is gone with it.
+    Returns shape (n_rows, *shape), of the rows' dtype unless another is given: a tensor
+    where the rows are one, or else an array in memory, or in a file that is gone with
+    it.
     """
-    new = array_on_disk if to_disk else np.empty
     # Rows are the first axis, here and of what the function is given.
-    result = new((len(rows), *shape), dtype or rows.dtype)
+    result = rows.results(shape, dtype or rows.dtype, to_disk=to_disk)
+    whole = result if isinstance(result, Tensor) else torch.from_numpy(result)
     for part, X in rows.chunks(width):
-        # On the processor it writes straight into the result.
-        whole = torch.from_numpy(result[part])
-        is_here = X.device.type == "cpu"
-        out = whole if is_here else whole.new_empty(whole.shape, device=X.device)
+        # Where the rows are it writes straight into the result.
+        room = whole[part]
+        is_there = X.device == room.device
+        out = room if is_there else torch.empty_like(room, device=X.device)
         with fitting_threads(len(X) * n_multiplications):
             function(X, out)
-        if not is_here:
-            whole.copy_(out)
+        if not is_there:
+            room.copy_(out)
     return result
 
 
 def mean_over_rows(
-    rows: Rows,
+    rows: MatrixRows,
     function: Callable[[slice, Tensor], Tensor],
     *,
     width: int,

@@ -7,11 +7,14 @@ from operator import add
 from typing import Any
 
 import numpy as np
+import torch
 from scipy import sparse
 from scipy.sparse.linalg import LinearOperator, eigsh
+from torch import Tensor
 
-from skcae._core.data.arrays import Array
-from skcae._core.data.rows import Rows
+from skcae._core.data.arrays import Array, to_array
+from skcae._core.data.tensors import MatrixRows
+from skcae._core.data.threads import fitting_threads
 
 # Columns of which the root mean square is no larger are left alone. All data in [0, 1]
 # are, and with room to spare what a StandardScaler gives.
@@ -89,26 +92,38 @@ class Scaling:
         return Scaling(shift, np.exp2(np.round(np.log2(variance) / 2)))
 
 
-def moments_of(rows: Rows) -> Moments:
+def moments_of(rows: MatrixRows) -> Moments:
     """Return the weighted moments of all rows, a block at a time."""
     return reduce(add, (moments_of_block(*block) for block in rows.blocks()))
 
 
-def moments_of_block(block: Any, weights: Array | None = None) -> Moments:
-    """Return the moments of a block of rows, an array or a CSR matrix."""
-    # Samples are the axis 0.
-    w = np.ones(block.shape[0]) if weights is None else weights.astype(np.float64)
-    if not w.any():
+def moments_of_block(block: Any, weights: Any = None) -> Moments:
+    """Return the moments of a block of rows, a tensor or a CSR matrix."""
+    if weights is not None and not weights.any():
         return Moments(0.0, np.zeros(block.shape[1]), np.zeros(block.shape[1]))
     # What overflows here is left alone, and then training says so.
-    with np.errstate(over="ignore", invalid="ignore"):
-        if sparse.issparse(block):
+    if sparse.issparse(block):
+        w = np.ones(block.shape[0]) if weights is None else weights.astype(np.float64)
+        with np.errstate(over="ignore", invalid="ignore"):
             return _moments_of_sparse(block, w)
-        # Centred first: E[x²] − E[x]² loses all digits of a column far from 0.
-        X = np.asarray(block, np.float64)
-        mean = np.average(X, axis=0, weights=w)
-        X = X - mean
-        return Moments(float(w.sum()), mean, np.average(X * X, axis=0, weights=w))
+    with fitting_threads(block.numel()):
+        return _moments_of_tensor(in_double(block), weights)
+
+
+def in_double(tensor: Tensor) -> Tensor:
+    """Return a tensor in float64, where it is if there is such a type."""
+    return (tensor.cpu() if tensor.device.type == "mps" else tensor).double()
+
+
+def _moments_of_tensor(X: Tensor, weights: Tensor | None) -> Moments:
+    # Samples are the axis 0.
+    w = X.new_ones(len(X)) if weights is None else weights.to(X)
+    total = w.sum()
+    mean = w @ X / total
+    # Centred first: E[x²] − E[x]² loses all digits of a column far from 0.
+    X = X - mean
+    variance = w @ X.square_() / total
+    return Moments(float(total), to_array(mean), to_array(variance))
 
 
 def _moments_of_sparse(block: Any, w: Array) -> Moments:
@@ -126,7 +141,7 @@ def _moments_of_sparse(block: Any, w: Array) -> Moments:
     return Moments(total, mean, (stored + (total - sums(w)) * mean**2) / total)
 
 
-def largest_variance(rows: Rows, moments: Moments, tol: float = 0.0) -> float:
+def largest_variance(rows: MatrixRows, moments: Moments, tol: float = 0.0) -> float:
     """Return the largest eigenvalue of the covariance of all rows.
 
     `moments` are theirs, and `tol` is the relative error that is allowed.
@@ -138,10 +153,13 @@ def largest_variance(rows: Rows, moments: Moments, tol: float = 0.0) -> float:
         V = V.reshape(d, -1)
         product = np.zeros(V.shape)
         for X, weights in rows.blocks():
-            # w (X − x̄) V and (X − x̄)ᵀ of it: sparse rows are not centred themselves.
-            along = X @ V - mean @ V
-            along = along if weights is None else along * weights[:, None]
-            product += X.T @ along - np.outer(mean, along.sum(0))
+            if sparse.issparse(X):
+                product += _times_block(X, weights, mean, V)
+            else:
+                X = in_double(X)
+                w = None if weights is None else weights.to(X)
+                there = (torch.from_numpy(part).to(X) for part in (mean, V))
+                product += to_array(_times_block(X, w, *there))
         return product / moments.weight
 
     if d <= FORMED:
@@ -151,6 +169,13 @@ def largest_variance(rows: Rows, moments: Moments, tol: float = 0.0) -> float:
     start = np.random.RandomState(0).standard_normal(d)
     found = eigsh(operator, 1, v0=start, tol=tol, return_eigenvectors=False)
     return float(found[0])
+
+
+def _times_block(X: Any, weights: Any, mean: Any, V: Any) -> Any:
+    """Return (X − x̄)ᵀ w (X − x̄) V; sparse rows are not centred themselves."""
+    along = X @ V - mean @ V
+    along = along if weights is None else along * weights[:, None]
+    return X.T @ along - mean[:, None] * along.sum(0)
 
 
 def scaling_of(parts: Iterable[Moments]) -> Scaling | None:

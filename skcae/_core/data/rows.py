@@ -11,9 +11,9 @@ from torch import Tensor
 
 from skcae._core.data.arrays import (
     Array,
+    array_on_disk,
     finite_range,
     is_on_disk,
-    to_array,
     to_tensor,
     torch_dtype,
     within,
@@ -23,10 +23,6 @@ from skcae._core.data.arrays import (
 # float64), so that memory is bounded however many rows are transformed. Products of
 # fewer rows take longer per row.
 CHUNK_ELEMENTS = 2**21
-
-# Data moves to an accelerator as a whole if it takes at most this part of the memory
-# that is free there.
-RESIDENT_PART = 0.5
 
 
 def random_order(n_rows: int, generator: torch.Generator) -> Array:
@@ -64,12 +60,10 @@ def copy_rows(matrix: Any, position: Array | slice, out: Array) -> None:
         out[...] = matrix[position]
 
 
-def fits_on(device: torch.device, n_bytes: int) -> bool:
-    """Tell whether data of this size is to be kept on an accelerator."""
-    if device.type != "cuda":
-        return False
-    free, _ = torch.cuda.mem_get_info(device)
-    return n_bytes <= RESIDENT_PART * free
+def small_chunks(rows: Any) -> Iterator[tuple[Tensor, Tensor | None]]:
+    """Go through all rows once, in chunks of which a few copies can be made."""
+    for part, X in rows.chunks(16 * rows.n_features):
+        yield X, rows.weights_of(part)
 
 
 @dataclass(eq=False)
@@ -77,9 +71,7 @@ class Rows:
     """Rows of a data matrix with their weights, handed out as tensors by the batch.
 
     The matrix stays what and where it is, memory-mapped or sparse; only the rows of
-    one batch are ever copied, densified, cast and moved. `move_to_device` moves dense
-    data that fits on a CUDA device there as a whole, and batches are then gathered
-    there.
+    one batch are ever copied, densified, cast and moved.
 
     Nobody has looked at a memory-mapped matrix before: its rows are checked as they are
     read.
@@ -131,8 +123,6 @@ class Rows:
             self._allowed = low - self.margin, high + self.margin
         # Where rows are gathered that go to a device; grows to the largest batch.
         self._staging = torch.empty(0, dtype=torch_dtype(self.dtype), device="cpu")
-        self._resident: Tensor | None = None
-        self._resident_weights: Tensor | None = None
 
     def __len__(self) -> int:
         if isinstance(self.subset, slice):
@@ -142,13 +132,6 @@ class Rows:
     def count(self, index: Array | Tensor | slice) -> int:
         """Return the number of rows of a batch."""
         return len(self) if isinstance(index, slice) else len(index)
-
-    def move_to_device(self) -> None:
-        """Move the data to the device for many passes, if it is dense and fits."""
-        n_bytes = len(self) * self.n_features * self.dtype.itemsize
-        if not sparse.issparse(self.matrix) and fits_on(self.device, n_bytes):
-            self._resident_weights = self.weights_of(slice(None))
-            self._resident = self._move()
 
     def batches(
         self, batch_size: int, *, shuffle: bool, generator: torch.Generator
@@ -161,17 +144,9 @@ class Rows:
         if batch_size >= len(self):
             yield slice(None)
             return
-        drawn = random_order(len(self), generator) if shuffle else np.arange(len(self))
-        order = self._where_gathered(drawn)
+        order = random_order(len(self), generator) if shuffle else np.arange(len(self))
         for start in range(0, len(self), batch_size):
             yield order[start : start + batch_size]
-
-    def _where_gathered(self, order: Array) -> Array | Tensor:
-        """Put an order of the rows where batches are gathered."""
-        if self._resident is None:
-            return order
-        # Once for an epoch: its batches are slices of it.
-        return torch.from_numpy(order).to(self.device)
 
     def _position(self, index: Any) -> Any:
         """Turn positions among the rows in use into those in the matrix."""
@@ -182,23 +157,15 @@ class Rows:
 
         `index` is what `batches` gives.
         """
-        if self._resident is None:
-            self._read_from_host(index, out)
-        elif isinstance(index, Tensor):
-            torch.index_select(self._resident, 0, index, out=out)
-        else:
-            out.copy_(self._resident[index])
-        # In the copy, so that the user's matrix stays what it is.
-        if self.bounds is not None:
-            out.clamp_(*self.bounds)
-
-    def _read_from_host(self, index: Any, out: Tensor) -> None:
-        """Gather rows on the processor: in place, or in memory to be moved."""
+        # On the processor in place, or else in memory to be moved.
         gathered = out if out.device.type == "cpu" else self._staging_of(out)
         copy_rows(self.matrix, self._position(index), gathered.numpy())
         self._check(gathered, index)
         if gathered is not out:
             out.copy_(gathered)
+        # In the copy, so that the user's matrix stays what it is.
+        if self.bounds is not None:
+            out.clamp_(*self.bounds)
 
     def _staging_of(self, out: Tensor) -> Tensor:
         """Return memory of this shape, from where a card fetches by itself."""
@@ -238,23 +205,18 @@ class Rows:
             "loss='squared_error'."
         )
 
-    def _move(self) -> Tensor:
-        """Copy the rows to the device, chunk by chunk."""
-        shape = (len(self), self.n_features)
-        resident = torch.empty(shape, dtype=self._staging.dtype, device=self.device)
-        for part in row_slices(*shape):
-            self._read_from_host(part, resident[part])
-        # As long as the largest chunk, and not needed for what is there now.
-        self._staging = self._staging[:0].clone()
-        return resident
-
     def weights_of(self, index: Array | Tensor | slice) -> Tensor | None:
         """Return the weights of the rows at these positions, None if all are 1."""
-        if self._resident_weights is not None:
-            return self._resident_weights[index]
         if self.weights is None:
             return None
         return to_tensor(self.weights[self._position(index)], self.dtype, self.device)
+
+    def results(
+        self, shape: tuple[int, ...], dtype: np.dtype[Any], *, to_disk: bool = False
+    ) -> Array:
+        """Return room for results of all rows, in memory or in a file."""
+        new = array_on_disk if to_disk else np.empty
+        return new((len(self), *shape), dtype)
 
     def total_weight(self) -> float:
         """Return the sum of the weights of all rows."""
@@ -262,20 +224,20 @@ class Rows:
             return float(len(self))
         return float(self.weights[self.subset].sum())
 
-    def blocks(self) -> Iterator[tuple[Any, Array | None]]:
-        """Go through all rows once, in small arrays or sparse, with their weights."""
-        # Sparse rows stay so: who takes them goes through stored entries alone. A few
-        # copies will be made of dense ones.
-        is_sparse = sparse.issparse(self.matrix)
-        n_columns = self.n_features if is_sparse else 16 * self.n_features
-        for part in row_slices(len(self), n_columns):
+    def blocks(self) -> Iterator[tuple[Any, Any]]:
+        """Go through all rows once, in small tensors or sparse, with their weights."""
+        if not sparse.issparse(self.matrix):
+            yield from small_chunks(self)
+            return
+        # Sparse rows stay so: who takes them goes through stored entries alone.
+        for part in row_slices(len(self), self.n_features):
             at = self._position(part)
-            rows = self.matrix[at] if is_sparse else to_array(self._chunk(part))
-            yield rows, None if self.weights is None else self.weights[at]
+            weights = None if self.weights is None else self.weights[at]
+            yield self.matrix[at], weights
 
     def some(self, n: int) -> tuple[Tensor, Tensor | None]:
         """Return at most n rows from all over the data, with their weights."""
-        index = self._where_gathered(evenly_spaced(len(self), n))
+        index = evenly_spaced(len(self), n)
         shape = (len(index), self.n_features)
         rows = torch.empty(shape, dtype=self._staging.dtype, device=self.device)
         self.read(index, rows)
@@ -291,13 +253,10 @@ class Rows:
 
     def _chunk(self, part: slice) -> Tensor:
         """Return rows for reading, without a copy where that is possible."""
-        if self._resident is not None:
-            rows = self._resident[part]
-        else:
-            block = self.matrix[self._position(part)]
-            if sparse.issparse(block):
-                block = block.toarray()
-            rows = to_tensor(block, self.dtype, self.device)
-            self._check(rows, part)
+        block = self.matrix[self._position(part)]
+        if sparse.issparse(block):
+            block = block.toarray()
+        rows = to_tensor(block, self.dtype, self.device)
+        self._check(rows, part)
         # Not in place: it may be a view of the user's matrix.
         return rows if self.bounds is None else rows.clamp(*self.bounds)

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from skcae._core.data.arrays import Array
-from skcae._core.data.rows import Rows, copy_rows, evenly_spaced, random_order
+from skcae._core.data.rows import copy_rows, evenly_spaced, random_order
+from skcae._core.data.tensors import MatrixRows
 
 # A block holds at most so many numbers (64 MB in float32), but one batch in any case.
 BLOCK_ELEMENTS = 2**24
@@ -63,9 +64,6 @@ class StreamedRows:
     def count(self, index: Array | Tensor | slice) -> int:
         """Return the number of rows of a batch."""
         return len(self) if isinstance(index, slice) else len(index)
-
-    def move_to_device(self) -> None:
-        """Leave the data where it is."""
 
     def batches(
         self, batch_size: int, *, shuffle: bool, generator: torch.Generator
@@ -146,4 +144,4 @@ class StreamedRows:
 
 
 # What a training takes.
-TrainingRows = Rows | StreamedRows
+TrainingRows = MatrixRows | StreamedRows

@@ -24,8 +24,9 @@ from torch import Tensor
 
 from skcae._core.data.arrays import Array, make_generator
 from skcae._core.data.evaluation import mean_over_rows
-from skcae._core.data.rows import CHUNK_ELEMENTS, Rows
+from skcae._core.data.rows import CHUNK_ELEMENTS
 from skcae._core.data.streams import TrainingRows
+from skcae._core.data.tensors import MatrixRows, on_device
 from skcae._core.layers.chain import Chain
 from skcae._core.layers.gradient import derivatives
 from skcae._core.layers.layer import Parameters
@@ -227,7 +228,7 @@ class JointLearner:
         The training data.
     batch_size : int
         The most rows to a step.
-    validation : Rows, optional
+    validation : MatrixRows, optional
         Held-out data. Its probes are the same each time, so that its objective can be
         compared.
     generator : torch.Generator, optional
@@ -241,7 +242,7 @@ class JointLearner:
     solver: Solver
     rows: TrainingRows
     batch_size: int = field(kw_only=True)
-    validation: Rows | None = field(default=None, kw_only=True)
+    validation: MatrixRows | None = field(default=None, kw_only=True)
     generator: torch.Generator = field(
         default_factory=lambda: make_generator(0), kw_only=True
     )
@@ -249,9 +250,8 @@ class JointLearner:
 
     def __post_init__(self) -> None:
         self.network = self.objective.coder(self.parameters)
-        self.rows.move_to_device()
-        if self.validation is not None:
-            self.validation.move_to_device()
+        self.rows = on_device(self.rows)
+        self.validation = on_device(self.validation)
         n = min(self.batch_size, len(self.rows))
         self.n_multiplications = n * self.network.n_multiplications
         self.step = self.objective.step(self.parameters, n)
@@ -288,7 +288,7 @@ class JointLearner:
 def mean_objective(
     objective: JointObjective,
     parameters: Parameters,
-    rows: Rows,
+    rows: MatrixRows,
     generator: torch.Generator,
 ) -> float:
     """Return the weighted mean of the objective over the rows."""

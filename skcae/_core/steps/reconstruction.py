@@ -8,8 +8,8 @@ from torch import Tensor
 
 from skcae._core.data.arrays import Array, make_generator
 from skcae._core.data.evaluation import mean_over_rows
-from skcae._core.data.rows import Rows
 from skcae._core.data.streams import TrainingRows
+from skcae._core.data.tensors import MatrixRows, on_device
 from skcae._core.data.threads import fitting_threads
 from skcae._core.layers.gradient import Gradient
 from skcae._core.layers.layer import Parameters
@@ -26,7 +26,7 @@ Corruption = Callable[[Tensor, torch.Generator, Tensor], None]
 def mean_objective(
     objective: Objective,
     parameters: Parameters,
-    rows: Rows,
+    rows: MatrixRows,
     corrupt: Callable[[Tensor], Tensor] | None = None,
 ) -> float:
     """Return the weighted mean of the objective over the rows.
@@ -64,7 +64,7 @@ class ReconstructionLearner:
         The training data.
     batch_size : int
         The most rows to a step.
-    validation : Rows, optional
+    validation : MatrixRows, optional
         Held-out data.
     corrupt : callable, optional
         What is encoded is a corrupted copy of each batch, fresh at each presentation;
@@ -83,7 +83,7 @@ class ReconstructionLearner:
     solver: Solver
     rows: TrainingRows
     batch_size: int = field(kw_only=True)
-    validation: Rows | None = field(default=None, kw_only=True)
+    validation: MatrixRows | None = field(default=None, kw_only=True)
     corrupt: Corruption | None = field(default=None, kw_only=True)
     generator: torch.Generator = field(
         default_factory=lambda: make_generator(0), kw_only=True
@@ -91,7 +91,9 @@ class ReconstructionLearner:
     ranks: Ranks = field(default=ALONE, kw_only=True)
 
     def __post_init__(self) -> None:
-        objective, rows = self.objective, self.rows
+        objective = self.objective
+        rows = self.rows = on_device(self.rows)
+        self.validation = on_device(self.validation)
         self.coder = objective.coder(self.parameters)
         encoder = self.coder.encoder
         self.squared_rows = encoder.squared_norms()
@@ -104,9 +106,6 @@ class ReconstructionLearner:
         # Whether the workspace holds all rows, as it does from the first full batch on,
         # unless they are read anew because they may be others in each pass.
         self.holds_all = False
-        rows.move_to_device()
-        if self.validation is not None:
-            self.validation.move_to_device()
         n = min(self.batch_size, len(rows))
         n_inputs = n * (1 + objective.n_copies)
         self.n_multiplications = n_inputs * encoder.n_multiplications

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from skcae._core.data.arrays import Array
 from skcae._core.data.evaluation import mean_over_rows
-from skcae._core.data.rows import Rows
+from skcae._core.data.tensors import MatrixRows, on_device
 from skcae._core.layers.chain import Chain
 from skcae._core.layers.gradient import Gradient
 from skcae._core.steps.reconstruction import Corruption
@@ -102,13 +102,13 @@ class NetworkLearner:
         The layers, the last of them linear; their parameters are changed in place.
     solver : Solver
         What changes them.
-    rows : Rows
+    rows : MatrixRows
         The training data.
     targets : tensor of shape (n, n_outputs)
         What to predict for each of the rows, on their device.
     batch_size : int
         The most rows to a step.
-    validation : (Rows, tensor), optional
+    validation : (MatrixRows, tensor), optional
         Held-out data with their targets.
     error : callable
         From (T, Z) to what is measured on the held-out data, for each row.
@@ -124,10 +124,10 @@ class NetworkLearner:
     objective: NetworkObjective
     chain: Chain
     solver: Solver
-    rows: Rows
+    rows: MatrixRows
     targets: Tensor
     batch_size: int = field(kw_only=True)
-    validation: tuple[Rows, Tensor] | None = field(default=None, kw_only=True)
+    validation: tuple[MatrixRows, Tensor] | None = field(default=None, kw_only=True)
     error: Callable[[Tensor, Tensor], Tensor] = field(kw_only=True)
     unit: float = field(default=1.0, kw_only=True)
     corrupt: Corruption | None = field(default=None, kw_only=True)
@@ -140,9 +140,10 @@ class NetworkLearner:
         self.noisy = torch.empty_like(self.batch[: n if self.corrupt else 0])
         columns = n * self.objective.columns_per_row
         self.n_multiplications = columns * chain.n_multiplications
-        self.rows.move_to_device()
+        self.rows = on_device(self.rows)
         if self.validation is not None:
-            self.validation[0].move_to_device()
+            rows, targets = self.validation
+            self.validation = on_device(rows), targets
 
     def take_step(
         self, index: Array | Tensor | slice, rate: float, totals: Tensor

@@ -1,0 +1,203 @@
+"""Rows of a matrix that is a tensor, gathered where it lies."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from scipy import sparse
+from torch import Tensor
+
+from skcae._core.data.arrays import Array, to_tensor, torch_dtype
+from skcae._core.data.rows import (
+    Rows,
+    evenly_spaced,
+    random_order,
+    row_slices,
+    small_chunks,
+)
+
+# Data moves to an accelerator as a whole if it takes at most this part of the memory
+# that is free there.
+RESIDENT_PART = 0.5
+
+
+@dataclass(eq=False)
+class TensorRows:
+    """Rows of a tensor with their weights, handed out by the batch.
+
+    It stands where `Rows` does. The tensor stays what and where it is; the rows of one
+    batch are gathered there, cast, and moved if they are to be computed with elsewhere.
+
+    Parameters
+    ----------
+    matrix : tensor of shape (n, n_features)
+        The data, whose values somebody has looked at.
+    weights : ndarray of shape (n,), optional
+        The weight of each row, 1 by default.
+    dtype, device
+        What the batches are cast to and where they go.
+    bounds : (float, float), optional
+        Values are clipped to these bounds.
+    subset : ndarray of int, or slice(None)
+        The rows to use, all by default.
+
+    Attributes
+    ----------
+    n_features : int
+        The number of columns.
+    may_change : bool
+        The rows are the same in each pass.
+    """
+
+    may_change: ClassVar[bool] = False
+
+    matrix: Tensor
+    weights: Array | None = None
+    dtype: np.dtype[Any] = field(kw_only=True)
+    device: torch.device = field(kw_only=True)
+    bounds: tuple[float, float] | None = field(default=None, kw_only=True)
+    subset: Array | slice = field(default_factory=lambda: slice(None), kw_only=True)
+
+    def __post_init__(self) -> None:
+        self.n_features = int(self.matrix.shape[1])
+        # What is used of each batch is where the batch is gathered, or goes.
+        self._positions, self._weights = None, None
+        if not isinstance(self.subset, slice):
+            self._positions = self._there(self.subset)
+        if self.weights is not None:
+            used = self.weights[self.subset]
+            self._weights = to_tensor(used, self.dtype, self.device)
+
+    def __len__(self) -> int:
+        return len(self.matrix if self._positions is None else self._positions)
+
+    def _there(self, positions: Array | Tensor) -> Tensor:
+        """Put positions where the matrix is."""
+        return torch.as_tensor(positions, device=self.matrix.device)
+
+    def count(self, index: Array | Tensor | slice) -> int:
+        """Return the number of rows of a batch."""
+        return len(self) if isinstance(index, slice) else len(index)
+
+    def batches(
+        self, batch_size: int, *, shuffle: bool, generator: torch.Generator
+    ) -> Iterator[Array | Tensor | slice]:
+        """Cut the rows of one epoch into batches; the last may be short."""
+        if batch_size >= len(self):
+            yield slice(None)
+            return
+        order: Any
+        order = random_order(len(self), generator) if shuffle else np.arange(len(self))
+        if self.matrix.device == self.device:
+            # Once for an epoch: its batches are slices of it.
+            order = self._there(order)
+        for start in range(0, len(self), batch_size):
+            yield order[start : start + batch_size]
+
+    def _gathered(self, index: Any) -> Tensor:
+        """Return rows as they are, where they are."""
+        if isinstance(index, np.ndarray):
+            index = self._there(index)
+        return self.matrix[index if self._positions is None else self._positions[index]]
+
+    def read(self, index: Array | Tensor | slice, out: Tensor) -> None:
+        """Write rows into a tensor on the device; `index` is what `batches` gives."""
+        is_same = (out.dtype, out.device) == (self.matrix.dtype, self.matrix.device)
+        if is_same and self._positions is None and isinstance(index, Tensor):
+            torch.index_select(self.matrix, 0, index, out=out)
+        else:
+            out.copy_(self._gathered(index))
+        # In the copy, so that the user's tensor stays what it is.
+        if self.bounds is not None:
+            out.clamp_(*self.bounds)
+
+    def weights_of(self, index: Array | Tensor | slice) -> Tensor | None:
+        """Return the weights of the rows at these positions, None if all are 1."""
+        if self._weights is None or isinstance(index, slice):
+            return None if self._weights is None else self._weights[index]
+        return self._weights[torch.as_tensor(index, device=self.device)]
+
+    def total_weight(self) -> float:
+        """Return the sum of the weights of all rows."""
+        if self.weights is None:
+            return float(len(self))
+        return float(self.weights[self.subset].sum())
+
+    def results(
+        self, shape: tuple[int, ...], dtype: np.dtype[Any], *, to_disk: bool = False
+    ) -> Tensor:
+        """Return room for results of all rows, where the rows are."""
+        kind = torch_dtype(dtype)
+        return torch.empty((len(self), *shape), dtype=kind, device=self.matrix.device)
+
+    def blocks(self) -> Iterator[tuple[Tensor, Tensor | None]]:
+        """Go through all rows once, in small tensors, with their weights."""
+        return small_chunks(self)
+
+    def some(self, n: int) -> tuple[Tensor, Tensor | None]:
+        """Return at most n rows from all over the data, with their weights."""
+        index = evenly_spaced(len(self), n)
+        return self._cast(self._gathered(index)), self.weights_of(index)
+
+    def chunks(self, n_columns: int) -> Iterator[tuple[slice, Tensor]]:
+        """Go through all rows once, in order, in batches of bounded size.
+
+        `n_columns` is the width of the widest matrix that will be made of them.
+        """
+        for part in row_slices(len(self), max(n_columns, self.n_features)):
+            yield part, self._cast(self._gathered(part))
+
+    def _cast(self, rows: Tensor) -> Tensor:
+        """Return rows for reading, without a copy where that is possible."""
+        rows = rows.to(self.device, torch_dtype(self.dtype))
+        # Not in place: it may be a view of the user's tensor.
+        return rows if self.bounds is None else rows.clamp(*self.bounds)
+
+
+# Rows of a matrix that is held as a whole.
+MatrixRows = Rows | TensorRows
+
+
+def rows_of(matrix: Any, weights: Array | None = None, **how: Any) -> MatrixRows:
+    """Return the rows of an array, a sparse matrix or a tensor.
+
+    What else `Rows` takes matters to data on a disk alone.
+    """
+    if not isinstance(matrix, Tensor):
+        return Rows(matrix, weights, **how)
+    return TensorRows(
+        matrix,
+        weights,
+        **{
+            name: value for name, value in how.items() if name not in ("margin", "name")
+        },
+    )
+
+
+def fits_on(device: torch.device, n_bytes: int) -> bool:
+    """Tell whether data of this size is to be kept on an accelerator."""
+    if device.type != "cuda":
+        return False
+    free, _ = torch.cuda.mem_get_info(device)
+    return n_bytes <= RESIDENT_PART * free
+
+
+def on_device(rows: Any) -> Any:
+    """Move rows to their device for many passes, if they are dense and fit there.
+
+    Rows that come in batches stay where they come from, and None is none.
+    """
+    if not isinstance(rows, MatrixRows) or sparse.issparse(rows.matrix):
+        return rows
+    is_there = isinstance(rows, TensorRows) and rows.matrix.device == rows.device
+    shape = (len(rows), rows.n_features)
+    n_bytes = len(rows) * rows.n_features * rows.dtype.itemsize
+    if is_there or not fits_on(rows.device, n_bytes):
+        return rows
+    there = torch.empty(shape, dtype=torch_dtype(rows.dtype), device=rows.device)
+    for part in row_slices(*shape):
+        rows.read(part, there[part])
+    weights = None if rows.weights is None else rows.weights[rows.subset]
+    return TensorRows(there, weights, dtype=rows.dtype, device=rows.device)
