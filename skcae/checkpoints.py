@@ -9,6 +9,7 @@ from typing import Any
 
 from skcae._core.data.containers import is_stream
 from skcae._core.data.disk import check_can_be_written
+from skcae._encoders.namespaces import on_host
 from skcae._fit.attributes import OPTIONAL_ATTRIBUTES
 from skcae._fit.data import check_same_rows, check_weights, check_X
 from skcae.persistence._files import DATA, read, save
@@ -273,7 +274,7 @@ def fingerprints(
     """
     if is_stream(X):
         return None
-    rows = check_X(copy.copy(estimator), X, reset=reset)
+    rows = check_X(copy.copy(estimator), on_host(X), reset=reset)
     weights = check_weights(sample_weight, rows)
     return {
         "X": fingerprint(rows),

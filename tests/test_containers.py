@@ -111,6 +111,16 @@ SOURCES = {
 }
 
 
+def test_what_numpy_has_no_type_for_is_float32(unit_data):
+    """Also in a list, of which NumPy would ask each tensor for its numbers."""
+    X = torch.from_numpy(unit_data).bfloat16()
+    plain = make_encoder().fit(X.float())
+    for kind in (X, list(X), tuple(X)):
+        model = make_encoder().fit(kind)
+        assert_array_equal(model.components_, plain.components_)
+        assert model.transform(kind).dtype == np.float32
+
+
 class Listed(Batches):
     """Gives the parts of a list."""
 

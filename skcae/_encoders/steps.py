@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_array, check_is_fitted
 from skcae._core.data.containers import opened
 from skcae._core.layers.dense import Dense
 from skcae._core.layers.layer import Layer
+from skcae._encoders.namespaces import is_dispatched, tensor_of
 from skcae._encoders.tensors import dense_layers, stored
 from skcae.activations import ACTIVATIONS
 
@@ -139,10 +140,10 @@ def _asked(encoder: Any) -> Any:
 
 
 def features_of(steps: Sequence[Any], X: Any) -> Any:
-    """Apply the fixed preprocessing, if any, and return an array or a CSR matrix."""
+    """Apply the fixed preprocessing, if any, and return what rows are made of."""
     if not steps:
         return X
     for step in steps:
         X = step.transform(X)
-    X, dtype = opened(X)
+    X, dtype = (tensor_of(X), "numeric") if is_dispatched(X) else opened(X)
     return check_array(X, accept_sparse="csr", dtype=dtype)

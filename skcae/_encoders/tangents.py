@@ -2,15 +2,16 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from sklearn.base import clone
 from torch import Tensor
 
-from skcae._core.data.arrays import Array, resolve_device_or_cpu, to_tensor
+from skcae._core.data.arrays import resolve_device_or_cpu, to_tensor
 from skcae._core.data.evaluation import map_rows
-from skcae._core.data.rows import Rows
+from skcae._core.data.tensors import MatrixRows
 from skcae._core.layers.chain import Chain
 from skcae._core.layers.layer import Layer
 from skcae._core.layers.spectrum import right_singular_vectors
@@ -20,19 +21,19 @@ from skcae._encoders.tensors import chain_of
 
 def tangents_at(
     layers: Chain,
-    rows: Rows,
+    rows: MatrixRows,
     n_tangents: int,
     dtype: np.dtype[Any],
     *,
     in_row_space: bool = False,
-) -> Array:
+) -> Any:
     """Return the leading right singular vectors of J at each row.
 
     Parameters
     ----------
     layers : Chain
         The encoder, in float64.
-    rows : Rows
+    rows : MatrixRows
         What its first layer takes, in float64.
     n_tangents : int
         How many.
@@ -43,7 +44,7 @@ def tangents_at(
 
     Returns
     -------
-    tangents : ndarray of shape (n, n_tangents, d)
+    tangents : ndarray, or tensor as the rows are one, of shape (n, n_tangents, d)
 
     Raises
     ------
@@ -69,7 +70,7 @@ def tangents_at(
     )
 
 
-def tangents_of(encoder: Sequence[Layer], rows: Rows, n_tangents: int) -> Tensor:
+def tangents_of(encoder: Sequence[Layer], rows: MatrixRows, n_tangents: int) -> Tensor:
     """Return the tangents of rows, where and in the precision that their batches are.
 
     They are computed in float64, on the same device if it has it. Directions to which
@@ -77,7 +78,7 @@ def tangents_of(encoder: Sequence[Layer], rows: Rows, n_tangents: int) -> Tensor
     """
     double = np.dtype(np.float64)
     device = resolve_device_or_cpu(rows.device, double)
-    exact = Rows(rows.matrix, dtype=double, device=device, subset=rows.subset)
+    exact = replace(rows, dtype=double, device=device)
     layers = chain_of(encoder, double, device)
     found = tangents_at(layers, exact, n_tangents, rows.dtype, in_row_space=True)
     return to_tensor(found, rows.dtype, rows.device)

@@ -8,7 +8,7 @@ import torch
 
 from skcae._core.data.arrays import Array, to_tensor, torch_dtype, working_dtype
 from skcae._core.data.evaluation import map_rows
-from skcae._core.data.rows import Rows
+from skcae._core.data.tensors import rows_of
 from skcae._core.layers.chain import Chain
 from skcae._core.layers.dense import Dense
 from skcae._core.layers.layer import Layer
@@ -66,12 +66,10 @@ def initial_network(
     return network.with_parameters(copies)
 
 
-def outputs_of(layers: Sequence[Layer], X: Any, device: torch.device) -> Array:
+def outputs_of(chain: Chain, X: Any, device: torch.device) -> Any:
     """Return the outputs of a fitted network's last layer for each row."""
-    dtype = working_dtype(X.dtype)
-    chain = chain_of(layers, dtype, device)
     return map_rows(
-        Rows(X, dtype=dtype, device=device),
+        rows_of(X, dtype=working_dtype(X.dtype), device=device),
         lambda rows, out: out.copy_(chain.forward(rows.mT)[-1].mT),
         shape=(chain.n_components,),
         width=chain.width,

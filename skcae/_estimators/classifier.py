@@ -6,12 +6,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from scipy.special import expit, log_expit, log_softmax, softmax
 from sklearn.base import ClassifierMixin
 from sklearn.utils._param_validation import StrOptions
 from torch import Tensor
+from torch.nn import functional
 
-from skcae._core.data.arrays import Array
+from skcae._core.data.arrays import Array, array_of, to_array
+from skcae._encoders.namespaces import labels_like, like
 from skcae._estimators.documentation import documented
 from skcae._estimators.finetuned import BaseFineTuned
 from skcae._fit.held_out import split_by_class
@@ -187,8 +188,7 @@ class FineTunedClassifier(ClassifierMixin, BaseFineTuned):
             The outputs; with two classes that of `classes_[1]`. Where y is an
             indicator matrix, always a column for each label.
         """
-        Z = self._outputs(X)
-        return Z[:, 0] if Z.shape[1] == 1 else Z
+        return like(self._scores(X), X)
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Compute the probability of each class, or of each label.
@@ -204,7 +204,7 @@ class FineTunedClassifier(ClassifierMixin, BaseFineTuned):
             In the order of `classes_`. Where y is an indicator matrix, each label's own
             probability: a row's do not sum to 1.
         """
-        return self._of_outputs(X, expit, softmax)
+        return self._of_outputs(X, torch.sigmoid, torch.softmax)
 
     def predict_log_proba(self, X: Any) -> np.ndarray:
         """Compute the logarithm of the probability of each class, or of each label.
@@ -221,7 +221,7 @@ class FineTunedClassifier(ClassifierMixin, BaseFineTuned):
         log_probabilities : ndarray of shape (n_samples, n_classes)
             In the order of `classes_`.
         """
-        return self._of_outputs(X, log_expit, log_softmax)
+        return self._of_outputs(X, functional.logsigmoid, torch.log_softmax)
 
     def predict(self, X: Any) -> np.ndarray:
         """Predict the label of each sample.
@@ -237,12 +237,11 @@ class FineTunedClassifier(ClassifierMixin, BaseFineTuned):
             The most probable labels; where y is an indicator matrix, 1 for each label
             that is more probable than not.
         """
-        Z = self.decision_function(X)
-        if self.multilabel_:
-            return (Z > 0).astype(int)
-        chosen = Z.argmax(1) if Z.ndim == 2 else (Z > 0).astype(int)
-        labels: np.ndarray = self.classes_[chosen]
-        return labels
+        Z = self._scores(X)
+        is_one_of_many = Z.ndim == 2 and not self.multilabel_
+        found = Z.argmax(1) if is_one_of_many else Z > 0
+        chosen = np.asarray(array_of(found), dtype=int)
+        return labels_like(chosen if self.multilabel_ else self.classes_[chosen], X)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -255,11 +254,18 @@ class FineTunedClassifier(ClassifierMixin, BaseFineTuned):
         self, X: Any, sigmoid: Callable[..., Any], softmax: Callable[..., Any]
     ) -> np.ndarray:
         """Make probabilities, or their logarithms, of the outputs."""
-        Z = self.decision_function(X)
+        scores = self._scores(X)
+        Z = scores if isinstance(scores, Tensor) else torch.from_numpy(scores)
         if Z.ndim == 1:
-            return np.column_stack([sigmoid(-Z), sigmoid(Z)])
-        made: np.ndarray = sigmoid(Z) if self.multilabel_ else softmax(Z, axis=1)
-        return made
+            made = sigmoid(torch.stack([-Z, Z], 1))
+        else:
+            made = sigmoid(Z) if self.multilabel_ else softmax(Z, 1)
+        return like(made, X) if isinstance(scores, Tensor) else to_array(made)
+
+    def _scores(self, X: Any) -> Any:
+        """Return the outputs, of a single one without its axis, as array or tensor."""
+        Z = self._outputs(X)
+        return Z[:, 0] if Z.shape[1] == 1 else Z
 
     def _loss(self, scratch: Any) -> Loss:
         is_softmax = len(scratch.classes_) > 2 and not scratch.multilabel_

@@ -121,11 +121,12 @@ _RUNNING = r"""
     shuffle : bool, default=True
         Whether each epoch takes the rows in a new order.
 
-    device : str or torch.device, default="cpu"
-        Where to compute, resolved in `fit`. Fitted attributes are NumPy arrays
-        whatever the device, and a model fitted on a device that is missing here
-        transforms on the processor. Dense data that fits in half of the memory that
-        is free on a CUDA device moves there once, other data by the batch.
+    device : str, torch.device or None, default=None
+        Where to compute. None is where X is: the processor, or with scikit-learn's
+        `array_api_dispatch` the device of X. Fitted attributes are NumPy arrays
+        whatever the device, and a model whose device is missing here transforms on the
+        processor. Dense data that fits in half of the memory that is free on a CUDA
+        device moves there once, other data by the batch.
 
     random_state : int, RandomState instance or None, default=None
         Determines the initial weights, the order of the rows and the held-out ones.

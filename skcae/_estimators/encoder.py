@@ -12,6 +12,7 @@ from sklearn.base import (
 from sklearn.utils._param_validation import StrOptions
 
 from skcae._core.data.containers import check_is_read
+from skcae._encoders.namespaces import on_host
 from skcae._fit.data import check_weights
 from skcae._fit.parameters import TrainingParameters
 from skcae.losses import LOSSES
@@ -98,12 +99,13 @@ class BaseEncoder(
         ValueError
             If X is not usable or has another number of features.
         """
-        scores = self.score_samples(X)
+        scores = on_host(self.score_samples(X))
         weights = check_weights(sample_weight, scores)
         return float(np.average(scores, weights=weights))
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
+        tags.array_api_support = True
         tags.input_tags.sparse = True
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import pairwise
 from typing import Any, ClassVar, Self
 
@@ -14,11 +15,18 @@ from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from skcae._core.data.arrays import Array, resolve_device_or_cpu, working_dtype
+from skcae._core.data.arrays import (
+    Array,
+    device_for,
+    resolve_device_or_cpu,
+    working_dtype,
+)
 from skcae._core.layers.chain import Chain
 from skcae._core.layers.layer import Affine, Layer
+from skcae._encoders.kept import kept_layers
+from skcae._encoders.namespaces import on_host
 from skcae._encoders.steps import encoding_layers, features_of, split_steps
-from skcae._encoders.tensors import dense_layers, outputs_of, stored
+from skcae._encoders.tensors import chain_of, dense_layers, outputs_of, stored
 from skcae._estimators.integrity import (
     check_arrays,
     check_known,
@@ -161,22 +169,29 @@ class BaseFineTuned(MetaEstimatorMixin, FineTuningParameters, BaseEstimator):
             If `max_iter` ends fine-tuning while its objective was still falling.
         """
         given = FineTuningData(
-            X, y, sample_weight, X_val, X_unlabeled=X_unlabeled, y_val=y_val
+            X,
+            on_host(y),
+            sample_weight,
+            X_val,
+            X_unlabeled=X_unlabeled,
+            y_val=on_host(y_val),
         )
         FineTuningFit(self, given).run()
         return self
 
     # ---- the fitted model -------------------------------------------------------
 
-    def _outputs(self, X: Any) -> Array:
-        """Return the network's linear outputs, (n, n_outputs)."""
+    def _outputs(self, X: Any) -> Any:
+        """Return the network's linear outputs, (n, n_outputs), as array or tensor."""
         check_is_fitted(self)
         steps, _ = split_steps(self.encoder_)
         X = features_of(steps, X) if steps else check_X(self, X)
         layers = self._network_layers()
         check_n_features(X, layers[0].n_inputs)
-        device = resolve_device_or_cpu(self.device, working_dtype(X.dtype))
-        return outputs_of(layers, X, device)
+        dtype = working_dtype(X.dtype)
+        device = resolve_device_or_cpu(device_for(self.device, X), dtype)
+        make = partial(chain_of, layers)
+        return outputs_of(kept_layers(self, make, dtype, device), X, device)
 
     def get_metadata_routing(self) -> MetadataRouter:
         """Say which metadata goes where.
@@ -192,6 +207,7 @@ class BaseFineTuned(MetaEstimatorMixin, FineTuningParameters, BaseEstimator):
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
+        tags.array_api_support = True
         # What is no estimator is refused by `fit`, not here.
         if hasattr(self.encoder, "fit") and not isinstance(self.encoder, type):
             encoder_tags = get_tags(self.encoder).input_tags

@@ -26,18 +26,21 @@ from torch import Tensor
 
 from skcae._core.data.arrays import (
     Array,
+    device_for,
     resolve_device_or_cpu,
     torch_dtype,
     working_dtype,
 )
 from skcae._core.data.evaluation import map_rows
-from skcae._core.data.rows import Rows
+from skcae._core.data.tensors import rows_of
 from skcae._core.layers.chain import Chain
 from skcae._core.layers.dense import Dense
 from skcae._core.layers.images import Shape
 from skcae._core.layers.layer import Affine, Layer
 from skcae._core.layers.patches import joined
 from skcae._core.layers.regions import Encode, PatchCodes, PooledPatches
+from skcae._encoders.namespaces import joined as joined_rows
+from skcae._encoders.namespaces import like
 from skcae._encoders.patches import codes_of, layers_of, patches_of
 from skcae._encoders.tensors import stored
 from skcae._estimators.integrity import check_arrays, check_n_features_in
@@ -279,16 +282,17 @@ class PatchEncoder(
             If X is not usable or has another number of features.
         """
         check_is_fitted(self)
-        X = check_X(self, X)
-        n_images = X.shape[0]
+        images = check_X(self, X)
+        n_images = images.shape[0]
         n_parts = min(n_images, effective_n_jobs(self.n_jobs))
         if n_parts == 1:
-            return self._encoded(X)
+            return like(self._encoded(images), X)
         run = Parallel(n_jobs=n_parts, prefer="threads")
-        parts = gen_even_slices(n_images, n_parts)
-        return np.concatenate(run(delayed(self._encoded)(X[part]) for part in parts))
+        slices = gen_even_slices(n_images, n_parts)
+        parts = run(delayed(self._encoded)(images[part]) for part in slices)
+        return like(joined_rows(parts), X)
 
-    def _encoded(self, X: Any) -> Array:
+    def _encoded(self, X: Any) -> Any:
         """Return the pooled codes of images, a few of them at a time."""
         dtype = working_dtype(X.dtype)
         layer = self._layer()
@@ -299,12 +303,12 @@ class PatchEncoder(
             white = None if white is None else white.to(torch_dtype(dtype), device)
             pool, encode = self._pool(), partial(self._patch_codes, white)
         else:
-            name = getattr(self.encoder_, "device", "cpu")
-            device = resolve_device_or_cpu(name, dtype)
+            name = getattr(self.encoder_, "device", None)
+            device = resolve_device_or_cpu(device_for(name, X), dtype)
             layer = layer.to(torch_dtype(dtype), device)
             pool, encode = layer.pool, layer.encode
         return map_rows(
-            Rows(X, dtype=dtype, device=device),
+            rows_of(X, dtype=dtype, device=device),
             lambda rows, out: out.copy_(pool.outputs(rows, encode)),
             shape=(self._n_features_out,),
             width=max(pool.n_inputs, self._n_features_out),
@@ -393,6 +397,7 @@ class PatchEncoder(
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
+        tags.array_api_support = True
         tags.input_tags.sparse = True
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags

@@ -8,6 +8,7 @@ from sklearn.base import RegressorMixin
 from torch import Tensor
 
 from skcae._core.data.arrays import Array
+from skcae._encoders.namespaces import like
 from skcae._estimators.documentation import documented
 from skcae._estimators.finetuned import BaseFineTuned
 from skcae._fit.labels import check_values
@@ -131,7 +132,7 @@ class FineTunedRegressor(RegressorMixin, BaseFineTuned):
             The network's outputs.
         """
         Z = self._outputs(X)
-        return Z[:, 0] if Z.shape[1] == 1 else Z
+        return like(Z[:, 0] if Z.shape[1] == 1 else Z, X)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -14,6 +14,7 @@ from skcae._core.data.arrays import Array
 from skcae._core.data.rows import row_slices
 from skcae._core.layers.layer import Affine, Layer
 from skcae._core.training.ranks import together
+from skcae._encoders.namespaces import joined, like
 from skcae._encoders.steps import (
     DecodingLayer,
     decoding_layers,
@@ -271,8 +272,7 @@ class StackedCAE(BaseEncoder):
             If X is not usable or has another number of features.
         """
         check_is_fitted(self)
-        H: np.ndarray = encode(self.estimators_, check_X(self, X))
-        return H
+        return like(encode(self.estimators_, check_X(self, X)), X)
 
     def inverse_transform(self, X: Any) -> np.ndarray:
         """Decode codes by all layers.
@@ -293,8 +293,7 @@ class StackedCAE(BaseEncoder):
             If X has another number of columns than the last layer has units.
         """
         check_is_fitted(self)
-        X_original: np.ndarray = decode(self.estimators_, check_codes(self, X))
-        return X_original
+        return like(decode(self.estimators_, check_codes(self, X)), X)
 
     def score_samples(self, X: Any) -> np.ndarray:
         """Compute minus the reconstruction loss of each sample.
@@ -317,17 +316,14 @@ class StackedCAE(BaseEncoder):
             If X is not usable or has another number of features.
         """
         check_is_fitted(self)
-        X = check_X(self, X)
+        rows = check_X(self, X)
         first, *others = self.estimators_
-        if not others:
-            scores: np.ndarray = first.score_samples(X)
-            return scores
         width = max(max(layer.components_.shape) for layer in self.estimators_)
         parts = []
-        for part in row_slices(X.shape[0], width):
-            codes = decode(others, encode(self.estimators_, X[part]))
-            parts.append(first._score_codes(X[part], codes))
-        return np.concatenate(parts)
+        for part in row_slices(rows.shape[0], width):
+            codes = decode(others, encode(self.estimators_, rows[part]))
+            parts.append(first._score_codes(rows[part], codes))
+        return like(joined(parts), X)
 
     @property
     def _n_features_out(self) -> int:

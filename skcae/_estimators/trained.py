@@ -12,18 +12,20 @@ from torch import Tensor
 
 from skcae._core.data.arrays import (
     Array,
+    device_for,
     resolve_device_or_cpu,
-    to_array,
     to_tensor,
     working_dtype,
 )
 from skcae._core.data.evaluation import map_rows
 from skcae._core.data.moments import Scaling
-from skcae._core.data.rows import Rows
 from skcae._core.data.streams import TrainingRows
+from skcae._core.data.tensors import rows_of
 from skcae._core.layers.layer import Parameters
 from skcae._core.training.loop import Learner
 from skcae._core.training.solvers import Solver
+from skcae._encoders.kept import kept_layers
+from skcae._encoders.namespaces import like
 from skcae._estimators.encoder import BaseEncoder
 from skcae._fit.autoencoder import AutoencoderFit
 from skcae._fit.data import FitData, check_codes, check_X
@@ -250,7 +252,7 @@ class BaseTrained(BaseEncoder):
         ValueError
             If X is not usable or has another number of features.
         """
-        return self._codes(X)
+        return like(self._codes(X), X)
 
     def inverse_transform(self, X: Any) -> np.ndarray:
         """Decode codes.
@@ -272,7 +274,7 @@ class BaseTrained(BaseEncoder):
         """
         check_is_fitted(self)
         H = check_codes(self, X)
-        return self._map_rows(H, self._decode, self.n_features_in_)
+        return like(self._map_rows(H, self._decode, self.n_features_in_), X)
 
     def score_samples(self, X: Any) -> np.ndarray:
         """Compute minus the reconstruction loss of each sample.
@@ -295,10 +297,10 @@ class BaseTrained(BaseEncoder):
             If X is not usable or has another number of features.
         """
         check_is_fitted(self)
-        return self._map_rows(check_X(self, X), self._negative_loss)
+        return like(self._map_rows(check_X(self, X), self._negative_loss), X)
 
-    def _codes(self, X: Any, *, to_disk: bool = False) -> np.ndarray:
-        """Encode X; an array whatever `set_output` says."""
+    def _codes(self, X: Any, *, to_disk: bool = False) -> Any:
+        """Encode X; an array, or a tensor, whatever `set_output` says."""
         check_is_fitted(self)
         X = check_X(self, X)
         return self._map_rows(X, self._encode, self._n_features_out, to_disk=to_disk)
@@ -312,16 +314,16 @@ class BaseTrained(BaseEncoder):
         n_columns: int | None = None,
         *,
         to_disk: bool = False,
-    ) -> np.ndarray:
+    ) -> Any:
         """Apply a function of the layers and rows, in chunks of bounded memory.
 
         The function writes its result into its third argument.
         """
         dtype = working_dtype(X.dtype)
-        device = resolve_device_or_cpu(self.device, dtype)
-        coder = self._coder(dtype, device)
+        device = resolve_device_or_cpu(device_for(self.device, X), dtype)
+        coder = kept_layers(self, self._coder, dtype, device)
         return map_rows(
-            Rows(X, dtype=dtype, device=device),
+            rows_of(X, dtype=dtype, device=device),
             lambda rows, out: function(coder, rows, out),
             shape=() if n_columns is None else (n_columns,),
             width=coder.width,
@@ -354,10 +356,11 @@ class BaseTrained(BaseEncoder):
         Z = coder.pre_outputs(coder.encode(X))
         out.copy_(LOSSES[self._fitted_loss].value(X, Z)).neg_()
 
-    def _score_codes(self, X: Any, codes: np.ndarray) -> np.ndarray:
+    def _score_codes(self, X: Any, codes: Any) -> Any:
         """Compute minus the loss of few rows that are decoded from these codes."""
-        device = resolve_device_or_cpu(self.device, codes.dtype)
-        coder = self._coder(codes.dtype, device)
-        ((_, rows),) = Rows(X, dtype=codes.dtype, device=device).chunks(1)
-        Z = coder.pre_outputs(to_tensor(codes, codes.dtype, device))
-        return to_array(-LOSSES[self._fitted_loss].value(rows, Z))
+
+        def negative_loss(coder: Any, rows: Tensor, out: Tensor) -> None:
+            Z = coder.pre_outputs(to_tensor(codes, working_dtype(X.dtype), rows.device))
+            out.copy_(LOSSES[self._fitted_loss].value(rows, Z)).neg_()
+
+        return self._map_rows(X, negative_loss)

@@ -9,6 +9,7 @@ import torch
 
 from skcae._core.data.arrays import (
     Array,
+    device_for,
     make_generator,
     resolve_device,
     resume_generator,
@@ -16,8 +17,8 @@ from skcae._core.data.arrays import (
     working_dtype,
 )
 from skcae._core.data.moments import Moments, moments_of, scaling_of
-from skcae._core.data.rows import Rows
 from skcae._core.data.streams import StreamedRows, TrainingRows
+from skcae._core.data.tensors import MatrixRows, rows_of
 from skcae._core.layers.layer import Parameters
 from skcae._core.training.loop import Training, copy_of
 from skcae._core.training.ranks import ALONE, together
@@ -185,7 +186,8 @@ class AutoencoderFit(Fit):
         """Settle where randomness comes from, and what is computed in and where."""
         data, estimator = self.data, self.estimator
         self.dtype = working_dtype(data.X.dtype)
-        self.device = resolve_device(estimator.device, self.dtype)
+        device = device_for(estimator.device, data.X)
+        self.device = resolve_device(device, self.dtype)
         if data.continues and estimator._training_state:
             self.generator = resume_generator(estimator._training_state["generator"])
         else:
@@ -196,9 +198,9 @@ class AutoencoderFit(Fit):
 
     def _training_rows(
         self, weights: Array | None, subset: slice | Array = EVERY_ROW
-    ) -> Rows:
+    ) -> MatrixRows:
         data = self.data
-        return Rows(
+        return rows_of(
             data.X,
             weights,
             dtype=self.dtype,
@@ -208,7 +210,7 @@ class AutoencoderFit(Fit):
             subset=subset,
         )
 
-    def _held_out_rows(self) -> Rows:
+    def _held_out_rows(self) -> MatrixRows:
         """Return the user's held-out rows.
 
         They may leave the loss's bounds, as a scaler's test rows do.
@@ -220,7 +222,8 @@ class AutoencoderFit(Fit):
         if ranks is not ALONE:
             data = weighted_alike(ranks, data)
         weights = normalized(data.sample_weight, EVERY_ROW, ranks)
-        return Rows(data.X, weights, dtype=self.dtype, device=self.device, name="X_val")
+        how = {"dtype": self.dtype, "device": self.device, "name": "X_val"}
+        return rows_of(data.X, weights, **how)
 
     def _streamed_rows(self) -> StreamedRows:
         X = self.data.X
@@ -233,7 +236,7 @@ class AutoencoderFit(Fit):
     def _train_on(
         self,
         rows: TrainingRows,
-        validation: Rows | None = None,
+        validation: MatrixRows | None = None,
         *,
         constant: bool = False,
     ) -> None:
@@ -255,7 +258,7 @@ class AutoencoderFit(Fit):
             shards=shards,
         )
 
-    def _learner(self, rows: TrainingRows, validation: Rows | None) -> Any:
+    def _learner(self, rows: TrainingRows, validation: MatrixRows | None) -> Any:
         """Set up what learns from these rows."""
         estimator = self.estimator
         parameters = self._first_parameters(rows)
@@ -278,7 +281,7 @@ class AutoencoderFit(Fit):
         if self.data.continues:
             check_continues(estimator)
             return copy_of(estimator._parameters(rows.dtype, rows.device))
-        own = moments_of(rows) if isinstance(rows, Rows) else X.moments
+        own = X.moments if isinstance(rows, StreamedRows) else moments_of(rows)
         self.moments = own if self.ranks is ALONE else None
         first: Parameters = estimator._first_parameters(
             self.given,

@@ -4,8 +4,8 @@ import warnings
 from typing import Any
 
 from skcae._core.data.moments import Moments, largest_variance
-from skcae._core.data.rows import Rows
-from skcae._core.data.streams import TrainingRows
+from skcae._core.data.streams import StreamedRows, TrainingRows
+from skcae._core.data.tensors import MatrixRows
 from skcae._core.steps.diagnosis import largest_penalty
 from skcae._fit.epochs import level_of_caller
 from skcae.activations import ACTIVATIONS
@@ -23,7 +23,7 @@ def warn_of_collapse(
 
     Nothing is known of rows that come in batches, or without their moments.
     """
-    if moments is None or not isinstance(rows, Rows):
+    if moments is None or isinstance(rows, StreamedRows):
         return False
     largest = exceeded_penalty(estimator, rows, moments)
     if largest is None:
@@ -38,7 +38,9 @@ def warn_of_collapse(
     return True
 
 
-def exceeded_penalty(estimator: Any, rows: Rows, moments: Moments) -> float | None:
+def exceeded_penalty(
+    estimator: Any, rows: MatrixRows, moments: Moments
+) -> float | None:
     """Return λ_max of one tied layer for these rows, if its λ is no less than that."""
     strength = estimator._strengths().get("jacobian_penalty", 0.0)
     if not is_tied_layer(estimator) or moments.are_alike:

@@ -8,22 +8,32 @@ from numbers import Real
 from typing import Any
 
 import numpy as np
+import torch
 from scipy import sparse
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import (
     _check_sample_weight,
+    _num_samples,
     check_array,
     validate_data,
 )
+from torch import Tensor
 
 from skcae._core.data.arrays import Array, finite_range, is_on_disk, working_dtype
 from skcae._core.data.containers import check_is_read, opened
 from skcae._core.training.ranks import ALONE, Ranks
+from skcae._encoders.namespaces import is_dispatched, on_host, tensor_of
 from skcae.losses import LOSSES
 
 # How far data may leave a loss's bounds before it is refused: MinMaxScaler itself
 # overshoots by a unit in the last place.
-ROUNDING = {np.float16: 2e-3, np.float32: 1e-6}
+ROUNDING = {
+    np.float16: 2e-3,
+    np.float32: 1e-6,
+    torch.bfloat16: 1e-2,
+    torch.float16: 2e-3,
+    torch.float32: 1e-6,
+}
 ROUNDING_OTHERWISE = 1e-9
 
 # Rows of so few numbers are looked at before scikit-learn's validation is asked.
@@ -50,7 +60,7 @@ class CheckedData:
 
     Parameters
     ----------
-    X : ndarray or CSR matrix of shape (n_samples, n_features)
+    X : ndarray, tensor or CSR matrix of shape (n_samples, n_features)
         The data.
     sample_weight : ndarray of shape (n_samples,) or None
         Its weights.
@@ -79,13 +89,13 @@ def check_X(estimator: Any, X: Any, *, reset: bool = False) -> Any:
     """Validate a data matrix; numbers of any type stay what they are.
 
     They are cast a batch at a time, so that a memory-mapped matrix of integers, say, is
-    never copied as a whole.
+    never copied as a whole. An array that is dispatched becomes a tensor.
     """
     if not reset and is_plain(estimator, X):
         return X
     check_is_read(X)
     try:
-        X, dtype = opened(X)
+        X, dtype = received(X)
         X = getattr(estimator, "_as_rows", flat)(X)
         X = validate_data(
             estimator,
@@ -129,6 +139,11 @@ def is_plain(estimator: Any, X: Any) -> bool:
     )
 
 
+def received(X: Any) -> tuple[Any, Any]:
+    """Return X as scikit-learn's checks read it, and the dtype they are to give it."""
+    return (tensor_of(X), "numeric") if is_dispatched(X) else opened(X)
+
+
 def check_names(estimator: Any, X: Any, *, reset: bool = False) -> Any:
     """Validate the columns of a matrix or frame, whatever is in them."""
     check_is_read(X)
@@ -153,10 +168,10 @@ def flat(X: Any) -> Any:
     return X
 
 
-def check_codes(estimator: Any, X: Any) -> Array:
+def check_codes(estimator: Any, X: Any) -> Any:
     """Validate codes to be decoded: as many columns as the estimator gives."""
-    X, dtype = opened(X)
-    H: Array = check_array(X, dtype=dtype)
+    X, dtype = received(X)
+    H = check_array(X, dtype=dtype)
     if H.shape[1] != estimator._n_features_out:
         raise ValueError(
             f"X has {H.shape[1]} columns, but the codes of this "
@@ -182,9 +197,11 @@ def check_weights(
     if sample_weight is None:
         return None
     if not isinstance(sample_weight, Real):
-        sample_weight, _ = opened(sample_weight, name)
+        sample_weight, _ = opened(on_host(sample_weight), name)
+    # Of X only the number of rows matters, not where they are.
+    like_rows = np.empty(_num_samples(X))
     weights: Array = _check_sample_weight(
-        sample_weight, X, dtype=np.float64, allow_all_zero_weights=all_zero
+        sample_weight, like_rows, dtype=np.float64, allow_all_zero_weights=all_zero
     )
     if weights.min() < 0:
         raise ValueError(
@@ -317,7 +334,8 @@ def check_bounds(X: Any, loss: str) -> tuple[float, float] | None:
 
 def rounding_of(X: Any) -> float:
     """Return how far data may leave the bounds of a loss."""
-    return ROUNDING.get(X.dtype.type, ROUNDING_OTHERWISE)
+    kind = X.dtype if isinstance(X, Tensor) else X.dtype.type
+    return ROUNDING.get(kind, ROUNDING_OTHERWISE)
 
 
 def check_n_features(X: Any, n_features: int) -> None:

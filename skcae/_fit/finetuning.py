@@ -10,12 +10,13 @@ from torch import Tensor
 
 from skcae._core.data.arrays import (
     Array,
+    device_for,
     resolve_device,
     to_array,
     to_tensor,
     working_dtype,
 )
-from skcae._core.data.rows import Rows
+from skcae._core.data.tensors import MatrixRows, rows_of
 from skcae._core.layers.chain import Chain
 from skcae._core.layers.layer import Affine, Layer, Parameters
 from skcae._core.steps.differentiated import DifferentiatedObjective
@@ -143,22 +144,22 @@ class FineTuningFit(Fit):
         X = features_of(steps, data.X)
         check_n_features(X, layers[0].n_inputs)
         dtype = working_dtype(X.dtype)
-        device = resolve_device(self.estimator.device, dtype)
+        device = resolve_device(device_for(self.estimator.device, X), dtype)
         check_range("y", data.targets, dtype)
 
         def in_units(targets: Array) -> Tensor:
             return to_tensor(units.of(targets), dtype, device)
 
-        def selected(subset: Array | slice) -> tuple[Rows, Tensor]:
+        def selected(subset: Array | slice) -> tuple[MatrixRows, Tensor]:
             weights = normalized(plan.weights, subset)
-            rows = Rows(X, weights, dtype=dtype, device=device, subset=subset)
+            rows = rows_of(X, weights, dtype=dtype, device=device, subset=subset)
             return rows, in_units(data.targets[subset])
 
         validation = None if plan.test is None else selected(plan.test)
         if held_out is not None:
             X_val = features_of(steps, held_out.X)
             check_range("y_val", held_out.targets, dtype)
-            rows_val = Rows(X_val, dtype=dtype, device=device, name="X_val")
+            rows_val = rows_of(X_val, dtype=dtype, device=device, name="X_val")
             validation = rows_val, in_units(held_out.targets)
         rows, targets = selected(plan.train)
         constant = best_constant(plan.loss, targets, rows.weights_of(slice(None)))
@@ -189,7 +190,7 @@ class FineTuningFit(Fit):
         names = [name for name in network.parameters if not name.endswith(last)]
         return dict.fromkeys(names, factor)
 
-    def _objective(self, rows: Rows) -> NetworkObjective:
+    def _objective(self, rows: MatrixRows) -> NetworkObjective:
         """Settle what to lower, with the tangents of the rows if it takes any."""
         estimator, loss = self.estimator, self.plan.loss
         decay = estimator.alpha / max(len(rows), FEWEST_ROWS)

@@ -6,9 +6,11 @@ from itertools import zip_longest
 from typing import Any
 
 import numpy as np
+import torch
 from scipy import sparse
 
 from skcae._core.data.containers import as_array, as_table
+from skcae._encoders.namespaces import is_dispatched, like, on_host, tensor_of
 
 
 def join_polars(above: Any, below: Any) -> Any:
@@ -70,8 +72,12 @@ def joined(X: Any, X_unlabeled: Any) -> Any:
     """Put the rows of two matrices, or of two frames, under each other."""
     if sparse.issparse(X) or sparse.issparse(X_unlabeled):
         return sparse.vstack([X, X_unlabeled], format="csr")
+    if is_dispatched(X):
+        above = tensor_of(X)
+        below = torch.from_numpy(np.asarray(on_host(X_unlabeled)))
+        return like(torch.cat([above, below.to(above)]), X)
     if not is_frame(X):
-        return np.concatenate([as_array(X), as_array(X_unlabeled)])
+        return np.concatenate([as_array(X), as_array(on_host(X_unlabeled))])
     check_same_names(names_of(X), names_of(X_unlabeled))
     library = library_of(X)
     try:

@@ -54,7 +54,7 @@ class TrainingParameters(CallbackSupportMixin):
     validation_fraction: float = 0.1
     n_iter_no_change: float = 5
     shuffle: bool = True
-    device: Any = "cpu"
+    device: Any = None
     random_state: Any = None
     verbose: int = 0
 
@@ -79,7 +79,7 @@ class TrainingParameters(CallbackSupportMixin):
             Options(Real, {math.inf}),
         ],
         "shuffle": ["boolean"],
-        "device": [str, torch.device],
+        "device": [str, torch.device, None],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
     }

@@ -14,6 +14,7 @@ from skcae._core.data.arrays import Array, to_array, torch_dtype, working_dtype
 from skcae._core.data.rows import Rows, row_slices
 from skcae._core.layers.images import Pair, Shape
 from skcae._core.layers.patches import Patches, whitening
+from skcae._encoders.namespaces import on_host
 from skcae._encoders.patches import codes_of, patches_of
 from skcae._fit.attributes import adopt
 from skcae._fit.data import CheckedData, FitData, draw_seed
@@ -77,7 +78,7 @@ class PatchFit:
 
     def _check_data(self) -> None:
         """Validate the images, and settle what their patches are."""
-        estimator, X = self.estimator, self.given.X
+        estimator, X = self.estimator, on_host(self.given.X)
         shape = check_image_shape(estimator.image_shape)
         if shape is None and getattr(X, "ndim", 2) > 2:
             shape = shape_of_images(X)

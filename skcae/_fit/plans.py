@@ -9,7 +9,7 @@ import torch
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_consistent_length
 
-from skcae._core.data.arrays import Array, make_generator, resolve_device
+from skcae._core.data.arrays import Array, device_for, make_generator, resolve_device
 from skcae._encoders.steps import split_steps
 from skcae._encoders.tangents import check_n_tangents
 from skcae._fit.data import (
@@ -115,7 +115,7 @@ def plan_of(estimator: Any, given: FineTuningData) -> Plan:
     held_out = check_held_out(scratch, data, given)
     if estimator.tangent_penalty > 0:
         check_n_tangents(estimator.n_tangents, estimator.encoder, data.X)
-    resolve_device(estimator.device, np.dtype(np.float32))
+    resolve_device(device_for(estimator.device, data.X), np.dtype(np.float32))
     generator = make_generator(draw_seed(estimator.random_state))
     train, test = rows_with_weight(weights), None
     if estimator.early_stopping and held_out is None:

@@ -12,6 +12,7 @@ from skcae._core.data.arrays import working_dtype
 from skcae._core.data.containers import batches_of, is_stream
 from skcae._core.data.moments import Moments, moments_of
 from skcae._core.data.rows import Rows
+from skcae._encoders.namespaces import on_host
 from skcae._fit.data import (
     CheckedData,
     check_bounds,
@@ -90,7 +91,7 @@ class Stream:
     def __iter__(self) -> Iterator[Any]:
         first = 0
         for batch in batches_of(self.source):
-            rows = rows_of(batch)
+            rows = on_host(rows_of(batch))
             n = _num_samples(rows)
             if n == 0:
                 continue

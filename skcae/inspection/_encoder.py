@@ -7,11 +7,17 @@ from typing import Any, cast
 import numpy as np
 from torch import Tensor
 
-from skcae._core.data.arrays import resolve_device_or_cpu, torch_dtype, working_dtype
+from skcae._core.data.arrays import (
+    device_for,
+    resolve_device_or_cpu,
+    torch_dtype,
+    working_dtype,
+)
 from skcae._core.data.evaluation import map_rows
 from skcae._core.data.rows import Rows, copy_rows
 from skcae._core.layers.chain import Chain
 from skcae._core.layers.layer import Layer
+from skcae._encoders.namespaces import on_host
 from skcae._encoders.steps import (
     decoding_layers,
     encoding_layers,
@@ -68,7 +74,7 @@ class Measurement:
         -------
         results : ndarray of shape (n_samples, *shape)
         """
-        return map_rows(
+        results: np.ndarray = map_rows(
             self.rows,
             lambda rows, out: out.copy_(function(rows)),
             shape=shape,
@@ -76,6 +82,7 @@ class Measurement:
             n_multiplications=max(width, self.layers.n_multiplications),
             dtype=self.dtype,
         )
+        return results
 
 
 def dense_rows(rows: Rows, chosen: np.ndarray) -> np.ndarray:
@@ -92,13 +99,15 @@ def measurement(encoder: Any, X: Any, *, in_double: bool = False) -> Measurement
     """
     steps, encoders = split_steps(encoder)
     found = encoding_layers(encoders)
-    X = features_of(steps, X) if steps else check_X(encoders[0], X)
+    # What is measured are NumPy's arrays, whatever the rows come in.
+    X = on_host(features_of(steps, X) if steps else check_X(encoders[0], X))
     check_n_features(X, found[0].n_inputs)
     result_dtype = working_dtype(X.dtype)
     dtype = np.dtype(np.float64) if in_double else result_dtype
     # scikit-learn's encoders have none.
     devices = [layer.device for layer in encoders if hasattr(layer, "device")]
-    device = resolve_device_or_cpu(next(iter(devices), "cpu"), dtype)
+    device = device_for(next(iter(devices), None), X)
+    device = resolve_device_or_cpu(device, dtype)
     rows = Rows(X, dtype=dtype, device=device)
     layers = chain_of(found, dtype, device)
     return Measurement(layers, rows, result_dtype, steps, encoders)

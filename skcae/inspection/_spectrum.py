@@ -146,4 +146,7 @@ def tangent_vectors(encoder: Any, X: Any, n_tangents: int) -> np.ndarray:
     array([[[0.6, 0. , 0.8]]])
     """
     measured = measurement(encoder, X, in_double=True)
-    return tangents_at(measured.layers, measured.rows, n_tangents, measured.dtype)
+    tangents: np.ndarray = tangents_at(
+        measured.layers, measured.rows, n_tangents, measured.dtype
+    )
+    return tangents

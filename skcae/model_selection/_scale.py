@@ -14,6 +14,7 @@ from skcae._core.data.arrays import Array
 from skcae._core.data.moments import largest_variance, moments_of
 from skcae._core.data.rows import Rows
 from skcae._core.steps.diagnosis import largest_penalty
+from skcae._encoders.namespaces import on_host
 from skcae.activations import ACTIVATIONS
 from skcae.losses import LOSSES
 
@@ -186,9 +187,9 @@ def jacobian_penalty_grid(
 def checked(X: Any, sample_weight: Any) -> tuple[Any, Array]:
     """Validate the rows, and return them with weights of sum 1."""
     rows = check_array(
-        X, accept_sparse="csr", dtype=(np.float64, np.float32), input_name="X"
+        on_host(X), accept_sparse="csr", dtype=(np.float64, np.float32), input_name="X"
     )
-    weights = _check_sample_weight(sample_weight, rows, dtype=np.float64)
+    weights = _check_sample_weight(on_host(sample_weight), rows, dtype=np.float64)
     if weights.min() < 0:
         raise ValueError("sample_weight must not be negative.")
     return rows, weights / weights.sum()
