@@ -66,7 +66,7 @@ curvatures = st.sampled_from([0.0, 0.0, 0.1])
 training = {
     "solver": st.sampled_from(["adam", "sgd"]),
     "learning_rate": st.sampled_from(["auto", 1e-6, 1e-2, 1.0, 1e6]),
-    "learning_rate_schedule": st.sampled_from(["linear", "constant"]),
+    "learning_rate_schedule": st.sampled_from(["linear", "inverse", "constant"]),
     "momentum": st.sampled_from([0.0, 0.9]),
     "batch_size": st.sampled_from(["auto", 1, 3, 1000]),
     "max_iter": st.integers(1, 6),

@@ -80,9 +80,10 @@ _SOLVER = r"""
         (features, units of the layer below, or weights of a filter): 0.02 (1000 / d)^¾
         from 1,000 on, or with `solver="sgd"` 0.02 · 500 / d from 500 on.
 
-    learning_rate_schedule : {"linear", "constant"}, default="linear"
+    learning_rate_schedule : {"linear", "inverse", "constant"}, default="linear"
         Whether the rate rises over the first tenth of `max_iter` epochs and then falls
-        to 0, both linearly, or stays.
+        to 0, both linearly, or stays for the first tenth and then falls as 1 / t, to a
+        tenth of what it was, or stays.
 
     momentum : float, default=0.9
         Momentum of `solver="sgd"`, in [0, 1).

@@ -21,6 +21,7 @@ from skcae._core.training.schedules import (
     Schedule,
     StoppingRule,
     constant_rate,
+    inverse_rate,
     linear_rate,
 )
 from skcae._core.training.solvers import ALIKE, Adam, Sgd, Solver, SolverState
@@ -38,6 +39,9 @@ AUTO_RATE = 0.02
 # ... unless a unit has more inputs than so many: it then falls as a power of them.
 MOST_INPUTS = {"adam": 1000, "sgd": 500}
 POWER = {"adam": 3 / 4, "sgd": 1}
+
+# By learning_rate_schedule, where it is not constant.
+FALLING_RATES = {"linear": linear_rate, "inverse": inverse_rate}
 
 # Where a call of `fit` may pass through between the user's line and ours.
 LIBRARIES = ("skcae", "sklearn", "joblib")
@@ -170,7 +174,8 @@ class Fit:
         rate, n_epochs = rate_of(self.estimator, parameters), self.estimator.max_iter
         if self.estimator.learning_rate_schedule == "constant":
             return constant_rate(rate)
-        return linear_rate(rate, n_epochs * math.ceil(n_rows / self.batch_size(n_rows)))
+        falling = FALLING_RATES[self.estimator.learning_rate_schedule]
+        return falling(rate, n_epochs * math.ceil(n_rows / self.batch_size(n_rows)))
 
     def stopping(self) -> StoppingRule:
         """Return when the training ends."""

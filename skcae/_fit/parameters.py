@@ -64,7 +64,7 @@ class TrainingParameters(CallbackSupportMixin):
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "solver": [StrOptions({"adam", "sgd"})],
         "learning_rate": [RATE, StrOptions({"auto"})],
-        "learning_rate_schedule": [StrOptions({"linear", "constant"})],
+        "learning_rate_schedule": [StrOptions({"linear", "inverse", "constant"})],
         "momentum": [Interval(Real, 0, 1, closed="left")],
         "batch_size": [
             Interval(Integral, 1, None, closed="left"),

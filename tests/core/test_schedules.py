@@ -9,6 +9,7 @@ from skcae._core.training.schedules import (
     StoppingRule,
     constant_rate,
     falling_rate,
+    inverse_rate,
     linear_rate,
 )
 
@@ -22,6 +23,16 @@ def test_linear_rate_rises_for_a_tenth_and_falls_to_zero():
     assert (np.diff(rates[10:]) < 0).all()
     assert 0 < rates[-1] < 0.01
     assert 0 < rates[0] <= 0.05
+
+
+def test_inverse_rate_stays_for_a_tenth_and_falls_as_one_over_the_steps():
+    rate = inverse_rate(0.5, 100)
+    assert [rate(step) for step in (0, 9)] == [0.5, 0.5]
+    # ε_t = ε_0 τ / max(t, τ), the first step is t = 1.
+    assert [rate(step) for step in (10, 19, 99)] == [
+        0.5 * 10 / t for t in (11, 20, 100)
+    ]
+    assert inverse_rate(1.0, 3)(2) == 1 / 3
 
 
 @pytest.mark.parametrize("n_steps", [1, 2, 9, 10, 11])

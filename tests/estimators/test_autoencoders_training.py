@@ -44,15 +44,15 @@ def test_the_defaults_converge_on_standardised_tables(activation):
     assert -model.score(X) < 0.2 * X.shape[1]
 
 
-def test_the_linear_schedule_ends_lower_than_the_constant_one(digits):
+def test_schedules_that_fall_end_lower_than_the_constant_one(digits):
     X, _ = digits
     ends = {}
-    for schedule in ("linear", "constant"):
+    for schedule in ("linear", "inverse", "constant"):
         model = ContractiveAutoencoder(
             32, learning_rate=0.1, learning_rate_schedule=schedule, random_state=0
         )
         ends[schedule] = model.fit(X).loss_curve_[-1]
-    assert ends["linear"] < ends["constant"]
+    assert ends["linear"] < ends["inverse"] < ends["constant"]
 
 
 def assert_rates(model, expected):

@@ -64,6 +64,16 @@ def linear_rate(learning_rate: float, n_steps: int) -> Schedule:
     return rate
 
 
+def inverse_rate(learning_rate: float, n_steps: int) -> Schedule:
+    """Keep the rate over the first tenth of the steps, then lower it as 1 / t.
+
+    It ends at a tenth (Bengio, "Practical recommendations for gradient-based training
+    of deep architectures", 2012: equation 6).
+    """
+    n_constant = max(1, n_steps // 10)
+    return lambda step: learning_rate * min(1.0, n_constant / (step + 1))
+
+
 def falling_rate(rate: Schedule, step: int, n_steps: float) -> Schedule:
     """Let a rate fall to zero within n_steps from the given step."""
     return lambda at: rate(at) * max(0.0, 1.0 - (at - step) / n_steps)
