@@ -1,107 +1,75 @@
-"""What the commands have in common."""
+"""What the commands of the tables have in common: options, and the work on cells."""
 
 import argparse
-import shlex
+import time
+from dataclasses import replace
 from pathlib import Path
 
-import report
-from data import checksum
-from models import PROTOCOL_VERSION, grid_of, is_on_grid, n_settings
-from runs import Task
-from search import rungs
+from benchmarks.paper.cells import FOLDER, Cell, OutOfTimeError
+from benchmarks.paper.finals import finals
+from benchmarks.paper.protocol import BUDGETS, MODELS, Budget
+from benchmarks.paper.search import search
 
-FOLDER = Path(__file__).parents[1] / "results" / "paper"
-
-
-def parser(doc, models=()):
-    """Declare the options, --models among them if there is something to leave out."""
-    made = argparse.ArgumentParser(description=doc.partition("\n")[0])
-    made.add_argument("--local-file", help="of the data; MNIST comes from OpenML else")
-    if models:
-        made.add_argument("--models", nargs="+", default=models, choices=models)
-    made.add_argument("--sizes", type=int, nargs=3, help="rows of each part")
-    made.add_argument("--n-components", type=int, default=1000)
-    made.add_argument("--epochs", type=int, nargs=2, default=(30, 30))
-    made.add_argument("--trials", type=int, default=6)
-    made.add_argument("--seeds", type=int, default=3)
-    made.add_argument("--jobs", type=int, default=2)
-    made.add_argument("--results", type=Path, default=FOLDER)
-    made.add_argument("--quick", action="store_true", help="a small subset, a minute")
-    return made
+# Everything once, in seconds.
+QUICK = Budget(((2, 1), (1, 2)), 2, 1, 1, n_components=16)
+HOURS = "after which no run is started; the same command goes on"
 
 
-def settle(args):
-    """Make the options of a quick run those of a small subset."""
+def parsed(doc, data_sets, arguments):
+    """Read the options."""
+    parser = argparse.ArgumentParser(description=doc.partition("\n")[0])
+    parser.add_argument("--data", nargs="+", default=data_sets[:1], choices=data_sets)
+    known = list(dict.fromkeys(m for d in data_sets for m in MODELS[d]))
+    parser.add_argument("--models", nargs="+", default=known, choices=known)
+    parser.add_argument(
+        "--local-file", help="of the data; MNIST comes from OpenML else"
+    )
+    parser.add_argument("--hours", type=float, default=float("inf"), help=HOURS)
+    parser.add_argument("--results", type=Path, default=FOLDER)
+    parser.add_argument("--quick", action="store_true", help="few rows and epochs")
+    args = parser.parse_args(arguments)
     if args.quick:
-        args.sizes, args.n_components = (2000, 1000, 1000), 100
-        args.epochs, args.trials, args.seeds = (20, 20), 4, 2
-        args.results = args.results / "quick"
-    args.sizes = None if args.sizes is None else tuple(args.sizes)
-    args.epochs = tuple(args.epochs)
+        args.results /= "quick"
+    args.ends_at = time.time() + 3600 * args.hours
     return args
 
 
-def task_of(args, data):
-    """Return what all runs on a data set have in common."""
-    return Task(
+def cell_of(args, data, model):
+    """Return a cell with its budget."""
+    cell = Cell(
         data=data,
+        model=model,
         local_file=args.local_file,
-        sizes=args.sizes,
-        checksum=checksum(data, args.local_file, args.sizes),
-        model="",
-        setting={},
-        n_components=args.n_components,
-        n_epochs=args.epochs,
-        seed=0,
-        stage="search",
+        folder=args.results,
+        budget=BUDGETS[data],
+        ends_at=args.ends_at,
     )
+    if args.quick:
+        return replace(cell, sizes=(300, 100, 100), budget=QUICK)
+    return cell
 
 
-def searched(results, tasks, models):
-    """Return the records of the search that these tasks have in common."""
-    same = ("data", "checksum", "sizes", "n_components", "stage")
-    wanted = [{name: task.described[name] for name in same} for task in tasks]
+def cells_of(args):
+    """Return the cells that are asked for, model by model on each set."""
     return [
-        record
-        for record in results.by_key.values()
-        if record["model"] in models
-        and record.get("protocol") == PROTOCOL_VERSION
-        and {name: _plain(record.get(name)) for name in same} in wanted
+        cell_of(args, data, model)
+        for data in args.data
+        for model in args.models
+        if model in MODELS[data]
     ]
 
 
-def _plain(value):
-    """Turn JSON's list into the tuple that it was."""
-    return tuple(value) if isinstance(value, list) else value
+def work(cells, region_of=lambda cell: None):
+    """Run what is missing of each cell, but for those that another process has.
 
-
-def search_text(args, trials):
-    """Say how the settings were chosen, and which trials only settled the grids."""
-    sizes = {model: n_settings(model) for model in args.models}
-    text = report.search_text(args.trials, rungs(args.trials, args.epochs), sizes)
-    grids = {model: grid_of(model) for model in args.models}
-    return text + outside_text(trials, grids)
-
-
-def outside_text(trials, grids):
-    """Say how many trials are on none of the grids that were searched at last."""
-    n_outside = sum(not is_on_grid(r["setting"], grids[r["model"]]) for r in trials)
-    if not n_outside:
-        return ""
-    return (
-        f"\n\n{n_outside} of the trials that are listed below are outside these grids: "
-        "they are of a first search, which these grids were settled by."
-    )
-
-
-def footer(script, args, records):
-    """Name the versions, and a command that gives the same."""
-    words = ["python", f"benchmarks/paper/{script}.py"]
-    for name, value in vars(args).items():
-        if name in ("results", "jobs", "quick") or value is None:
-            continue
-        if name == "local_file":
-            value = Path(value).name
-        values = value if isinstance(value, (list, tuple)) else [value]
-        words += [f"--{name.replace('_', '-')}", *map(str, values)]
-    return f"{report.versions(records)}; `{shlex.join(words)}`"
+    `region_of` gives the cell in whose region the search of a cell stays.
+    """
+    for cell in cells:
+        with cell.lock() as is_ours:
+            if not is_ours:
+                continue
+            try:
+                finals(cell, search(cell, region_of(cell)))
+            except OutOfTimeError:
+                print("The time is up: the same command goes on.")
+                return

@@ -7,33 +7,50 @@ tried in fine-tuning.
 import hashlib
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import joblib
 import numpy as np
-from data import load
-from models import (
-    BATCH_SIZE,
-    ONE_RATE,
-    PROTOCOL_VERSION,
-    TANGENTS,
-    encoder,
-    solver_parameters,
-)
-from runs import Task, attempted, use_one_thread
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import train_test_split
 
+from benchmarks.paper.data import load
+from benchmarks.paper.few_labels_grids import (
+    TANGENTS,
+    solver_parameters,
+    training_parameters,
+)
+from benchmarks.paper.models import NETWORK, encoder
+from benchmarks.paper.runs import COMMIT, attempted, use_one_thread
 from skcae import ContractiveAutoencoder, FineTunedClassifier
+
+# To be raised when what a run does changes, so that its results are not taken for the
+# same as those of before. In runs of version 2 the output layer's biases began at 0, in
+# those of version 3 at the logarithms of the classes' shares.
+PROTOCOL_VERSION = 3
+# Rows to a step of fine-tuning.
+BATCH_SIZE = 100
 
 
 @dataclass(frozen=True)
-class FewLabelsTask(Task):
-    """A run with few labels.
+class FewLabelsTask:
+    """What a run is; two runs of the same task give the same numbers.
 
     Parameters
     ----------
+    data, local_file, sizes, checksum
+        The data set, see `data.load` and `data.checksum`.
+    model, setting
+        See `few_labels_grids`.
+    n_components : int
+        Hidden units of each layer.
+    n_epochs : (int, int)
+        Of pre-training, each layer, and of fine-tuning.
+    seed : int
+        For all that is random.
+    stage : str
+        "search": validation error only. "final": the test rows too.
     n_labels : int
         How many rows of the training data have labels: their draw is the seed's, with
         each class at its share.
@@ -41,15 +58,30 @@ class FewLabelsTask(Task):
         The folder of fitted encoders.
     """
 
+    data: str
+    local_file: str | None
+    sizes: tuple[int, int, int] | None
+    checksum: str
+    model: str
+    setting: dict
+    n_components: int
+    n_epochs: tuple[int, int]
+    seed: int
+    stage: str
     n_labels: int
     encoders: str
 
     @property
     def described(self):
         """What tells this task from others, wherever the files are."""
-        described = dict(super().described)
-        del described["encoders"]
+        described = {**asdict(self), "protocol": PROTOCOL_VERSION}
+        del described["local_file"], described["encoders"]
         return described
+
+    @property
+    def key(self):
+        """The same as a string."""
+        return json.dumps(self.described, sort_keys=True)
 
     @property
     def encoder_setting(self):
@@ -84,12 +116,9 @@ class FewLabelsTask(Task):
             FrozenEstimator(pre_trained(self)),
             **solver_parameters(self.setting["tuning"]),
             **tangents,
-            **ONE_RATE,
+            **NETWORK,
             batch_size=BATCH_SIZE,
-            # No epoch is saved: a stall ends no training.
             max_iter=n_epochs,
-            n_iter_no_change=n_epochs,
-            tol=0.0,
             random_state=self.seed + 500,
         ).fit(images.X_train[rows], images.y_train[rows])
         measured = {
@@ -131,9 +160,9 @@ def fitted_encoder(task):
     """Fit the encoder of a task on all rows, or draw weights if it has no setting."""
     X, n_epochs = load(task.data, task.local_file, task.sizes).X_train, task.n_epochs[0]
     if task.encoder_setting:
-        model = encoder(
-            "CAE", task.encoder_setting, task.n_components, n_epochs, task.seed
-        )
+        setting = dict(task.encoder_setting)
+        setting |= training_parameters(setting.pop("training"))
+        model = encoder("CAE", setting, task.n_components, n_epochs, task.seed)
         return model.fit(X)
     # One step that is too short to change a number.
     still = {"solver": "sgd", "momentum": 0.0, "learning_rate": 1e-30, "max_iter": 1}
@@ -171,3 +200,69 @@ def run_all(results, tasks, n_jobs):
     """Fit the encoders and run the tasks; return the records."""
     fit_encoders(results, tasks, n_jobs)
     return results.run(tasks, n_jobs)
+
+
+# ---- the file of runs --------------------------------------------------------------
+
+
+class Results:
+    """A file of JSON lines, one for each finished run."""
+
+    def __init__(self, path):
+        self.path = Path(path)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.by_key = {}
+        kept = self.path.read_text(encoding="utf-8") if self.path.exists() else ""
+        # What a crash cut off in the middle of a line was not finished.
+        whole, _, cut_off = kept.rpartition("\n")
+        if cut_off:
+            self.path.write_text(f"{whole}\n" if whole else "", encoding="utf-8")
+        for line in whole.splitlines():
+            record = json.loads(line)
+            self.by_key[record["key"]] = record
+
+    def run(self, tasks, n_jobs):
+        """Run what has not been run yet, and return the records of all tasks."""
+        missing = [task for task in tasks if task.key not in self.by_key]
+        done = joblib.Parallel(n_jobs, return_as="generator_unordered")(
+            joblib.delayed(run)(task) for task in missing
+        )
+        for number, record in enumerate(done, 1):
+            self.add(record)
+            print(f"[{number}/{len(missing)}] {summary(record)}", flush=True)
+        return [self.by_key[task.key] for task in tasks]
+
+    def add(self, record):
+        """Append a record at once, so that an interrupt loses none."""
+        record = {**record, "commit": COMMIT}
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(record, sort_keys=True) + "\n")
+        self.by_key[record["key"]] = record
+
+
+def summary(record):
+    """Say in one line what a run gave."""
+    labels = f"{record['n_labels']} labels, " if "n_labels" in record else ""
+    text = (
+        f"{record['data']} {labels}{record['model']} {record['stage']} "
+        f"{record['setting']} "
+        f"{'+'.join(map(str, record['n_epochs']))} epochs, seed {record['seed']}: "
+        f"validation error {100 * record['valid_error']:.2f} %"
+    )
+    if "test_error" in record:
+        text += f", test error {100 * record['test_error']:.2f} %"
+    return f"{text}, {record['seconds']:.0f} s"
+
+
+def run(task):
+    """Train and measure; return a record for the results file."""
+    use_one_thread()
+    started = time.perf_counter()
+    images = load(task.data, task.local_file, task.sizes)
+    measured = attempted(task.measure, images)
+    return {
+        "key": task.key,
+        **task.described,
+        **measured,
+        "seconds": time.perf_counter() - started,
+    }

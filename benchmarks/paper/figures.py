@@ -1,7 +1,7 @@
 """Figures 1, 2 and 3: contraction curves, spectra and depth, over the paper's curves.
 
-    python benchmarks/paper/figures.py --quick
-    python benchmarks/paper/figures.py --local-file mnist.npz
+    python -m benchmarks.paper.figures --quick
+    python -m benchmarks.paper.figures --local-file mnist.npz
 
 The models have the settings and the epochs that the search of table1.py chose; run it
 first. A second contractive autoencoder, and those of Figure 3, have the λ that gives
@@ -11,21 +11,19 @@ beside the results, so that a figure can be drawn again at once.
 
 import argparse
 import csv
-import warnings
+import json
 from pathlib import Path
 
-import command
-import digitised
 import joblib
 import numpy as np
-import report
-from data import load
-from models import TABLE_1, encoder
-from runs import Results, use_one_thread
-from search import Choice, choice
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.pipeline import make_pipeline
 
+from benchmarks.paper import digitised, report
+from benchmarks.paper.cells import FOLDER
+from benchmarks.paper.data import load
+from benchmarks.paper.models import TABLE_1, encoder, encoder_parameters
+from benchmarks.paper.runs import COMMIT, remembered
+from benchmarks.records import Records
 from skcae.inspection import (
     ContractionCurveDisplay,
     FilterDisplay,
@@ -66,7 +64,7 @@ def arguments(given):
     )
     parser.add_argument("--rot-epochs", type=int, default=200, help="of each layer")
     parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("--results", type=Path, default=command.FOLDER)
+    parser.add_argument("--results", type=Path, default=FOLDER)
     parser.add_argument("--quick", action="store_true", help="on scikit-learn's digits")
     args = parser.parse_args(given)
     if args.quick:
@@ -80,31 +78,26 @@ def arguments(given):
 
 
 def chosen(path):
-    """Return what the search chose for each model: its setting, and its epochs."""
-    best = {}
-    for record in Results(path).by_key.values():
-        rank = record["stage"] != "final", record["valid_error"]
-        model = record["model"]
-        if model not in best or rank < best[model][0]:
-            best[model] = rank, choice(record)
+    """Return the setting of each model's final runs, and its epochs."""
+    best = {
+        row["model"]: (
+            json.loads(row["setting"]),
+            int(row["n_epochs"].partition("+")[0]),
+        )
+        for row in Records(path).rows
+    }
     missing = set(TABLE_1) - set(best)
     if missing:
         names = ", ".join(sorted(missing))
         raise SystemExit(f"{path} has no run of {names}: run table1.py first.")
-    choices = {
-        model: Choice(of_encoder(setting), n_epochs)
-        for model, (_, (setting, n_epochs)) in best.items()
-    }
-    return with_papers_lambda(choices)
+    return with_papers_lambda({model: best[model] for model in TABLE_1})
 
 
 def with_papers_lambda(choices):
-    """Add a contractive autoencoder with the paper's norm, if none has its λ."""
+    """Add a contractive autoencoder with the paper's norm."""
     setting, n_epochs = choices["CAE"]
-    if setting["jacobian_penalty"] == PAPERS_LAMBDA:
-        return choices
     setting = {**setting, "jacobian_penalty": PAPERS_LAMBDA}
-    return {**choices, PAPERS_CAE: Choice(setting, n_epochs)}
+    return {**choices, PAPERS_CAE: (setting, n_epochs)}
 
 
 def kind_of(name):
@@ -112,33 +105,21 @@ def kind_of(name):
     return name.partition(",")[0]
 
 
-def of_encoder(setting):
-    """Return a setting without that of fine-tuning."""
-    return {name: value for name, value in setting.items() if name != "tuning"}
-
-
-def fit(model, X):
-    """Fit an encoder; its epochs are given, whether they suffice or not."""
-    use_one_thread()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        return model.fit(X)
-
-
-def remembered(args):
-    """Return `fit`, which fits what is kept beside the results only once."""
-    return joblib.Memory(args.results / "models", verbose=0).cache(fit)
+def built(args, model, setting, n_epochs, seed):
+    """Build an encoder, not yet fitted."""
+    parameters = encoder_parameters(setting)
+    return encoder(model, parameters, args.n_components, n_epochs, seed)
 
 
 def fit_all(args, images, best):
     """Fit each model of Table 1, several at a time."""
-    fit_once = remembered(args)
+    fit_once = remembered(args.results)
     tasks = [
         joblib.delayed(fit_once)(
-            encoder(kind_of(name), setting, args.n_components, args.epochs or n, 1),
+            built(args, kind_of(name), setting, args.epochs or n, seed=1),
             images.X_train,
         )
-        for name, (setting, (n, _)) in best.items()
+        for name, (setting, n) in best.items()
     ]
     return dict(zip(best, joblib.Parallel(args.jobs)(tasks), strict=True))
 
@@ -146,10 +127,9 @@ def fit_all(args, images, best):
 def fit_stack(args, images, setting):
     """Fit one stack, and return its first layers by their number."""
     layers = [
-        encoder("CAE", setting, args.n_components, args.rot_epochs, seed=1 + k)
-        for k in range(DEPTH)
+        built(args, "CAE", setting, args.rot_epochs, seed=1 + k) for k in range(DEPTH)
     ]
-    stack = remembered(args)(make_pipeline(*layers), images.X_train)
+    stack = remembered(args.results)(make_pipeline(*layers), images.X_train)
     return {f"depth {k}": stack[:k] for k in range(1, DEPTH + 1)}
 
 
@@ -272,11 +252,11 @@ def write_curves(args, number, what, at, ours, at_paper, paper):
 def main(given=None):
     """Fit what is missing, draw, and write the report."""
     args = arguments(given)
-    best = chosen(args.results / f"table1_{args.data}.jsonl")
+    best = chosen(args.results / f"table1_{args.data}.csv")
     parts = [f"# The figures, on {args.data}\n"]
     lines = [
         f"{name}: {report.setting_text(setting)}, {args.epochs or n} epochs"
-        for name, (setting, (n, _)) in best.items()
+        for name, (setting, n) in best.items()
     ]
     parts.append(
         f"{args.n_components} units, seed 1, before fine-tuning; settings chosen by "
@@ -299,13 +279,13 @@ def main(given=None):
         )
     if 3 in args.figures:
         images = load(DEPTH_DATA[args.data], args.local_file)
-        stacks = fit_stack(args, images, best.get(PAPERS_CAE, best["CAE"]).setting)
+        stacks = fit_stack(args, images, best[PAPERS_CAE][0])
         text = contraction_figure(args, 3, stacks, images.X_valid, digitised.FIGURE_3)
         parts.append(
             f"## Figure 3: depth\n\nOn {DEPTH_DATA[args.data]}, λ = {PAPERS_LAMBDA}, "
             f"{args.rot_epochs} epochs for each layer.\n\n{picture('3')}\n\n{text}\n"
         )
-    parts.append(command.footer("figures", args, [{"commit": report.COMMIT}]) + "\n")
+    parts.append(report.footer("figures", args, [{"commit": COMMIT}]) + "\n")
     text = "\n".join(parts)
     (args.results / f"figures_{args.data}.md").write_text(text, encoding="utf-8")
     print(text)

@@ -1,97 +1,182 @@
-"""The search: the same number of trials for each model, and more epochs for the best.
+"""The search: trials of a cell that optuna draws, in rungs, and what is chosen.
 
-Successive halving on the validation error after fine-tuning. Each rung runs the best
-half of the one before with twice the epochs, up to the full number. More epochs are not
-always better, so that their number is part of the choice: the best trial of all rungs
-is trained again with new seeds, and only these runs read the test rows.
+Each rung runs the best trials of the one below with more epochs of pre-training
+(successive halving). The best of all rungs are run with a second seed, and of these
+that with the lowest mean validation error is chosen.
 """
 
-from dataclasses import replace
+import json
+import warnings
+import zlib
 from typing import NamedTuple
 
-from models import BATCH_SIZE, draw_settings
+import optuna
+
+from benchmarks.paper import runs
+from benchmarks.paper.cells import text_of
+from benchmarks.paper.models import SVM
+from benchmarks.paper.protocol import (
+    N_REGION,
+    NOISE,
+    ONE_LAYER,
+    SPACES,
+    STARTS,
+    SVM_TRIALS,
+    region,
+)
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+
+COLUMNS = ["valid_error", "best_epoch", "last_valid_error", "training_loss"]
+COLUMNS += ["norm", "norm_rms", "mean_square", "saturation"]
+COLUMNS += ["failure", "seconds", "commit"]
 
 
 class Choice(NamedTuple):
-    """What the search decides for a model."""
+    """What the search decides for a cell.
+
+    Parameters
+    ----------
+    setting : dict
+        See `protocol`.
+    n_epochs : (int, int)
+        Of pre-training of each layer, and of fine-tuning.
+    valid_error : float
+        Mean over the seeds.
+    noise : float
+        On the rows while fine-tuning.
+    """
 
     setting: dict
     n_epochs: tuple[int, int]
+    valid_error: float
+    noise: float = 0.0
 
 
-def rungs(n_trials, n_epochs):
-    """Return (number of trials, epochs) of each rung, from the first."""
-    counts = [n_trials]
-    while counts[-1] > 2:
-        counts.append((counts[-1] + 1) // 2)
-    return [
-        (count, tuple(max(1, n >> (len(counts) - 1 - k)) for n in n_epochs))
-        for k, count in enumerate(counts)
-    ]
+def rungs(cell):
+    """Return (trials, epochs) of each rung; a support vector machine has one."""
+    return ((SVM_TRIALS, 0),) if cell.model == SVM else cell.budget.rungs
 
 
-def epochs(model, n_epochs):
-    """Return the epochs of a model; a support vector machine has none."""
-    return (0, 0) if model == "SVM_rbf" else n_epochs
+def search(cell, mnist=None):
+    """Run the trials that are missing, and return what is chosen.
 
-
-def epochs_of_as_many_steps(n_rows, n_rows_before, n_epochs):
-    """Return the epochs in which a number of rows takes the steps of another number."""
-    steps = n_epochs * -(-n_rows_before // BATCH_SIZE)
-    return -(-steps // -(-n_rows // BATCH_SIZE))
-
-
-def search(results, task, models, n_trials, n_jobs):
-    """Search for each model, all of one rung side by side; return what is best.
-
-    `task` says all that the models have in common. Of equal trials the one with fewer
-    epochs is the better.
+    `mnist` gives the cell on MNIST in whose region the search stays, if it is one of
+    Table 2.
     """
-    alive = {model: draw_settings(model, n_trials) for model in models}
-    trials = {model: [] for model in models}
-    for count, n_epochs in rungs(n_trials, task.n_epochs):
-        tasks = [
-            replace(
-                task, model=model, setting=setting, n_epochs=epochs(model, n_epochs)
+    (n_trials, n_epochs), *above = rungs(cell)
+    space, starts = space_of(cell, mnist)
+    drawn = [json.loads(row["setting"]) for row in rows_of(cell, n_epochs)]
+    while len(drawn) < n_trials:
+        setting = drawn_by_optuna(cell, space, starts, rows_of(cell, n_epochs))
+        run(cell, setting, n_epochs)
+        drawn.append(setting)
+    below = n_epochs
+    for n_best, n_epochs in above:
+        for row in best(rows_of(cell, below))[:n_best]:
+            run(cell, json.loads(row["setting"]), n_epochs)
+        below = n_epochs
+    return chosen(cell)
+
+
+def drawn_by_optuna(cell, space, starts, rows):
+    """Return the next setting, given the trials so far; the same in any process."""
+    seed = zlib.crc32(f"{cell.data} {cell.model} {len(rows)}".encode())
+    sampler = optuna.samplers.TPESampler(seed=seed, multivariate=True)
+    study = optuna.create_study(sampler=sampler)
+    for row in rows:
+        study.add_trial(
+            optuna.create_trial(
+                params=json.loads(row["setting"]),
+                distributions=space,
+                value=float(row["valid_error"]),
             )
-            for model in models
-            for setting in alive[model][:count]
-        ]
-        records = results.run(tasks, n_jobs)
-        for model in models:
-            mine = [record for record in records if record["model"] == model]
-            mine.sort(key=valid_error)
-            alive[model] = [record["setting"] for record in mine]
-            trials[model] += mine
-    return {model: choice(min(trials[model], key=valid_error)) for model in models}
-
-
-def valid_error(record):
-    """Return what decides between trials."""
-    return record["valid_error"]
-
-
-def choice(record):
-    """Return what a trial had that is to be run again."""
-    return Choice(record["setting"], tuple(record["n_epochs"]))
-
-
-def finals(results, task, best, seeds, n_jobs):
-    """Train each model as was chosen for it, once for each seed, and test it."""
-    return results.run(final_tasks(task, best, seeds), n_jobs)
-
-
-def final_tasks(task, best, seeds):
-    """Return the task of each model as was chosen for it, for each seed."""
-    return [
-        replace(
-            task,
-            model=model,
-            setting=chosen.setting,
-            n_epochs=chosen.n_epochs,
-            seed=seed,
-            stage="final",
         )
-        for model, chosen in best.items()
-        for seed in seeds
+    if len(rows) < len(starts):
+        return starts[len(rows)]
+    return study.ask(space).params
+
+
+def space_of(cell, mnist):
+    """Return what is drawn from, and the settings to start with."""
+    kind = ONE_LAYER.get(cell.model, cell.model)
+    space, starts = SPACES[kind], STARTS[kind]
+    if mnist is None:
+        return space, starts
+    found = [json.loads(row["setting"]) for row in best(rows_of(mnist))]
+    distinct = [s for k, s in enumerate(found) if s not in found[:k]][:N_REGION]
+    return region(space, distinct), distinct[:1]
+
+
+# ---- the trials' rows --------------------------------------------------------------
+
+
+def run(cell, setting, n_epochs, seed=0, noise=0.0):
+    """Run a trial, unless there is its row; return the row."""
+    key = {**cell.key, "n_epochs": n_epochs, "seed": seed, "noise": noise}
+    key["setting"] = text_of(setting)
+    records = cell.trials
+    if not records.find(key):
+        cell.check_time()
+        measured = runs.timed(runs.trial, cell, setting, n_epochs, seed, noise)
+        records.add(row_of(key, measured))
+    return records.find(key)
+
+
+def row_of(key, measured):
+    """Lay out a row, with nothing where nothing was measured."""
+    return {**key, **{name: measured.get(name, "") for name in COLUMNS}}
+
+
+def rows_of(cell, n_epochs=None, *, seed=0, noise=0.0):
+    """Return the trials of a cell, of one rung or of all."""
+    key = {**cell.key, "seed": seed, "noise": noise}
+    if n_epochs is not None:
+        key["n_epochs"] = n_epochs
+    return cell.trials.all(key)
+
+
+def best(rows):
+    """Sort trials by their validation error; of equal ones that of fewer epochs."""
+    return sorted(rows, key=lambda r: (float(r["valid_error"]), int(r["n_epochs"])))
+
+
+# ---- what is chosen ----------------------------------------------------------------
+
+
+def chosen(cell):
+    """Run the best trials with a second seed, and choose one of them."""
+    confirmed = []
+    n_confirmed = 1 if cell.model == SVM else cell.budget.n_confirmed
+    for row in best(rows_of(cell))[:n_confirmed]:
+        setting, n_epochs = json.loads(row["setting"]), int(row["n_epochs"])
+        both = [row]
+        if n_confirmed > 1:
+            both.append(run(cell, setting, n_epochs, seed=1))
+        confirmed.append(
+            Choice(setting, (n_epochs, best_epoch(both)), mean_error(both))
+        )
+    return min(confirmed, key=lambda choice: choice.valid_error)
+
+
+def best_epoch(rows):
+    """Return the epochs of fine-tuning, rounded from the mean of several seeds."""
+    epochs = [int(row["best_epoch"] or 0) for row in rows]
+    return round(sum(epochs) / len(epochs))
+
+
+def mean_error(rows):
+    """Return the mean validation error."""
+    return sum(float(row["valid_error"]) for row in rows) / len(rows)
+
+
+def chosen_with_noise(cell, choice):
+    """Choose the noise of fine-tuning for what was chosen without."""
+    tried = [
+        run(cell, choice.setting, choice.n_epochs[0], noise=noise) for noise in NOISE
     ]
+    row = best(tried)[0]
+    n_epochs = choice.n_epochs[0], best_epoch([row])
+    noise = float(row["noise"])
+    return Choice(choice.setting, n_epochs, float(row["valid_error"]), noise)

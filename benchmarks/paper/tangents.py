@@ -1,20 +1,29 @@
 """The manifold tangent classifier: few labels, and an encoder of all rows.
 
-    python benchmarks/paper/tangents.py --quick
-    python benchmarks/paper/tangents.py --local-file mnist.npz
+    python -m benchmarks.paper.tangents --quick
+    python -m benchmarks.paper.tangents --local-file mnist.npz
 
 NN is the network from random weights, CAE the same from a contractive encoder of all
 rows, and MTC that with a penalty on changes along the encoder's tangents (Rifai et al.,
 NIPS 2011). Finished runs are kept in a file and never run again, and so are encoders.
 """
 
-from dataclasses import asdict, replace
+import argparse
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
 
-import command
-import report
-from data import load
-from few_labels import FewLabelsTask, run_all
-from models import (
+from benchmarks.paper import report
+from benchmarks.paper.cells import FOLDER
+from benchmarks.paper.data import checksum, load
+from benchmarks.paper.few_labels import (
+    BATCH_SIZE,
+    PROTOCOL_VERSION,
+    FewLabelsTask,
+    Results,
+    run_all,
+)
+from benchmarks.paper.few_labels_grids import (
     CAE_H,
     FEW_LABELS,
     FEW_LABELS_TUNING,
@@ -23,11 +32,16 @@ from models import (
     is_on_grid,
     size,
 )
-from runs import Results
-from search import choice, epochs_of_as_many_steps, final_tasks, valid_error
 
 DATA = ["mnist", "digits"]
 LABELS = [100, 600, 1000, 3000]
+
+
+class Choice(NamedTuple):
+    """What the search decides for a model."""
+
+    setting: dict
+    n_epochs: tuple[int, int]
 
 
 def main(arguments=None):
@@ -46,29 +60,58 @@ def main(arguments=None):
 
 def parsed(arguments):
     """Read the options."""
-    parser = command.parser(__doc__)
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--local-file", help="of MNIST, which comes from OpenML else")
+    parser.add_argument("--sizes", type=int, nargs=3, help="rows of each part")
+    parser.add_argument("--n-components", type=int, default=1000)
+    parser.add_argument("--epochs", type=int, nargs=2, default=(30, 30))
+    parser.add_argument("--trials", type=int, default=6)
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--results", type=Path, default=FOLDER)
+    parser.add_argument("--quick", action="store_true", help="a small subset, a minute")
     parser.add_argument("--data", default="mnist", choices=DATA)
     parser.add_argument("--labels", type=int, nargs="+", default=LABELS)
-    parser.set_defaults(seeds=5)
     args = parser.parse_args(arguments)
     if args.quick:
         args.labels = [100, 1000] if args.data == "mnist" else [50, 200]
-    return command.settle(args)
+        args.sizes, args.n_components = (2000, 1000, 1000), 100
+        args.epochs, args.trials, args.seeds = (20, 20), 4, 2
+        args.results = args.results / "quick"
+    args.sizes = None if args.sizes is None else tuple(args.sizes)
+    args.epochs = tuple(args.epochs)
+    return args
 
 
 def tasks_of(args):
     """Return what all runs with each number of labels have in common."""
-    common = asdict(command.task_of(args, args.data))
     n_pre_training, n_fine_tuning = args.epochs
-    tasks = {}
-    for n in sorted(args.labels):
-        n_epochs = epochs_of_as_many_steps(n, max(args.labels), n_fine_tuning)
-        tasks[n] = FewLabelsTask(
-            **{**common, "n_epochs": (n_pre_training, n_epochs)},
+    return {
+        n: FewLabelsTask(
+            data=args.data,
+            local_file=args.local_file,
+            sizes=args.sizes,
+            checksum=checksum(args.data, args.local_file, args.sizes),
+            model="",
+            setting={},
+            n_components=args.n_components,
+            n_epochs=(
+                n_pre_training,
+                epochs_of_as_many_steps(n, max(args.labels), n_fine_tuning),
+            ),
+            seed=0,
+            stage="search",
             n_labels=n,
             encoders=str(args.results / ".cache" / "encoders"),
         )
-    return tasks
+        for n in sorted(args.labels)
+    }
+
+
+def epochs_of_as_many_steps(n_rows, n_rows_before, n_epochs):
+    """Return the epochs in which a number of rows takes the steps of another number."""
+    steps = n_epochs * -(-n_rows_before // BATCH_SIZE)
+    return -(-steps // -(-n_rows // BATCH_SIZE))
 
 
 def search(results, tasks, args):
@@ -106,11 +149,29 @@ def search(results, tasks, args):
     }
 
 
+def searched(results, tasks, models):
+    """Return the records of the search that these tasks have in common."""
+    same = ("data", "checksum", "sizes", "n_components", "stage")
+    wanted = [{name: task.described[name] for name in same} for task in tasks]
+    return [
+        record
+        for record in results.by_key.values()
+        if record["model"] in models
+        and record.get("protocol") == PROTOCOL_VERSION
+        and {name: plain(record.get(name)) for name in same} in wanted
+    ]
+
+
+def plain(value):
+    """Turn JSON's list into the tuple that it was."""
+    return tuple(value) if isinstance(value, list) else value
+
+
 def trials_of(results, tasks, models, *, on_grids=True):
     """Return the trials of the tasks' search, or those outside the grids as well."""
     return [
         record
-        for record in command.searched(results, tasks.values(), models)
+        for record in searched(results, tasks.values(), models)
         if record["n_labels"] in tasks
         and tuple(record["n_epochs"]) == tasks[record["n_labels"]].n_epochs
         and (not on_grids or is_on_grid(record["setting"], FEW_LABELS[record["model"]]))
@@ -160,6 +221,32 @@ def finals(results, tasks, ranked, args):
     return kept, failed
 
 
+def valid_error(record):
+    """Return what decides between trials."""
+    return record["valid_error"]
+
+
+def choice(record):
+    """Return what a trial had that is to be run again."""
+    return Choice(record["setting"], tuple(record["n_epochs"]))
+
+
+def final_tasks(task, best, seeds):
+    """Return the task of each model as was chosen for it, for each seed."""
+    return [
+        replace(
+            task,
+            model=model,
+            setting=chosen.setting,
+            n_epochs=chosen.n_epochs,
+            seed=seed,
+            stage="final",
+        )
+        for model, chosen in best.items()
+        for seed in seeds
+    ]
+
+
 def fails(run, trial):
     """Tell whether a run is far from what its trial promised, as one that collapsed."""
     return valid_error(run) > 2 * valid_error(trial)
@@ -198,6 +285,17 @@ def failed_text(records):
     )
 
 
+def outside_text(trials, grids):
+    """Say how many trials are on none of the grids that were searched at last."""
+    n_outside = sum(not is_on_grid(r["setting"], grids[r["model"]]) for r in trials)
+    if not n_outside:
+        return ""
+    return (
+        f"\n\n{n_outside} of the trials that are listed below are outside these grids: "
+        "they are of a first search, which these grids were settled by."
+    )
+
+
 def written(args, by_labels, trials, failed):
     """Write the report."""
     images = load(args.data, args.local_file, args.sizes)
@@ -208,7 +306,7 @@ def written(args, by_labels, trials, failed):
     )
     listed = [{**r, "data": f"{r['n_labels']:,} labels"} for r in trials]
     tested = [record for records in by_labels.values() for record in records]
-    outside = command.outside_text(trials, FEW_LABELS)
+    outside = outside_text(trials, FEW_LABELS)
     return f"""# Few labels on {args.data}
 
 {n_train:,} rows for pre-training, of which some have labels; {args.n_components} units.
@@ -238,7 +336,7 @@ as many steps.{outside}{failed_text(failed)}
 
 {report.trials(listed)}
 
-{command.footer("tangents", args, [*tested, *trials])}
+{report.footer("tangents", args, [*tested, *trials])}
 """
 
 

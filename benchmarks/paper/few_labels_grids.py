@@ -1,0 +1,82 @@
+"""With few labels: the settings of encoder, fine-tuning and tangents, and a draw.
+
+A setting is one value from each line of a grid.
+"""
+
+import math
+import zlib
+
+import numpy as np
+
+# Solver and learning rate: Adam in batches of 100 rows, plain descent in batches of 20.
+PRE_TRAINING = {"training": ["adam 0.01", "sgd 0.1"]}
+# The encoder, on all rows, its fine-tuning, and the tangents.
+CAE_H = {
+    "jacobian_penalty": [0.3, 1.0, 3.0, 10.0],
+    "hessian_penalty": [0.0, 0.03, 0.1, 0.3],
+    **PRE_TRAINING,
+}
+FEW_LABELS_TUNING = {"tuning": ["adam 0.01", "sgd 0.1", "sgd 0.3"]}
+TANGENTS = {
+    "tangent_penalty": [0.3, 1.0, 3.0, 10.0, 30.0],
+    "n_tangents": [5, 10, 15, 25],
+}
+FEW_LABELS = {
+    "NN": FEW_LABELS_TUNING,
+    "CAE": {**CAE_H, **FEW_LABELS_TUNING},
+    "MTC": {**CAE_H, **FEW_LABELS_TUNING, **TANGENTS},
+}
+
+
+def training_parameters(text):
+    """Read the solver and rate of pre-training, such as "adam 0.01"."""
+    solver = {**solver_parameters(text), "learning_rate_schedule": "linear"}
+    if solver["solver"] == "sgd":
+        solver |= {"momentum": 0.0, "batch_size": 20}
+    return solver
+
+
+def solver_parameters(text):
+    """Read a solver and its rate."""
+    solver, rate = text.split()
+    return {"solver": solver, "learning_rate": float(rate)}
+
+
+def size(grid):
+    """Count the settings of a grid."""
+    return math.prod(len(values) for values in grid.values())
+
+
+def is_on_grid(setting, grid):
+    """Tell whether a setting has a grid's lines, each with one of its values."""
+    return setting.keys() == grid.keys() and all(
+        value in grid[line] for line, value in setting.items()
+    )
+
+
+def draw(name, grid, n_trials):
+    """Draw different settings from a grid, evenly from each line.
+
+    Each line's values come in one random order after another, so that all of them are
+    tried as often, give or take one. More trials begin with the same ones. The name
+    decides the orders.
+    """
+    drawn, n_in_all = [], size(grid)
+    if n_trials > n_in_all:
+        raise ValueError(f"{name} has only {n_in_all} settings to try.")
+    model = zlib.crc32(name.encode())
+    lines = {
+        line: shuffled(values, np.random.RandomState([model, number]))
+        for number, (line, values) in enumerate(grid.items())
+    }
+    while len(drawn) < n_trials:
+        setting = {line: next(values) for line, values in lines.items()}
+        if setting not in drawn:
+            drawn.append(setting)
+    return drawn
+
+
+def shuffled(values, random):
+    """Go through the values in one random order after another, for ever."""
+    while True:
+        yield from (values[k] for k in random.permutation(len(values)))
