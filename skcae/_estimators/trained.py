@@ -303,7 +303,9 @@ class BaseTrained(BaseEncoder):
         """Encode X; an array, or a tensor, whatever `set_output` says."""
         check_is_fitted(self)
         X = check_X(self, X)
-        return self._map_rows(X, self._encode, self._n_features_out, to_disk=to_disk)
+        return self._map_rows(
+            X, self._encode, self._n_features_out, to_disk=to_disk, keeps_sparse=True
+        )
 
     # ---- passes over rows -------------------------------------------------------
 
@@ -314,10 +316,12 @@ class BaseTrained(BaseEncoder):
         n_columns: int | None = None,
         *,
         to_disk: bool = False,
+        keeps_sparse: bool = False,
     ) -> Any:
         """Apply a function of the layers and rows, in chunks of bounded memory.
 
-        The function writes its result into its third argument.
+        The function writes its result into its third argument. If it keeps sparse rows
+        sparse, it does no more with them than encode them.
         """
         dtype = working_dtype(X.dtype)
         device = resolve_device_or_cpu(device_for(self.device, X), dtype)
@@ -327,6 +331,7 @@ class BaseTrained(BaseEncoder):
             lambda rows, out: function(coder, rows, out),
             shape=() if n_columns is None else (n_columns,),
             width=coder.width,
+            sparse_width=coder.sparse_width if keeps_sparse else None,
             n_multiplications=coder.n_multiplications,
             to_disk=to_disk,
         )
@@ -344,7 +349,7 @@ class BaseTrained(BaseEncoder):
         """Return the weights by their names in a file."""
         raise NotImplementedError
 
-    def _encode(self, coder: Any, X: Tensor, out: Tensor) -> Tensor:
+    def _encode(self, coder: Any, X: Any, out: Tensor) -> Tensor:
         found: Tensor = coder.encode(X, out)
         return found
 

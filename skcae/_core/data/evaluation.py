@@ -5,23 +5,26 @@ many multiplications in the largest product: the first bounds the memory of a ch
 the second says how many threads it deserves.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from skcae._core.data.rows import Rows
+from skcae._core.data.sparse import SparseRows
 from skcae._core.data.tensors import MatrixRows
 from skcae._core.data.threads import fitting_threads
 
 
 def map_rows(
     rows: MatrixRows,
-    function: Callable[[Tensor, Tensor], object],
+    function: Callable[[Any, Tensor], object],
     *,
     shape: tuple[int, ...] = (),
     width: int,
+    sparse_width: int | None = None,
     n_multiplications: int,
     dtype: np.dtype[Any] | None = None,
     to_disk: bool = False,
@@ -31,14 +34,20 @@ def map_rows(
     Returns shape (n_rows, *shape), of the rows' dtype unless another is given: a tensor
     where the rows are one, or else an array in memory, or in a file that is gone with
     it.
+
+    With a width for sparse rows, X itself left out, the function gets them as they are
+    stored.
     """
     # Rows are the first axis, here and of what the function is given.
     result = rows.results(shape, dtype or rows.dtype, to_disk=to_disk)
     whole = result if isinstance(result, Tensor) else torch.from_numpy(result)
-    for part, X in rows.chunks(width):
+    chunks: Iterator[tuple[slice, Any]] = rows.chunks(width)
+    if sparse_width is not None and isinstance(rows, Rows) and rows.are_sparse:
+        chunks = rows.sparse_chunks(sparse_width)
+    for part, X in chunks:
         # Where the rows are it writes straight into the result.
         room = whole[part]
-        is_there = X.device == room.device
+        is_there = isinstance(X, SparseRows) or X.device == room.device
         out = room if is_there else torch.empty_like(room, device=X.device)
         with fitting_threads(len(X) * n_multiplications):
             function(X, out)

@@ -18,6 +18,7 @@ from skcae._core.data.arrays import (
     torch_dtype,
     within,
 )
+from skcae._core.data.sparse import SparseRows
 
 # A chunk of an evaluation pass holds at most this many numbers per matrix (16 MB in
 # float64), so that memory is bounded however many rows are transformed. Products of
@@ -250,6 +251,27 @@ class Rows:
         """
         for part in row_slices(len(self), max(n_columns, self.n_features)):
             yield part, self._chunk(part)
+
+    @property
+    def are_sparse(self) -> bool:
+        """Whether `sparse_chunks` and `read_sparse` have them as they are stored."""
+        return sparse.issparse(self.matrix) and self.device.type == "cpu"
+
+    def sparse_chunks(self, n_columns: int) -> Iterator[tuple[slice, SparseRows]]:
+        """Go through sparse rows once, in order, as they are stored.
+
+        `n_columns` is the width of what will be made of them.
+        """
+        for part in row_slices(len(self), n_columns):
+            yield part, self.read_sparse(part)
+
+    def read_sparse(self, index: Array | slice) -> SparseRows:
+        """Return sparse rows as they are stored; `index` is what `batches` gives."""
+        rows = self.matrix[self._position(index)].astype(self.dtype)
+        if self.bounds is not None:
+            # 0, which is not stored, lies within those of each loss.
+            rows.data.clip(*self.bounds, out=rows.data)
+        return SparseRows.of(rows)
 
     def _chunk(self, part: slice) -> Tensor:
         """Return rows for reading, without a copy where that is possible."""

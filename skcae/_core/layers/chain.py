@@ -6,7 +6,7 @@ J = D_K W_K ⋯ D_1 W_1, with D_k the slopes φ_k' of layer k on the diagonal.
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -111,7 +111,7 @@ class Chain:
 
     # ---- samples are rows: outputs ----------------------------------------------
 
-    def outputs(self, X: Tensor) -> list[Tensor]:
+    def outputs(self, X: Any) -> list[Tensor]:
         """Return the output of each layer for each row, (n, h_k)."""
         found = [X]
         for layer in self.layers:

@@ -1,6 +1,7 @@
 """One encoding layer and its decoder: h = φ(Wx + b), z = Vᵀh + c, V = W when tied."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -54,7 +55,12 @@ class Coder:
         """How many multiplications a row takes in the largest product."""
         return self.encoder.n_multiplications
 
-    def encode(self, X: Tensor, out: Tensor | None = None) -> Tensor:
+    @property
+    def sparse_width(self) -> int | None:
+        """The same of sparse rows, but for X itself, if it encodes them as they are."""
+        return self.encoder.n_units if self.encoder.takes_sparse else None
+
+    def encode(self, X: Any, out: Tensor | None = None) -> Tensor:
         """Return the code of each row, (n, d) → (n, h)."""
         return self.encoder.outputs(X, out)
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from skcae._core.data.sparse import SparseRows
 from skcae._core.layers.layer import Affine
 from skcae.activations import Activation
 
@@ -87,6 +88,7 @@ class Dense(Affine):
     """A layer with weights W of shape (h, d) and an intercept b of shape (h,)."""
 
     has_matrix = True
+    takes_sparse = True
 
     @staticmethod
     def initial_weights(
@@ -138,8 +140,12 @@ class Dense(Affine):
         """Return Wᵀ u for vectors along the last axis, (…, h) → (…, d)."""
         return U @ self.weights
 
-    def pre_activations(self, X: Tensor, out: Tensor | None = None) -> Tensor:
+    def pre_activations(
+        self, X: Tensor | SparseRows, out: Tensor | None = None
+    ) -> Tensor:
         """Return a = Wx + b of each row, (n, d) → (n, h)."""
+        if isinstance(X, SparseRows):
+            return torch.add(X.push(self.weights), self.intercept, out=out)
         # Its `out` is not in torch's annotations.
         return functional.linear(X, self.weights, self.intercept, out=out)  # type: ignore[call-arg]
 

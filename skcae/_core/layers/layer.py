@@ -50,6 +50,8 @@ class Layer(ABC):
 
     # Whether W is a matrix that is kept, so that Jacobians are multiplied up with it.
     has_matrix: ClassVar[bool] = False
+    # Whether `outputs` takes rows as they are stored, `SparseRows`.
+    takes_sparse: ClassVar[bool] = False
     # Whether each unit is a multiple of one of the inputs, at each row.
     scales: ClassVar[bool] = False
 

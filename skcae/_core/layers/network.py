@@ -9,7 +9,7 @@ the reconstruction.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -46,7 +46,12 @@ class Network:
         """How many multiplications a row takes in the largest product."""
         return max(self.encoder.n_multiplications, self.decoder.n_multiplications)
 
-    def encode(self, X: Tensor, out: Tensor | None = None) -> Tensor:
+    @property
+    def sparse_width(self) -> int | None:
+        """The same of sparse rows, but for X itself, if it encodes them as they are."""
+        return self.encoder.most_units if self.encoder.layers[0].takes_sparse else None
+
+    def encode(self, X: Any, out: Tensor | None = None) -> Tensor:
         """Return the code of each row, (n, d) → (n, h)."""
         # (23).
         H = self.encoder.outputs(X)[-1]
