@@ -3,7 +3,8 @@ Sparse text
 ===========
 
 All estimators take sparse matrices, in `fit` as in `transform`. A batch of rows at a
-time is made dense, so that memory holds the sparse matrix and a few dense rows. The
+time is made dense in `fit`, so that memory holds the sparse matrix and a few dense
+rows; descent without momentum needs none, which pays with many more columns. The
 texts here are the docstrings of scikit-learn; the codes are to find related ones.
 """
 

@@ -14,8 +14,10 @@ from skcae._core.data.arrays import Array, to_array, to_tensor
 from skcae._core.data.streams import TrainingRows
 from skcae._core.layers.coder import Coder, initial_parameters
 from skcae._core.layers.layer import Affine, Layer, Parameters
+from skcae._core.steps.factored import FactoredLearner, pays
 from skcae._core.steps.objective import Objective
 from skcae._core.steps.reconstruction import Corruption, ReconstructionLearner
+from skcae._core.training.ranks import ALONE
 from skcae._core.training.solvers import Solver
 from skcae._encoders.steps import DecodingLayer
 from skcae._estimators.integrity import (
@@ -123,14 +125,15 @@ class BaseAutoencoder(BaseTrained):
 
     def _learner(
         self, parameters: Parameters, solver: Solver, rows: TrainingRows, **how: Any
-    ) -> ReconstructionLearner:
+    ) -> ReconstructionLearner | FactoredLearner:
+        objective, corrupt = self._objective(), self._corruption()
+        is_plain = corrupt is None and how["ranks"] is ALONE
+        n, h = how["batch_size"], int(self.n_components)
+        if is_plain and pays(rows, objective, solver, n, h):
+            parts = {name: how[name] for name in ("batch_size", "validation")}
+            return FactoredLearner(objective, parameters, solver, rows, **parts)
         return ReconstructionLearner(
-            self._objective(),
-            parameters,
-            solver,
-            rows,
-            corrupt=self._corruption(),
-            **how,
+            objective, parameters, solver, rows, corrupt=corrupt, **how
         )
 
     # ---- how the model is kept ----------------------------------------------------

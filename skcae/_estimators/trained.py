@@ -68,9 +68,10 @@ class BaseTrained(BaseEncoder):
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features), or iterable
-            Training data. Sparse data is densified one batch at a time, and a
-            memory-mapped array is not copied. An iterable gives batches of rows, from
-            the start each time that it is iterated over.
+            Training data. Sparse data is densified one batch at a time, or with
+            `solver="sgd"`, `momentum=0` and the squared error not at all where that is
+            less work. A memory-mapped array is not copied. An iterable gives batches
+            of rows, from the start each time that it is iterated over.
 
         y : Ignored
             Not used, present for consistency with scikit-learn. It is handed to

@@ -11,8 +11,9 @@ from skcae._core.data.sparse import SparseRows
 
 
 def csr(values, indices, starts, n_features=5, index_type=np.int32):
-    parts = np.array(values, float), *(
-        np.array(part, index_type) for part in (indices, starts)
+    parts = (
+        np.array(values, float),
+        *(np.array(part, index_type) for part in (indices, starts)),
     )
     return sparse.csr_array(parts, shape=(len(starts) - 1, n_features))
 

@@ -49,3 +49,13 @@ class SparseRows:
         """Return X Wᵀ, (n, h), for W of shape (h, d)."""
         # Of W the columns that meet an entry: few rows read little of it.
         return torch.from_numpy(self.entries @ W.numpy()[:, self.columns].T)
+
+    def squared_norms(self) -> Tensor:
+        """Return ‖x‖² of each row, (n,), in float64."""
+        squares = np.square(self.entries.data, dtype=np.float64)
+        row = np.repeat(np.arange(len(self)), np.diff(self.entries.indptr))
+        return torch.from_numpy(np.bincount(row, squares, len(self)))
+
+    def ones(self) -> Tensor:
+        """Return 1 for each row, (n,), in float64."""
+        return torch.ones(len(self), dtype=torch.float64)

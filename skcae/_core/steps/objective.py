@@ -20,7 +20,7 @@ from skcae._core.layers.coder import Coder
 from skcae._core.layers.dense import Dense
 from skcae._core.layers.gradient import Gradient
 from skcae._core.layers.layer import Factors, MakeLayer, Parameters
-from skcae._core.steps.workspace import Batch
+from skcae._core.steps.workspace import Batch, Units
 from skcae.activations import Activation
 from skcae.losses import Loss
 from skcae.penalties import Penalty
@@ -116,9 +116,9 @@ class Objective:
         if batch.copies is not None:
             # Copies are not decoded: what they get is the penalties' alone.
             batch.gradients[len(batch) :].zero_()
-        self._through_activations(squared_rows, batch, weights)
+        self.through_activations(squared_rows, batch, weights)
         if self.penalties:
-            self._put_d_norms(squared_rows, batch)
+            self.put_d_norms(squared_rows, batch)
 
     def gradient(self, coder: Coder, batch: Batch) -> Gradient:
         """Return the gradient, from what `backward` has put into the batch."""
@@ -134,10 +134,10 @@ class Objective:
             },
         )
 
-    def _through_activations(
-        self, squared_rows: Tensor, batch: Batch, weights: Tensor | None
+    def through_activations(
+        self, squared_rows: Tensor, batch: Batch | Units, weights: Tensor | None
     ) -> None:
-        """Turn dH, which batch.dA holds, into dA, and sum up the penalties' shares.
+        """Turn dH, which the tiles hold, into dA, and sum up the penalties' shares.
 
         That of penalty p is strength_p Σ_i w_i q_ij for each unit j.
         """
@@ -155,7 +155,7 @@ class Objective:
                 norms = times_power(squared_rows, squared_rows, p.power - 1)
                 p.add_through_activations(dA, derivatives, norms, w, scratch, strength)
 
-    def _put_d_norms(self, squared_rows: Tensor, batch: Batch) -> None:
+    def put_d_norms(self, squared_rows: Tensor, batch: Batch | Units) -> None:
         """Put Σ_p strength_p k_p ‖W_j‖²ᵏ⁻² q_pj there, the derivative by each ‖W_j‖².
 
         The shares get the powers of ‖W_j‖², too.
@@ -167,7 +167,7 @@ class Objective:
                 share.mul_(squared_rows ** (p.power - 1))
             batch.d_norms.add_(share, alpha=p.power)
 
-    def total_penalty(self, squared_rows: Tensor, batch: Batch) -> Tensor:
+    def total_penalty(self, squared_rows: Tensor, batch: Batch | Units) -> Tensor:
         """Return Σ_p strength_p Σ_j q_pj ‖W_j‖²ᵏ, after `backward`."""
         # (22): the product sums over the units.
         return torch.dot(total(batch.shares), squared_rows)

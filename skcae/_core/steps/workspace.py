@@ -107,6 +107,14 @@ class UnitTile(NamedTuple):
     own: Work
 
 
+class Units(NamedTuple):
+    """What of a batch has to do with its units, where there is no more of it."""
+
+    units: list[UnitTile]
+    shares: list[Tensor]
+    d_norms: Tensor
+
+
 class Workspace:
     """The memory of the batches of one training.
 

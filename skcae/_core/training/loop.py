@@ -37,9 +37,12 @@ def copy_of(parameters: Parameters) -> Parameters:
 class Learner(Protocol):
     """A model with its data and its solver: what a training trains."""
 
-    parameters: Parameters
     solver: Solver
     n_multiplications: int
+
+    @property
+    def parameters(self) -> Parameters:
+        """What is trained, as it is now."""
 
     @property
     def rows(self) -> TrainingRows:
