@@ -72,13 +72,14 @@ def look_at(
 
     def variance(values: Tensor) -> Tensor:
         """Return the variance of each column."""
-        return part @ (values - part @ values).square()
+        return part @ (values - part @ values).square_()
 
     coder, activation = objective.coder(parameters), objective.activation
     H, slopes = coder.code_and_slopes(X)
     error = objective.loss.output(coder.pre_outputs(H)) - X
     largest_slope = 1.0 if activation is None else activation.largest_slope
-    total, mean_square = variance(X).sum(), part @ X.square()
+    spread = variance(X)
+    total, mean_square = spread.sum(), (spread + (part @ X).square()).sum()
     deviation = float(variance(H).mean().sqrt())
     # Fresh weights have the variance 2 / (d + h), and are smaller for columns that are
     # not scaled: pre-activations deviate by about 1 at the most.
@@ -86,10 +87,10 @@ def look_at(
     fresh = largest_slope * min(1.0, fresh)
     explained = 1 - part @ error.square().sum(1) / total
     return Findings(
-        explained=float(explained) if total > ALIKE * mean_square.sum() else math.nan,
+        explained=float(explained) if total > ALIKE * mean_square else math.nan,
         deviation=deviation,
         shrinkage=deviation / fresh if fresh else math.nan,
         are_flat=slopes is not None and bool((slopes < FLAT * largest_slope).all()),
-        widest=float(variance(X).max().sqrt()),
+        widest=float(spread.max().sqrt()),
         n_units=H.shape[1],
     )
