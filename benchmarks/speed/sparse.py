@@ -118,8 +118,9 @@ def docstrings():
                     text = ast.get_docstring(node) or ""
                     if len(text) >= 200:
                         found.setdefault(text.partition("Examples\n")[0], package)
-    chosen = np.random.default_rng(0).permutation([*found])[:N_DOCUMENTS]
-    return chosen, [found[text] for text in chosen]
+    texts = [*found]
+    order = np.random.default_rng(0).permutation(len(texts))[:N_DOCUMENTS]
+    return [texts[i] for i in order], [found[texts[i]] for i in order]
 
 
 def error(codes, y):
