@@ -1,6 +1,6 @@
 """What training on sparse rows costs, against dense steps and a truncated SVD.
 
-python benchmarks/speed/sparse.py
+python benchmarks/speed/sparse_rows.py
 """
 
 import argparse
@@ -186,7 +186,7 @@ def main():
         "sparse",
         "Sparse rows",
         f"{table(['what', 'bar', 'measured'], rows)}\n\n{text}",
-        " ".join(["python benchmarks/speed/sparse.py", *sys.argv[1:]]),
+        " ".join(["python benchmarks/speed/sparse_rows.py", *sys.argv[1:]]),
     )
 
 
