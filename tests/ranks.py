@@ -11,7 +11,7 @@ from skcae._core.data.rows import Rows, random_order
 from skcae._core.training import ranks as parallel
 from skcae._core.training.schedules import linear_rate
 from skcae._fit.data import FitData, draw_seed, normalized
-from skcae._fit.epochs import Fit
+from skcae._fit.epochs import Fit, rate_of
 
 
 class Threads:
@@ -134,7 +134,8 @@ class OneProcess:
             validation=None if X_val is None else self._rows(X_val, weights_val),
         )
         n_steps = -(-max(self.sizes) // self.batch_size)
-        self.rate = linear_rate(estimator.learning_rate, estimator.max_iter * n_steps)
+        rate = rate_of(estimator, parameters)
+        self.rate = linear_rate(rate, estimator.max_iter * n_steps)
         self.n_steps, self.step = n_steps, 0
         self.means, self.validation_curve = [], []
         for _ in range(estimator.max_iter):

@@ -258,7 +258,12 @@ def test_of_the_checks_it_fails_repetition_alone(make, small):
     """Each row has noise of its own: a repeated one has other than one of weight 2."""
     make = {"small": small, "stack": small_stack}[make]
     results = check_estimator(make(max_iter=5, tol=1e-3), on_fail=None)
-    failed = {r["check_name"] for r in results if r["status"] == "failed"}
+    # The checks of arrays have a place of their own, tests/promises/test_arrays.py.
+    failed = {
+        r["check_name"]
+        for r in results
+        if r["status"] == "failed" and "array_api" not in r["check_name"]
+    }
     assert failed == {
         "check_sample_weight_equivalence_on_dense_data",
         "check_sample_weight_equivalence_on_sparse_data",

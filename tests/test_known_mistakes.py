@@ -3,11 +3,13 @@
 Every test would fail if our penalty had the mistake that its name says.
 """
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 from torch.func import jacrev, vmap
 
+from skcae._core.data.rows import Rows
 from skcae._core.steps.objective import Objective
 from skcae._core.steps.reconstruction import mean_objective
 from skcae.activations import ACTIVATIONS
@@ -16,7 +18,6 @@ from skcae.inspection import jacobian_norm
 from skcae.losses import LOSSES, Loss
 from skcae.penalties import DerivativePenalty
 from tests import oracles, steps
-from tests.core.test_rows import rows_of
 
 CURVED = sorted(name for name in ACTIVATIONS if ACTIVATIONS[name].curved)
 FLAT = sorted(set(ACTIVATIONS) - set(CURVED))
@@ -238,7 +239,8 @@ def test_the_penalty_is_the_same_in_training_and_in_validation(layer, X):
     )
     training, _ = steps.value_and_gradient(objective, parameters, X)
     with torch.no_grad():
-        validation = mean_objective(objective, parameters, rows_of(X.numpy()))
+        rows = Rows(X.numpy(), dtype=np.dtype(float), device=torch.device("cpu"))
+        validation = mean_objective(objective, parameters, rows)
     assert validation == pytest.approx(float(training), rel=1e-12)
 
 

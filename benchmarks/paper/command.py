@@ -45,7 +45,8 @@ def cell_of(args, data, model):
         ends_at=args.ends_at,
     )
     if args.quick:
-        return replace(cell, sizes=(300, 100, 100), budget=QUICK)
+        budget = replace(QUICK, with_noise=cell.budget.with_noise)
+        return replace(cell, sizes=(300, 100, 100), budget=budget)
     return cell
 
 

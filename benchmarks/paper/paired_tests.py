@@ -41,7 +41,9 @@ def difference(wrong, other):
 def ratio(wrong, other):
     """Return the mean error divided by another's, over test images and seeds."""
     means, others = resampled([wrong, other], with_seeds=True)
-    return estimate(wrong.mean() / other.mean(), means / others)
+    # Of few images a sample may have no error of the other, and no bound then.
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return estimate(wrong.mean() / other.mean(), means / others)
 
 
 def mcnemar(wrong, other):

@@ -127,7 +127,7 @@ class BaseAutoencoder(BaseTrained):
         self, parameters: Parameters, solver: Solver, rows: TrainingRows, **how: Any
     ) -> ReconstructionLearner | FactoredLearner:
         objective, corrupt = self._objective(), self._corruption()
-        is_plain = corrupt is None and how["ranks"] is ALONE
+        is_plain = corrupt is None and how.get("ranks", ALONE) is ALONE
         n, h = how["batch_size"], int(self.n_components)
         if is_plain and pays(rows, objective, solver, n, h):
             parts = {name: how[name] for name in ("batch_size", "validation")}

@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 import torch
 
+from skcae._core.data.rows import Rows
 from skcae._core.training.loop import Training
 from skcae._core.training.schedules import (
     StoppingRule,
 )
-from tests.core.test_rows import rows_of
 
 CPU = torch.device("cpu")
 
@@ -18,7 +18,7 @@ class Still:
 
     def __init__(self, values):
         self.parameters = {"weights": torch.zeros(1, dtype=torch.float64)}
-        self.rows = rows_of(np.ones((12, 1)))
+        self.rows = Rows(np.ones((12, 1)), dtype=np.dtype(float), device=CPU)
         self.values = iter(values)
         self.rates = []
 
