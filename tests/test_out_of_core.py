@@ -431,7 +431,7 @@ def test_a_stack_keeps_its_codes_where_its_data_is(mapped, unit_data, monkeypatc
         made.append(real(shape, dtype))
         return made[-1]
 
-    monkeypatch.setattr("skcae._core.data.evaluation.array_on_disk", recorded)
+    monkeypatch.setattr("skcae._core.data.rows.array_on_disk", recorded)
     how = {**HOW, "hidden_layer_sizes": (6, 4, 3)}
     expected = StackedCAE(**how).fit(unit_data)
     assert not made

@@ -38,6 +38,7 @@ from tests.estimators.finetuned import (
     same_network,
 )
 from tests.test_callbacks import Recorder
+from tests.test_estimator_checks import OF_ALL, run_check
 
 # ---- scikit-learn around it -----------------------------------------------------
 
@@ -211,10 +212,10 @@ ignore_the_checks_own = pytest.mark.filterwarnings(
 # Some of the checks' data saturate all units.
 @pytest.mark.filterwarnings("ignore::skcae.exceptions.DeadModelWarning")
 @parametrize_with_checks(
-    ESTIMATORS, expected_failed_checks=lambda estimator: {}, xfail_strict=True
+    ESTIMATORS, expected_failed_checks=lambda estimator: OF_ALL, xfail_strict=True
 )
-def test_check_estimator(estimator, check):
-    check(estimator)
+def test_check_estimator(estimator, check, monkeypatch):
+    run_check(check, estimator, monkeypatch)
 
 
 @ignore_the_checks_own

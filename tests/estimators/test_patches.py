@@ -382,6 +382,8 @@ def test_callbacks_look_on_at_the_encoder():
 NO_IMAGES = dict.fromkeys(
     [
         "check_array_api_input",
+        "check_array_api_mixed_inputs",
+        "check_array_api_same_namespace",
         "check_dtype_object",
         "check_estimators_dtypes",
         "check_estimators_fit_returns_self",

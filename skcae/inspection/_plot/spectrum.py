@@ -17,8 +17,8 @@ from skcae.inspection._plot._axes import (
 )
 from skcae.inspection._spectrum import singular_values
 
-# Below that part of the largest a singular value is rounding.
-NOISE = 1e-8
+# The squares of n singular values are rounded to n times that part of the largest.
+EPSILON = np.finfo(float).eps
 
 
 @documented
@@ -118,7 +118,8 @@ class JacobianSpectrumDisplay:
     ) -> Self:
         """Draw the mean of each rank, and one standard deviation about it.
 
-        On a logarithmic scale without what is below 1e-8 of the largest: that is noise.
+        On a logarithmic scale without what is below √(n ε) of the largest of n values:
+        that is noise.
 
         Parameters
         ----------
@@ -141,7 +142,8 @@ class JacobianSpectrumDisplay:
         self.lines_ = []
         for number, (name, spectrum) in enumerate(self.spectra.items()):
             mean, std = spectrum.mean, spectrum.std
-            floor = NOISE * mean.max() if scale == "log" else -np.inf
+            noise = np.sqrt(len(mean) * EPSILON) * mean.max()
+            floor = noise if scale == "log" else -np.inf
             mean = np.where(mean > floor, mean, np.nan)
             style = {"label": name, **spelled_out(line_kw)}
             if spread:
