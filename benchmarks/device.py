@@ -28,7 +28,7 @@ import torch
 from sklearn.base import clone
 from sklearn.datasets import load_digits
 
-from benchmarks.speed.measure import commit, machine, table
+from benchmarks.speed.measure import commit, machine, products, table
 from skcae import (
     ContractiveAutoencoder,
     ConvolutionalCAE,
@@ -187,27 +187,9 @@ def equality(run):
     )
 
 
-def products(d, h, n, dtype, device):
-    """Give the five products of a step, which is the least that it takes."""
-    X, Z, H, A = (
-        torch.rand(n, width, dtype=dtype, device=device) for width in (d, d, h, h)
-    )
-    W = torch.rand(h, d, dtype=dtype, device=device)
-    dW = torch.empty_like(W)
-
-    def multiply():
-        torch.mm(X, W.T, out=A)
-        torch.mm(H, W, out=Z)
-        torch.mm(Z, W.T, out=A)
-        torch.mm(A.T, X, out=dW)
-        torch.mm(H.T, Z, out=dW)
-
-    return multiply
-
-
 def seconds_of_products(d, h, n, dtype, run):
     """Return the seconds of the five products, as a mean of many in a row."""
-    multiply = products(d, h, n, dtype, run.device)
+    multiply = products(d, h, n, dtype=dtype, device=run.device)
     multiply()
     repeats = int(np.clip(0.05 / run.time(multiply), 1, 100))
     return run.median(lambda: [multiply() for _ in range(repeats)]) / repeats

@@ -15,11 +15,11 @@ from functools import partial
 
 import numpy as np
 import torch
-from measure import in_turn, table, write
+from measure import in_turn, products, table, write
 from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPRegressor
-from steps import our_step, products
+from steps import our_step
 from threadpoolctl import threadpool_limits
 
 from skcae import ContractiveAutoencoder

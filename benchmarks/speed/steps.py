@@ -13,7 +13,7 @@ import sys
 
 import numpy as np
 import torch
-from measure import in_turn, table, write
+from measure import in_turn, products, table, write
 from torch.func import jacrev, vmap
 from torch.nn import functional
 
@@ -35,21 +35,6 @@ CPU = torch.device("cpu")
 
 
 # ---- what is measured -----------------------------------------------------------
-
-
-def products(d, h, n):
-    """Multiply the five products of a step into outputs allocated before: the limit."""
-    X, Z, H, A = (torch.rand(n, width) for width in (d, d, h, h))
-    W, dW = torch.rand(h, d), torch.empty(h, d)
-
-    def multiply():
-        torch.mm(X, W.T, out=A)
-        torch.mm(H, W, out=Z)
-        torch.mm(Z, W.T, out=A)
-        torch.mm(A.T, X, out=dW)
-        torch.mm(H.T, Z, out=dW)
-
-    return multiply
 
 
 def parameters_of(d, h):

@@ -19,6 +19,7 @@ from sklearn.utils._array_api import get_namespace_and_device, move_to
 from torch import Tensor
 
 from skcae._core.data.arrays import Array, array_of
+from skcae._core.data.containers import opened
 
 
 def is_dispatched(X: Any) -> bool:
@@ -47,6 +48,11 @@ def tensor_of(X: Any) -> Tensor:
         )
     # A sign may be a mark on the tensor.
     return tensor.detach().resolve_neg()
+
+
+def received(X: Any) -> tuple[Any, Any]:
+    """Return X as scikit-learn's checks read it, and the dtype they are to give it."""
+    return (tensor_of(X), "numeric") if is_dispatched(X) else opened(X)
 
 
 def on_host(X: Any) -> Any:

@@ -11,10 +11,9 @@ from sklearn.neural_network import BernoulliRBM
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_array, check_is_fitted
 
-from skcae._core.data.containers import opened
 from skcae._core.layers.dense import Dense
 from skcae._core.layers.layer import Layer
-from skcae._encoders.namespaces import is_dispatched, tensor_of
+from skcae._encoders.namespaces import received
 from skcae._encoders.tensors import dense_layers, stored
 from skcae.activations import ACTIVATIONS
 
@@ -145,5 +144,5 @@ def features_of(steps: Sequence[Any], X: Any) -> Any:
         return X
     for step in steps:
         X = step.transform(X)
-    X, dtype = (tensor_of(X), "numeric") if is_dispatched(X) else opened(X)
+    X, dtype = received(X)
     return check_array(X, accept_sparse="csr", dtype=dtype)

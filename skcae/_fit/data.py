@@ -22,7 +22,7 @@ from torch import Tensor
 from skcae._core.data.arrays import Array, finite_range, is_on_disk, working_dtype
 from skcae._core.data.containers import check_is_read, opened
 from skcae._core.training.ranks import ALONE, Ranks
-from skcae._encoders.namespaces import is_dispatched, on_host, tensor_of
+from skcae._encoders.namespaces import on_host, received
 from skcae.losses import LOSSES
 
 # How far data may leave a loss's bounds before it is refused: MinMaxScaler itself
@@ -137,11 +137,6 @@ def is_plain(estimator: Any, X: Any) -> bool:
         and "feature_names_in_" not in known
         and bool(np.isfinite(X).all())
     )
-
-
-def received(X: Any) -> tuple[Any, Any]:
-    """Return X as scikit-learn's checks read it, and the dtype they are to give it."""
-    return (tensor_of(X), "numeric") if is_dispatched(X) else opened(X)
 
 
 def check_names(estimator: Any, X: Any, *, reset: bool = False) -> Any:

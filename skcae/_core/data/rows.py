@@ -68,18 +68,12 @@ def small_chunks(rows: Any) -> Iterator[tuple[Tensor, Tensor | None]]:
 
 
 @dataclass(eq=False)
-class Rows:
-    """Rows of a data matrix with their weights, handed out as tensors by the batch.
-
-    The matrix stays what and where it is, memory-mapped or sparse; only the rows of
-    one batch are ever copied, densified, cast and moved.
-
-    Nobody has looked at a memory-mapped matrix before: its rows are checked as they are
-    read.
+class WeightedRows:
+    """What rows are, wherever their matrix lies.
 
     Parameters
     ----------
-    matrix : ndarray or CSR matrix or array, shape (n, n_features)
+    matrix : matrix of shape (n, n_features)
         The data.
     weights : ndarray of shape (n,), optional
         The weight of each row, 1 by default.
@@ -87,12 +81,8 @@ class Rows:
         What the batches are cast to and where they go.
     bounds : (float, float), optional
         Values are clipped to these bounds.
-    margin : float, optional
-        How far a memory-mapped matrix may leave the bounds; any distance by default.
     subset : ndarray of int, or slice(None)
         The rows to use, all by default.
-    name : str
-        What errors call the matrix.
 
     Attributes
     ----------
@@ -109,21 +99,10 @@ class Rows:
     dtype: np.dtype[Any] = field(kw_only=True)
     device: torch.device = field(kw_only=True)
     bounds: tuple[float, float] | None = field(default=None, kw_only=True)
-    margin: float | None = field(default=None, kw_only=True)
     subset: Array | slice = field(default_factory=lambda: slice(None), kw_only=True)
-    name: str = field(default="X", kw_only=True)
 
     def __post_init__(self) -> None:
         self.n_features = int(self.matrix.shape[1])
-        self._are_checked = not is_on_disk(self.matrix)
-        # What rounding has moved out of the bounds is clipped, what lies further off
-        # is refused.
-        self._allowed = finite_range(self.dtype)
-        if self.bounds is not None and self.margin is not None:
-            low, high = self.bounds
-            self._allowed = low - self.margin, high + self.margin
-        # Where rows are gathered that go to a device; grows to the largest batch.
-        self._staging = torch.empty(0, dtype=torch_dtype(self.dtype), device="cpu")
 
     def __len__(self) -> int:
         if isinstance(self.subset, slice):
@@ -133,6 +112,48 @@ class Rows:
     def count(self, index: Array | Tensor | slice) -> int:
         """Return the number of rows of a batch."""
         return len(self) if isinstance(index, slice) else len(index)
+
+    def total_weight(self) -> float:
+        """Return the sum of the weights of all rows."""
+        if self.weights is None:
+            return float(len(self))
+        return float(self.weights[self.subset].sum())
+
+
+@dataclass(eq=False)
+class Rows(WeightedRows):
+    """Rows of a data matrix with their weights, handed out as tensors by the batch.
+
+    The matrix stays what and where it is, memory-mapped or sparse; only the rows of
+    one batch are ever copied, densified, cast and moved.
+
+    Nobody has looked at a memory-mapped matrix before: its rows are checked as they are
+    read.
+
+    Parameters
+    ----------
+    matrix : ndarray or CSR matrix or array, shape (n, n_features)
+        The data. What else there is to all rows, `WeightedRows` says.
+    margin : float, optional
+        How far a memory-mapped matrix may leave the bounds; any distance by default.
+    name : str
+        What errors call the matrix.
+    """
+
+    margin: float | None = field(default=None, kw_only=True)
+    name: str = field(default="X", kw_only=True)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._are_checked = not is_on_disk(self.matrix)
+        # What rounding has moved out of the bounds is clipped, what lies further off
+        # is refused.
+        self._allowed = finite_range(self.dtype)
+        if self.bounds is not None and self.margin is not None:
+            low, high = self.bounds
+            self._allowed = low - self.margin, high + self.margin
+        # Where rows are gathered that go to a device; grows to the largest batch.
+        self._staging = torch.empty(0, dtype=torch_dtype(self.dtype), device="cpu")
 
     def batches(
         self, batch_size: int, *, shuffle: bool, generator: torch.Generator
@@ -218,12 +239,6 @@ class Rows:
         """Return room for results of all rows, in memory or in a file."""
         new = array_on_disk if to_disk else np.empty
         return new((len(self), *shape), dtype)
-
-    def total_weight(self) -> float:
-        """Return the sum of the weights of all rows."""
-        if self.weights is None:
-            return float(len(self))
-        return float(self.weights[self.subset].sum())
 
     def blocks(self) -> Iterator[tuple[Any, Any]]:
         """Go through all rows once, in small tensors or sparse, with their weights."""

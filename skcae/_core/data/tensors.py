@@ -1,8 +1,8 @@
 """Rows of a matrix that is a tensor, gathered where it lies."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor
 from skcae._core.data.arrays import Array, to_tensor, torch_dtype
 from skcae._core.data.rows import (
     Rows,
+    WeightedRows,
     evenly_spaced,
     random_order,
     row_slices,
@@ -24,7 +25,7 @@ RESIDENT_PART = 0.5
 
 
 @dataclass(eq=False)
-class TensorRows:
+class TensorRows(WeightedRows):
     """Rows of a tensor with their weights, handed out by the batch.
 
     It stands where `Rows` does. The tensor stays what and where it is; the rows of one
@@ -34,34 +35,13 @@ class TensorRows:
     ----------
     matrix : tensor of shape (n, n_features)
         The data, whose values somebody has looked at.
-    weights : ndarray of shape (n,), optional
-        The weight of each row, 1 by default.
-    dtype, device
-        What the batches are cast to and where they go.
-    bounds : (float, float), optional
-        Values are clipped to these bounds.
-    subset : ndarray of int, or slice(None)
-        The rows to use, all by default.
-
-    Attributes
-    ----------
-    n_features : int
-        The number of columns.
-    may_change : bool
-        The rows are the same in each pass.
+        What else there is to all rows, `WeightedRows` says.
     """
 
-    may_change: ClassVar[bool] = False
-
     matrix: Tensor
-    weights: Array | None = None
-    dtype: np.dtype[Any] = field(kw_only=True)
-    device: torch.device = field(kw_only=True)
-    bounds: tuple[float, float] | None = field(default=None, kw_only=True)
-    subset: Array | slice = field(default_factory=lambda: slice(None), kw_only=True)
 
     def __post_init__(self) -> None:
-        self.n_features = int(self.matrix.shape[1])
+        super().__post_init__()
         # What is used of each batch is where the batch is gathered, or goes.
         self._positions, self._weights = None, None
         if not isinstance(self.subset, slice):
@@ -70,16 +50,9 @@ class TensorRows:
             used = self.weights[self.subset]
             self._weights = to_tensor(used, self.dtype, self.device)
 
-    def __len__(self) -> int:
-        return len(self.matrix if self._positions is None else self._positions)
-
     def _there(self, positions: Array | Tensor) -> Tensor:
         """Put positions where the matrix is."""
         return torch.as_tensor(positions, device=self.matrix.device)
-
-    def count(self, index: Array | Tensor | slice) -> int:
-        """Return the number of rows of a batch."""
-        return len(self) if isinstance(index, slice) else len(index)
 
     def batches(
         self, batch_size: int, *, shuffle: bool, generator: torch.Generator
@@ -118,12 +91,6 @@ class TensorRows:
         if self._weights is None or isinstance(index, slice):
             return None if self._weights is None else self._weights[index]
         return self._weights[torch.as_tensor(index, device=self.device)]
-
-    def total_weight(self) -> float:
-        """Return the sum of the weights of all rows."""
-        if self.weights is None:
-            return float(len(self))
-        return float(self.weights[self.subset].sum())
 
     def results(
         self, shape: tuple[int, ...], dtype: np.dtype[Any], *, to_disk: bool = False
