@@ -6,7 +6,7 @@ sample.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from skcae.activations import ACTIVATIONS, softplus
 
-__all__ = ["LOG_SOFTMAX", "LOSSES", "Loss", "Output"]
+__all__ = ["IDENTITY", "LOG_SOFTMAX", "LOSSES", "ONE_VERSUS_REST", "Loss", "Output"]
 
 # A share below this is taken for this, so that its logarithm is finite.
 RAREST = 1e-6
@@ -78,6 +78,8 @@ class Loss:
         The range that the data must lie in.
     link : callable
         From the mean of x to the constant z of the lowest mean loss.
+    one_of_many : bool
+        Whether what is decided is the largest of the outputs.
 
     See Also
     --------
@@ -97,6 +99,7 @@ class Loss:
     gradient_in_place: Callable[[Tensor, Tensor], Tensor]
     bounds: tuple[float, float] | None = None
     link: Callable[[Tensor], Tensor] = field(default_factory=lambda: _itself)
+    one_of_many: bool = False
 
     def value(self, X: Tensor, Z: Tensor) -> Tensor:
         """Return the loss of each row, summed over features.
@@ -140,7 +143,8 @@ def _centred(o: Tensor, v: Tensor) -> Tensor:
     return v - (o * v).sum(-1, keepdim=True)
 
 
-_IDENTITY = _elementwise_output(lambda Z: Z, "identity")
+#: The output that is the pre-output.
+IDENTITY = _elementwise_output(lambda Z: Z, "identity")
 _SIGMOID = _elementwise_output(torch.sigmoid, "sigmoid")
 # s'(z) v = o ∘ (v − o·v): the second derivative of the logarithm of Σ exp z_j, and
 # `bend` is its third, with the third cumulant for each entry.
@@ -153,7 +157,7 @@ _SOFTMAX = Output(
 #: The reconstruction losses by the name that estimators take.
 LOSSES: dict[str, Loss] = {
     "squared_error": Loss(
-        output=_IDENTITY,
+        output=IDENTITY,
         elementwise=lambda X, Z: torch.sub(Z, X).square_(),
         # 2 (z − x): of a factor 2 torch would make a tensor first.
         gradient_in_place=lambda X, Z: Z.add_(Z).sub_(X, alpha=2),
@@ -174,4 +178,8 @@ LOG_SOFTMAX = Loss(
     elementwise=lambda X, Z: X * -functional.log_softmax(Z, dim=1),
     gradient_in_place=lambda X, Z: Z.copy_(functional.softmax(Z, dim=1)).sub_(X),
     link=lambda mean: mean.clamp(min=RAREST).log(),
+    one_of_many=True,
 )
+
+#: The same with a sigmoid for each class, and the sum of their cross-entropies.
+ONE_VERSUS_REST = replace(LOSSES["cross_entropy"], one_of_many=True)

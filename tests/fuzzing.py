@@ -97,6 +97,7 @@ contractive = {
 tangents = {
     **training,
     "tangent_penalty": st.sampled_from([0.0, 0.1]),
+    "tangent_output": st.sampled_from(["prediction", "linear"]),
     "n_tangents": st.integers(1, 3),
 }
 
@@ -144,6 +145,7 @@ def networks(draw):
     cls = draw(st.sampled_from([FineTunedClassifier, FineTunedRegressor]))
     how = draw(st.fixed_dictionaries(tangents))
     if cls is FineTunedClassifier:
+        how["output"] = draw(st.sampled_from(["softmax", "sigmoid"]))
         how["class_weight"] = draw(st.sampled_from([None, "balanced"]))
     return cls(encoder, **how)
 

@@ -68,5 +68,5 @@ def test_what_a_model_is_comes_before_how_it_is_trained(cls):
     assert names[0] in first
     assert names[-2:] == ["random_state", "verbose"]
     own = {"jacobian_penalty", "weight_decay", "corruption", "tangent_penalty"}
-    own |= {"decoder", "kernel_size"}
+    own |= {"decoder", "kernel_size", "output"}
     assert names[1] in own

@@ -342,6 +342,11 @@ def test_labels_and_probabilities(classes, kind, rows):
     assert_classifies(FineTunedClassifier(encoder(), **TUNING).fit(rows, y), rows, kind)
 
 
+def test_a_sigmoid_for_each_class(rows):
+    network = FineTunedClassifier(encoder(), output="sigmoid", **TUNING)
+    assert_classifies(network.fit(rows, LABELS), rows)
+
+
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_networks_of_all_activations(activation, rows):
     network = FineTunedClassifier(encoder(StackedCAE, activation=activation), **TUNING)

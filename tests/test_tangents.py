@@ -83,13 +83,16 @@ def network(parameters, names, x):
 # ---- the whole fit --------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", ["two classes", "three classes", "values"])
+KINDS = ["two classes", "three classes", "one versus rest", "linear", "values"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_it_is_the_formula_by_automatic_differentiation(kind, X, y, weights):
     """Jacobians, their singular vectors, the objective and its steps, all naive."""
     names = ["tanh", "sigmoid"]
     encoders = [contractive(activation="tanh"), basic(n_components=5)]
     frozen = FrozenEstimator(make_pipeline(StandardScaler(), *encoders).fit(X))
-    y = {"two classes": y % 2, "three classes": y, "values": X[:, 0] - X[:, 1]}[kind]
+    y = {"two classes": y % 2, "values": X[:, 0] - X[:, 1]}.get(kind, y)
     loss, output, T = {
         "two classes": (
             torch.nn.functional.binary_cross_entropy_with_logits,
@@ -101,10 +104,25 @@ def test_it_is_the_formula_by_automatic_differentiation(kind, X, y, weights):
             lambda z: torch.softmax(z, 0),
             np.eye(3)[y.astype(int)],
         ),
+        "one versus rest": (
+            torch.nn.functional.binary_cross_entropy_with_logits,
+            torch.sigmoid,
+            np.eye(3)[y.astype(int)],
+        ),
+        "linear": (
+            torch.nn.functional.cross_entropy,
+            lambda z: z,
+            np.eye(3)[y.astype(int)],
+        ),
         "values": (torch.nn.functional.mse_loss, lambda z: z, y.reshape(-1, 1)),
     }[kind]
+    of_kind = {
+        "one versus rest": {"output": "sigmoid"},
+        "linear": {"tangent_output": "linear"},
+    }
     model = (penalised_regressor if kind == "values" else penalised)(
         frozen,
+        **of_kind.get(kind, {}),
         learning_rate_schedule="constant",
         encoder_rate_factor=1.0,
         alpha=0.0,
@@ -139,7 +157,8 @@ def test_it_is_the_formula_by_automatic_differentiation(kind, X, y, weights):
     if kind == "values":
         one = np.average((T[:, 0] - float(shares)) ** 2, weights=weights) ** 0.5
         T = (T - shares.numpy()) / one
-    start = {"two classes": shares.logit(), "three classes": shares.log()}
+    start = dict.fromkeys(["two classes", "one versus rest"], shares.logit())
+    start |= dict.fromkeys(["three classes", "linear"], shares.log())
     last = (
         (2 * draw - 1) * (6 / (n_outputs + 5)) ** 0.5,
         start.get(kind, torch.zeros(n_outputs)),

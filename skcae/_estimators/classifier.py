@@ -25,7 +25,7 @@ from skcae._fit.labels import (
     n_columns,
     weights_by_class,
 )
-from skcae.losses import LOG_SOFTMAX, LOSSES, Loss
+from skcae.losses import LOG_SOFTMAX, LOSSES, ONE_VERSUS_REST, Loss
 
 
 @documented
@@ -49,6 +49,12 @@ class FineTunedClassifier(ClassifierMixin, BaseFineTuned):
         is cloned and fitted, unless it is in scikit-learn's `FrozenEstimator`. The
         pipeline's steps before the first encoder, such as scalers, are fixed
         preprocessing.
+
+    output : {"softmax", "sigmoid"}, default="softmax"
+        What the outputs of more than two classes are. "sigmoid" is one for each class,
+        trained by the sum of their cross-entropies as in [2]_: the probabilities are
+        the sigmoids divided by their sum. Two classes and the columns of an indicator
+        matrix have sigmoids in any case.
 
     %(tangents)s
 
@@ -86,6 +92,9 @@ class FineTunedClassifier(ClassifierMixin, BaseFineTuned):
     multilabel_ : bool
         Whether y was an indicator matrix.
 
+    output_ : str
+        "softmax" or "sigmoid".
+
     loss_curve_ : ndarray of shape (`n_iter_`,)
         The mean objective of each epoch of fine-tuning, as its steps saw it.
 
@@ -121,8 +130,9 @@ class FineTunedClassifier(ClassifierMixin, BaseFineTuned):
         \Bigl\lVert \frac{\partial o}{\partial x} u \Bigr\rVert^2,
 
     where o are the probabilities of the classes: for two classes the sigmoid that is
-    the probability of `classes_[1]`, as in [2]_, for more the softmax, and for an
-    indicator matrix the sigmoids of its labels. The tangents
+    the probability of `classes_[1]`, as in [2]_, for more the softmax or with
+    `output="sigmoid"` the sigmoids, and for an indicator matrix the sigmoids of its
+    labels. With `tangent_output="linear"` they are the outputs before. The tangents
     B_x are the `n_tangents` leading right singular vectors of the Jacobian of
     `encoder_` at x, the directions to which its code responds most and which the
     label is not to respond to. Those beyond its rank do not count. They are computed
@@ -162,17 +172,20 @@ class FineTunedClassifier(ClassifierMixin, BaseFineTuned):
     True
     """
 
+    output: str = "softmax"
     class_weight: Any = None
     learning_rate: float = 0.03
     max_iter: int = 100
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **BaseFineTuned._parameter_constraints,
+        "output": [StrOptions({"softmax", "sigmoid"})],
         "class_weight": [dict, list, StrOptions({"balanced"}), None],
     }
 
-    # That of models from before there was one.
+    # Those of models from before there were any.
     multilabel_: ClassVar[bool] = False
+    output_: ClassVar[str] = "softmax"
 
     def decision_function(self, X: Any) -> np.ndarray:
         """Compute the network's outputs before the softmax or sigmoid.
@@ -258,8 +271,12 @@ class FineTunedClassifier(ClassifierMixin, BaseFineTuned):
         Z = scores if isinstance(scores, Tensor) else torch.from_numpy(scores)
         if Z.ndim == 1:
             made = sigmoid(torch.stack([-Z, Z], 1))
+        elif self.multilabel_:
+            made = sigmoid(Z)
         else:
-            made = sigmoid(Z) if self.multilabel_ else softmax(Z, 1)
+            # The softmax of logarithms divides by the sum.
+            is_softmax = self.output_ == "softmax"
+            made = softmax(Z if is_softmax else functional.logsigmoid(Z), 1)
         return like(made, X) if isinstance(scores, Tensor) else to_array(made)
 
     def _scores(self, X: Any) -> Any:
@@ -268,11 +285,12 @@ class FineTunedClassifier(ClassifierMixin, BaseFineTuned):
         return Z[:, 0] if Z.shape[1] == 1 else Z
 
     def _loss(self, scratch: Any) -> Loss:
-        is_softmax = len(scratch.classes_) > 2 and not scratch.multilabel_
-        return LOG_SOFTMAX if is_softmax else LOSSES["cross_entropy"]
+        if len(scratch.classes_) == 2 or scratch.multilabel_:
+            return LOSSES["cross_entropy"]
+        return LOG_SOFTMAX if self.output == "softmax" else ONE_VERSUS_REST
 
     def _error(self, loss: Loss, targets: Tensor, outputs: Tensor) -> Tensor:
-        if loss is LOG_SOFTMAX:
+        if loss.one_of_many:
             wrong = outputs.argmax(1) != targets.argmax(1)
         else:
             wrong = ((outputs > 0) != (targets > 0.5)).any(1)
@@ -289,7 +307,12 @@ class FineTunedClassifier(ClassifierMixin, BaseFineTuned):
         return y, indicators(y, scratch.classes_)
 
     def _learnt(self, scratch: Any) -> dict[str, Any]:
-        return {"classes_": scratch.classes_, "multilabel_": scratch.multilabel_}
+        is_softmax = self._loss(scratch) is LOG_SOFTMAX
+        return {
+            "classes_": scratch.classes_,
+            "multilabel_": scratch.multilabel_,
+            "output_": "softmax" if is_softmax else "sigmoid",
+        }
 
     def _held_out_targets(self, scratch: Any, y: Any) -> tuple[Array, Array]:
         if scratch.multilabel_:
@@ -325,5 +348,7 @@ class FineTunedClassifier(ClassifierMixin, BaseFineTuned):
                 f"multilabel_ is {multilabel!r}, with classes {classes!r:.80} for "
                 f"{n_outputs} outputs."
             )
+        if self.output_ not in ("softmax", "sigmoid"):
+            raise ValueError(f"output_ is {self.output_!r:.80}.")
         if n_classes != (2 if n_outputs == 1 else n_outputs):
             raise ValueError(f"It has {n_classes} classes for {n_outputs} outputs.")

@@ -249,6 +249,12 @@ _TANGENTS = r"""
         Strength of the penalty on the outputs' change along the tangents of each row,
         see Notes. 0 computes no tangents.
 
+    tangent_output : {"prediction", "linear"}, default="prediction"
+        What is not to change along them: the prediction, for a classifier its
+        probabilities, or the linear output that it is made of. Where a network is
+        sure, its probabilities change little along any direction, and its linear
+        outputs still do.
+
     n_tangents : int, default=15
         Number of tangents of each row, at most min(n_components, n_features) of the
         encoder. All together are n_samples · n_tangents · n_features numbers in

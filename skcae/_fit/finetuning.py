@@ -39,6 +39,7 @@ from skcae._fit.parameters import corruption_of
 from skcae._fit.plans import FineTuningData, Plan, plan_of
 from skcae._fit.pretraining import fit_encoder, rows_of_pretraining
 from skcae._fit.target_units import TargetUnits, best_constant
+from skcae.losses import IDENTITY
 
 # The penalty is spread over so many rows at least, and the encoder's rate does not fall
 # below that of so many. Fewer rows are one batch, where a weight is a repetition.
@@ -195,16 +196,18 @@ class FineTuningFit(Fit):
         estimator, loss = self.estimator, self.plan.loss
         decay = estimator.alpha / max(len(rows), FEWEST_ROWS)
         strength, layers = estimator.tangent_penalty, self.model.layers
-        tangents = None
+        tangents, output = None, loss.output
+        if estimator.tangent_output == "linear":
+            output = IDENTITY
         if strength:
             tangents = tangents_of(layers, rows, estimator.n_tangents)
         if not Chain(tuple(layers)).is_affine:
             return DifferentiatedObjective(
-                loss, strength=strength, tangents=tangents, decay=decay
+                loss, strength=strength, tangents=tangents, output=output, decay=decay
             )
         if tangents is None:
             return NetworkObjective(loss, decay=decay)
-        return TangentObjective(loss, strength, tangents, decay=decay)
+        return TangentObjective(loss, strength, tangents, output, decay=decay)
 
     # ---- the fitted model -------------------------------------------------------
 

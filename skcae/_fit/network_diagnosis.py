@@ -16,7 +16,7 @@ from skcae._core.training.loop import Training
 from skcae._fit.epochs import level_of_caller
 from skcae._fit.target_units import best_constant
 from skcae.exceptions import DeadModelWarning
-from skcae.losses import LOG_SOFTMAX, LOSSES, Loss
+from skcae.losses import LOSSES, Loss
 
 # So many rows are looked at, evenly spread over those of the training.
 N_ROWS = 300
@@ -129,7 +129,7 @@ def findings(seen: Look, loss: Loss, unit: float) -> Iterator[str]:
 
 def decided(outputs: Tensor, loss: Loss) -> Array:
     """Return the class, or the set of labels, that each row of outputs means."""
-    return to_array(outputs.argmax(1) if loss is LOG_SOFTMAX else outputs > 0)
+    return to_array(outputs.argmax(1) if loss.one_of_many else outputs > 0)
 
 
 def alike(values: Tensor) -> Tensor:

@@ -94,6 +94,7 @@ class FineTuningParameters(TrainingParameters):
     corruption: str = "gaussian"
     corruption_level: float = 0.0
     tangent_penalty: float = 0.0
+    tangent_output: str = "prediction"
     n_tangents: int = 15
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
@@ -106,6 +107,7 @@ class FineTuningParameters(TrainingParameters):
         "alpha": [STRENGTH],
         **NOISE,
         "tangent_penalty": [STRENGTH],
+        "tangent_output": [StrOptions({"prediction", "linear"})],
         "n_tangents": [Interval(Integral, 1, None, closed="left")],
     }
 

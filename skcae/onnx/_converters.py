@@ -25,7 +25,7 @@ from skcae.onnx._checks import (
     check_zipmap,
     last_steps,
 )
-from skcae.onnx._graph import Graph, add_layers, add_scores
+from skcae.onnx._graph import Graph, add_layers, add_scores, add_softplus
 from skcae.persistence._parts import everything_in
 
 # Named as skl2onnx names it for its outlier detectors and mixtures.
@@ -378,8 +378,12 @@ def _probabilities(graph: Graph, network: Any, outputs: str) -> str:
     """Add what makes outputs probabilities; the option `raw_scores` leaves it out."""
     if graph.scope.get_options(network, {"raw_scores": False})["raw_scores"]:
         return outputs
-    are_sigmoids = network.multilabel_ or len(network.classes_) == 2
-    return graph.node("Sigmoid" if are_sigmoids else "Softmax", outputs)
+    if network.multilabel_ or len(network.classes_) == 2:
+        return graph.node("Sigmoid", outputs)
+    if network.output_ == "sigmoid":
+        # The softmax of logarithms divides by the sum: log s(z) = −log(1 + exp(−z)).
+        outputs = graph.node("Neg", add_softplus(graph, graph.node("Neg", outputs)))
+    return graph.node("Softmax", outputs)
 
 
 def _classes(scope: Any, network: Any) -> Array:

@@ -12,7 +12,7 @@ from skcae._core.steps.differentiated import DifferentiatedObjective
 from skcae._core.steps.supervised import NetworkObjective
 from skcae._core.steps.tangents import TangentObjective
 from skcae.activations import ACTIVATIONS
-from skcae.losses import LOG_SOFTMAX, LOSSES
+from skcae.losses import IDENTITY, LOG_SOFTMAX, LOSSES
 from tests import oracles
 
 LOSS = {**LOSSES, "log_softmax": LOG_SOFTMAX}
@@ -36,26 +36,30 @@ def formed(gradient, chain):
     return found
 
 
-def of_closed_form(loss, tangents, decay):
+def of_closed_form(loss, tangents, output, decay):
     if tangents is None:
         return NetworkObjective(loss, decay=decay)
-    return TangentObjective(loss, 0.3, tangents, decay=decay)
+    return TangentObjective(loss, 0.3, tangents, output, decay=decay)
 
 
 @pytest.mark.parametrize("loss", LOSS)
 @pytest.mark.parametrize("weights", WEIGHTS, ids=["plain", "weighted"])
 @pytest.mark.parametrize("n_tangents", [0, 2])
 @pytest.mark.parametrize("activation", ["sigmoid", "tanh", "softplus", "elu"])
-def test_it_is_the_closed_form_of_dense_layers(loss, weights, n_tangents, activation):
+@pytest.mark.parametrize("linear", [False, True], ids=["outputs", "linear"])
+def test_it_is_the_closed_form_of_dense_layers(
+    loss, weights, n_tangents, activation, linear
+):
     first = Dense(draw(6, 4), draw(6, seed=1), ACTIVATIONS[activation])
     second = Dense(draw(5, 6, seed=2), draw(5, seed=3), ACTIVATIONS[activation])
     chain = Chain((first, second, output_of(5)))
     X, T = draw(5, 4, seed=7), torch.rand(5, 3, dtype=torch.float64)
     T = T / T.sum(1, keepdim=True)
     tangents = draw(5, n_tangents, 4, seed=8) if n_tangents else None
-    closed = of_closed_form(LOSS[loss], tangents, 0.1)
+    output = IDENTITY if linear else LOSS[loss].output
+    closed = of_closed_form(LOSS[loss], tangents, output, 0.1)
     ours = DifferentiatedObjective(
-        LOSS[loss], strength=0.3, tangents=tangents, decay=0.1
+        LOSS[loss], strength=0.3, tangents=tangents, output=output, decay=0.1
     )
     assert ours.columns_per_row == closed.columns_per_row
     every = slice(None)

@@ -194,7 +194,7 @@ def test_fine_tuning_has_the_gradient_of_autograd(parameters, X, n_tangents):
     T = torch.eye(N_CLASSES, dtype=torch.float64)[[0, 2, 1, 1, 0]]
     tangents = draw(N_ROWS, n_tangents, N_FEATURES, seed=5)
     objective = (
-        TangentObjective(LOG_SOFTMAX, 0.3, tangents)
+        TangentObjective(LOG_SOFTMAX, 0.3, tangents, LOG_SOFTMAX.output)
         if n_tangents
         else NetworkObjective(LOG_SOFTMAX)
     )

@@ -282,7 +282,7 @@ def test_the_decay_of_the_output_layer_equals_autograd(loss, n_tangents, weighte
 
     def outcome(decay):
         objective = (
-            TangentObjective(function, 0.3, tangents, decay=decay)
+            TangentObjective(function, 0.3, tangents, function.output, decay=decay)
             if n_tangents
             else NetworkObjective(function, decay=decay)
         )

@@ -10,7 +10,7 @@ from torch.func import jacrev, vmap
 from skcae._core.steps.supervised import NetworkObjective
 from skcae._core.steps.tangents import TangentObjective
 from skcae.activations import ACTIVATIONS
-from skcae.losses import LOG_SOFTMAX, LOSSES
+from skcae.losses import IDENTITY, LOG_SOFTMAX, LOSSES
 from tests.core.test_supervised import (
     N_FEATURES,
     NETWORK_LOSSES,
@@ -41,8 +41,10 @@ def draw_tangents(n, m=2, seed=4):
     return torch.from_numpy(np.random.default_rng(seed).normal(size=(n, m, N_FEATURES)))
 
 
-def objective_of(loss, tangents, strength=STRENGTH):
-    return TangentObjective(NETWORK_LOSSES[loss][0], strength, tangents)
+def objective_of(loss, tangents, strength=STRENGTH, *, linear=False):
+    loss = NETWORK_LOSSES[loss][0]
+    output = IDENTITY if linear else loss.output
+    return TangentObjective(loss, strength, tangents, output)
 
 
 def value_and_gradient(objective, chain, X, T, weights=None, index=slice(None)):
@@ -52,20 +54,21 @@ def value_and_gradient(objective, chain, X, T, weights=None, index=slice(None)):
     return mean, dense(gradient, chain.parameters)
 
 
-def naive_penalties(parameters, X, tangents, names, loss):
+def naive_penalties(parameters, X, tangents, names, loss, *, linear=False):
     """Σ_u ‖(∂o/∂x) u‖² of each row, with the whole Jacobian of the whole network."""
 
     def output(x):
-        return OUTPUTS[loss](naive_outputs(parameters, x[None], names)[0])
+        z = naive_outputs(parameters, x[None], names)[0]
+        return z if linear else OUTPUTS[loss](z)
 
     products = vmap(jacrev(output))(X) @ tangents.mT
     return products.square().sum((1, 2))
 
 
-def naive_values(parameters, X, T, tangents, names, loss, strength=STRENGTH):
+def naive_values(parameters, X, T, tangents, names, loss, *, linear=False):
     losses = NETWORK_LOSSES[loss][1](T, naive_outputs(parameters, X, names))
-    penalties = naive_penalties(parameters, X, tangents, names, loss)
-    return torch.stack((losses, strength * penalties))
+    penalties = naive_penalties(parameters, X, tangents, names, loss, linear=linear)
+    return torch.stack((losses, STRENGTH * penalties))
 
 
 @pytest.mark.parametrize("loss", sorted(NETWORK_LOSSES))
@@ -90,21 +93,22 @@ def test_the_values_are_the_formulas(depth, loss):
     assert all(torch.equal(parameters[name], before[name]) for name in before)
 
 
+@pytest.mark.parametrize("linear", [False, True], ids=["outputs", "linear"])
 @pytest.mark.parametrize("weighted", [True, False])
 @pytest.mark.parametrize("loss", sorted(NETWORK_LOSSES))
 @pytest.mark.parametrize("depth", [1, 2, 3])
 @pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
-def test_the_gradient_equals_autograd(activation, depth, loss, weighted):
+def test_the_gradient_equals_autograd(activation, depth, loss, weighted, linear):
     network, names = network_of(activation, depth)
     parameters = draw_parameters(depth, NETWORK_LOSSES[loss][2])
     X, T = torch.from_numpy(draw_rows(7)), draw_targets(loss, 7)
     tangents = draw_tangents(7, m=3)
     weights = torch.from_numpy(draw_weights(7)) if weighted else None
-    objective = objective_of(loss, tangents)
+    objective = objective_of(loss, tangents, linear=linear)
     value, gradient = value_and_gradient(objective, network(parameters), X, T, weights)
 
     tracked = {name: p.clone().requires_grad_() for name, p in parameters.items()}
-    values = naive_values(tracked, X, T, tangents, names, loss)
+    values = naive_values(tracked, X, T, tangents, names, loss, linear=linear)
     expected = (values if weights is None else weights * values).sum() / 7
     expected.backward()
     torch.testing.assert_close(value, expected.detach(), rtol=1e-12, atol=1e-12)

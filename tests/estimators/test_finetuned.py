@@ -26,6 +26,7 @@ from skcae import (
     FineTunedClassifier,
 )
 from skcae.activations import ACTIVATIONS
+from skcae.persistence._integrity import check_model
 from tests.estimators.finetuned import (
     ENCODERS,
     basic,
@@ -306,9 +307,40 @@ def test_minus_one_is_an_ordinary_label(X):
     assert_array_equal(model.encoder_.components_, contractive().fit(X).components_)
 
 
-def test_probabilities_of_huge_outputs_are_finite(X, y, two):
+def test_a_sigmoid_for_each_class(X, y):
+    model = classifier(output="sigmoid").fit(X, y)
+    assert model.output_ == "sigmoid"
+    assert not same_network(model, classifier().fit(X, y))
+    Z = model.decision_function(X)
+    sigmoids = 1 / (1 + np.exp(-Z))
+    P = sigmoids / sigmoids.sum(1, keepdims=True)
+    assert_allclose(model.predict_proba(X), P, rtol=1e-12)
+    assert_allclose(model.predict_log_proba(X), np.log(P), rtol=1e-12)
+    assert_array_equal(model.predict(X), model.classes_[Z.argmax(1)])
+    # It is kept from then on.
+    model.set_params(output="softmax")
+    assert_allclose(model.predict_proba(X), P, rtol=1e-12)
+    model.output_ = "tanh"
+    with pytest.raises(ValueError, match="output_ is 'tanh'"):
+        check_model(model)
+
+
+def test_early_stopping_with_a_sigmoid_for_each_class_counts_wrong_classes(X, y):
+    model = classifier(output="sigmoid", early_stopping=True)
+    model.fit(X, y, X_val=X, y_val=y)
+    assert_allclose(min(model.validation_error_curve_), 1 - model.score(X, y))
+
+
+def test_two_classes_have_a_sigmoid_in_any_case(X, two):
+    one, other = (classifier(output=s).fit(X, two) for s in ("softmax", "sigmoid"))
+    assert one.output_ == other.output_ == "sigmoid"
+    assert same_network(one, other)
+
+
+@pytest.mark.parametrize("output", ["softmax", "sigmoid"])
+def test_probabilities_of_huge_outputs_are_finite(output, X, y, two):
     for target in (y, two):
-        model = classifier().fit(X, target)
+        model = classifier(output=output).fit(X, target)
         model.coefs_ = [*model.coefs_[:-1], 1e6 * model.coefs_[-1]]
         P = model.predict_proba(X)
         assert np.isfinite(P).all()

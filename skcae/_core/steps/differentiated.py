@@ -13,6 +13,7 @@ from skcae._core.data.arrays import Array
 from skcae._core.layers.chain import Chain
 from skcae._core.layers.gradient import Gradient, derivatives
 from skcae._core.steps.supervised import NetworkObjective
+from skcae.losses import IDENTITY, Output
 
 
 @dataclass(frozen=True)
@@ -25,10 +26,13 @@ class DifferentiatedObjective(NetworkObjective):
         Of the penalty on them.
     tangents : tensor of shape (n_rows, m, d) or None
         Those of each training row, where and in the precision that batches are.
+    output : Output
+        s: that of the loss, or the identity.
     """
 
     strength: float = field(default=0.0, kw_only=True)
     tangents: Tensor | None = field(default=None, kw_only=True)
+    output: Output = field(default=IDENTITY, kw_only=True)
 
     @property
     def columns_per_row(self) -> int:
@@ -71,6 +75,5 @@ class DifferentiatedObjective(NetworkObjective):
         outputs, states = chain.linearized(X)
         # (26) and (27): Ż = J u; then ȯ = s'(Z) Ż, as in (28).
         Z, Z_dot = outputs[-1], chain.push_forward(states, tangents)
-        s = self.loss.output
-        o_dot = s.along(s(Z)[:, None], Z_dot)
+        o_dot = self.output.along(self.output(Z)[:, None], Z_dot)
         return [Z, o_dot.square().sum((1, 2))]

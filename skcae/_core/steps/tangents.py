@@ -22,6 +22,7 @@ from skcae._core.layers.chain import Chain
 from skcae._core.layers.gradient import Gradient
 from skcae._core.layers.layer import Affine, Factors
 from skcae._core.steps.supervised import NetworkObjective
+from skcae.losses import Output
 
 
 @dataclass(frozen=True)
@@ -34,10 +35,13 @@ class TangentObjective(NetworkObjective):
         Of the penalty.
     tangents : tensor of shape (n_rows, m, d)
         Those of each training row, where and in the precision that batches are.
+    output : Output
+        s: that of the loss, or the identity.
     """
 
     strength: float
     tangents: Tensor
+    output: Output
 
     @property
     def columns_per_row(self) -> int:
@@ -68,7 +72,7 @@ class TangentObjective(NetworkObjective):
         self, T: Tensor, both: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Return L and strength · Ω of each row; (Z, Ż) becomes their gradient."""
-        loss, s = self.loss, self.loss.output
+        loss, s = self.loss, self.output
         # Rows are samples for the loss, as in (25): (n, o), and (m, n, o) of tangents.
         Z, Z_dot = both[:, 0].mT, both[:, 1:].permute(1, 2, 0)
         o = s(Z)
