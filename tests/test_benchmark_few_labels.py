@@ -19,6 +19,7 @@ def test_few_labels_on_digits(tmp_path, capsys):
     """All runs of a seed have the same encoder; a second call runs nothing."""
     arguments = ["--data", "digits", "--labels", "40", "120", "--n-components=32"]
     arguments += ["--epochs", "2", "2", "--trials=2", "--seeds=2", "--jobs=1"]
+    arguments += ["--tangent-trials=3"]
     arguments += ["--results", str(tmp_path)]
     tangents.main(arguments)
     out = capsys.readouterr().out
@@ -30,10 +31,10 @@ def test_few_labels_on_digits(tmp_path, capsys):
         assert f"\n| {model} | " in text
     lines = (tmp_path / "tangents_digits.jsonl").read_text(encoding="utf-8")
     records = [json.loads(line) for line in lines.splitlines()]
-    # Each fine-tuning, alone, of 2 encoders, and with 2 settings of the tangents; and
-    # the best of each model with 2 seeds.
-    n_tunings = len(grids.FEW_LABELS_TUNING["tuning"])
-    assert len(records) == 2 * (n_tunings * (1 + 2 + 2) + 3 * 2)
+    # Each fine-tuning, alone and of 2 encoders, 3 settings with tangents, and the best
+    # of each model with 2 seeds.
+    n_tunings = grids.size(grids.FEW_LABELS_TUNING)
+    assert len(records) == 2 * (n_tunings * (1 + 2) + 3 + 3 * 2)
     assert {tuple(r["n_epochs"]) for r in records} == {(2, 4), (2, 2)}
     # Two encoders and random weights in the search, one of each for a seed.
     assert len(list(tmp_path.glob(".cache/encoders/*"))) == 3 + 2 * 2
@@ -45,7 +46,7 @@ def test_few_labels_on_digits(tmp_path, capsys):
         cae, mtc = by_model["CAE"], by_model["MTC"]
         for line in grids.CAE_H:
             assert mtc["setting"][line] == cae["setting"][line]
-        assert mtc["setting"]["tangent_penalty"] > 0
+        assert grids.tangent_parameters(mtc["setting"])["tangent_penalty"] > 0
         assert mtc["training_loss"] != cae["training_loss"]
     for record in records:
         assert ("test_error" in record) == (record["stage"] == "final")
@@ -110,7 +111,7 @@ def task_of_few(tmp_path):
             sizes=None,
             checksum="",
             model="NN",
-            setting={"tuning": "adam 0.01"},
+            setting={"tuning": "adam 0.01", "output": "softmax"},
             n_components=8,
             n_epochs=(1, 1),
             seed=0,
@@ -145,7 +146,8 @@ def test_a_network_without_pre_training_starts_at_random_weights(task_of_few):
 
 
 def test_an_encoder_that_diverges_is_a_failure_of_its_runs(task_of_few):
-    setting = {"jacobian_penalty": 0.1, "training": "sgd 1e30", "tuning": "adam 0.01"}
+    setting = {"jacobian_penalty": 0.1, "training": "sgd 1e30"}
+    setting |= task_of_few().setting
     task = task_of_few(model="CAE", setting=setting)
     assert "Training diverged in epoch 1" in few_labels.fit_one(task)
     # It is kept too, and not tried again.

@@ -17,8 +17,10 @@ from sklearn.model_selection import train_test_split
 
 from benchmarks.paper.data import load
 from benchmarks.paper.few_labels_grids import (
+    FEW_LABELS_TUNING,
     TANGENTS,
     solver_parameters,
+    tangent_parameters,
     training_parameters,
 )
 from benchmarks.paper.models import NETWORK, encoder
@@ -86,7 +88,7 @@ class FewLabelsTask:
     @property
     def encoder_setting(self):
         """The part of the setting that is the encoder's, empty for random weights."""
-        of_tuning = {"tuning", *TANGENTS}
+        of_tuning = {*FEW_LABELS_TUNING, *TANGENTS}
         return {k: value for k, value in self.setting.items() if k not in of_tuning}
 
     @property
@@ -110,12 +112,12 @@ class FewLabelsTask:
 
     def measure(self, images):
         """Fine-tune the encoder, and measure the network."""
-        tangents = {k: self.setting[k] for k in TANGENTS if k in self.setting}
         rows, n_epochs = self.labelled(images.y_train), self.n_epochs[1]
         network = FineTunedClassifier(
             FrozenEstimator(pre_trained(self)),
             **solver_parameters(self.setting["tuning"]),
-            **tangents,
+            output=self.setting["output"],
+            **tangent_parameters(self.setting),
             **NETWORK,
             batch_size=BATCH_SIZE,
             max_iter=n_epochs,

@@ -5,6 +5,7 @@ A setting is one value from each line of a grid.
 
 import math
 import zlib
+from itertools import product
 
 import numpy as np
 
@@ -16,9 +17,17 @@ CAE_H = {
     "hessian_penalty": [0.0, 0.03, 0.1, 0.3],
     **PRE_TRAINING,
 }
-FEW_LABELS_TUNING = {"tuning": ["adam 0.01", "sgd 0.1", "sgd 0.3"]}
+FEW_LABELS_TUNING = {
+    "tuning": ["adam 0.01", "sgd 0.1", "sgd 0.3"],
+    "output": ["softmax", "sigmoid"],
+}
+# What is not to change along the tangents, and the strength of that. Linear outputs are
+# larger than probabilities, and so are their changes.
 TANGENTS = {
-    "tangent_penalty": [0.3, 1.0, 3.0, 10.0, 30.0],
+    "tangents": [
+        *("prediction 3", "prediction 10"),
+        *("linear 0.003", "linear 0.01", "linear 0.03"),
+    ],
     "n_tangents": [5, 10, 15, 25],
 }
 FEW_LABELS = {
@@ -36,6 +45,18 @@ def training_parameters(text):
     return solver
 
 
+def tangent_parameters(setting):
+    """Read the tangents' part of a setting, if it has one."""
+    if "tangents" not in setting:
+        return {}
+    output, strength = setting["tangents"].split()
+    return {
+        "tangent_output": output,
+        "tangent_penalty": float(strength),
+        "n_tangents": setting["n_tangents"],
+    }
+
+
 def solver_parameters(text):
     """Read a solver and its rate."""
     solver, rate = text.split()
@@ -45,6 +66,11 @@ def solver_parameters(text):
 def size(grid):
     """Count the settings of a grid."""
     return math.prod(len(values) for values in grid.values())
+
+
+def every(grid):
+    """Go through all settings of a grid."""
+    return (dict(zip(grid, values, strict=True)) for values in product(*grid.values()))
 
 
 def is_on_grid(setting, grid):

@@ -29,6 +29,7 @@ from benchmarks.paper.few_labels_grids import (
     FEW_LABELS_TUNING,
     TANGENTS,
     draw,
+    every,
     is_on_grid,
     size,
 )
@@ -65,7 +66,8 @@ def parsed(arguments):
     parser.add_argument("--sizes", type=int, nargs=3, help="rows of each part")
     parser.add_argument("--n-components", type=int, default=1000)
     parser.add_argument("--epochs", type=int, nargs=2, default=(30, 30))
-    parser.add_argument("--trials", type=int, default=6)
+    parser.add_argument("--trials", type=int, default=6, help="encoders")
+    parser.add_argument("--tangent-trials", type=int, default=12, help="of MTC")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--results", type=Path, default=FOLDER)
@@ -77,6 +79,7 @@ def parsed(arguments):
         args.labels = [100, 1000] if args.data == "mnist" else [50, 200]
         args.sizes, args.n_components = (2000, 1000, 1000), 100
         args.epochs, args.trials, args.seeds = (20, 20), 4, 2
+        args.tangent_trials = 8
         args.results = args.results / "quick"
     args.sizes = None if args.sizes is None else tuple(args.sizes)
     args.epochs = tuple(args.epochs)
@@ -123,22 +126,23 @@ def search(results, tasks, args):
     """
 
     def tried(model, settings):
-        """Run all settings with each fine-tuning; return all trials by labels."""
+        """Run all settings; return all trials by labels."""
         runs = [
-            replace(task, model=model, setting={**setting, "tuning": tuning})
+            replace(task, model=model, setting=setting)
             for task in tasks.values()
             for setting in settings
-            for tuning in FEW_LABELS_TUNING["tuning"]
         ]
         run_all(results, runs, args.jobs)
         trials = trials_of(results, tasks, [model])
         return {n: [r for r in trials if r["n_labels"] == n] for n in tasks}
 
-    drawn = draw("CAE+H", CAE_H, args.trials)
-    tangents = draw("MTC", TANGENTS, args.trials)
-    nn, cae = tried("NN", [{}]), tried("CAE", drawn)
+    tunings = list(every(FEW_LABELS_TUNING))
+    encoders = draw("CAE+H", CAE_H, args.trials)
+    nn = tried("NN", tunings)
+    cae = tried("CAE", [e | tuning for e in encoders for tuning in tunings])
     encoder = min(encoders_of(cae), key=lambda encoder: mean_lowest(cae, encoder))
-    mtc = tried("MTC", [{**encoder, **setting} for setting in tangents])
+    together = draw("MTC", FEW_LABELS_TUNING | TANGENTS, args.tangent_trials)
+    mtc = tried("MTC", [encoder | setting for setting in together])
     return {
         n: {
             "NN": sorted(nn[n], key=valid_error),
@@ -322,13 +326,13 @@ the encoder, so that their difference is that of each draw.
 ## What was chosen
 
 By the error on {n_valid:,} validation rows, with one draw of the labelled rows:
-{args.trials} of {size(CAE_H)} settings of the encoder, drawn evenly, of which one
-serves all numbers of labels, that of the lowest mean error; then for MTC, with this
-encoder, {args.trials} of {size(TANGENTS)} settings of the tangents. Each is tried with
-all {size(FEW_LABELS_TUNING)} of fine-tuning, and so is NN. Trials of earlier draws
-count, if they are on the grids. The runs above have new seeds, and they alone have read
-the test rows. Epochs are those of pre-training + fine-tuning; all numbers of labels get
-as many steps.{outside}{failed_text(failed)}
+{args.trials} of {size(CAE_H)} settings of the encoder, drawn evenly, each with all
+{size(FEW_LABELS_TUNING)} of fine-tuning, as is NN; one encoder serves all numbers of
+labels, that of the lowest mean error. Then for MTC, with this encoder,
+{args.tangent_trials} of {size(FEW_LABELS_TUNING | TANGENTS)} settings of fine-tuning
+and tangents together. Trials of earlier draws count, if they are on the grids. The runs
+above have new seeds, and they alone have read the test rows. Epochs are those of
+pre-training + fine-tuning; all numbers of labels get as many steps.{outside}{failed_text(failed)}
 
 {chosen}
 
