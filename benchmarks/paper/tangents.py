@@ -18,19 +18,16 @@ from benchmarks.paper.cells import FOLDER
 from benchmarks.paper.data import checksum, load
 from benchmarks.paper.few_labels import (
     BATCH_SIZE,
-    PROTOCOL_VERSION,
     FewLabelsTask,
     Results,
     run_all,
 )
 from benchmarks.paper.few_labels_grids import (
     CAE_H,
-    FEW_LABELS,
     FEW_LABELS_TUNING,
+    MODELS,
     TANGENTS,
-    draw,
-    every,
-    is_on_grid,
+    settings_of,
     size,
 )
 
@@ -54,7 +51,7 @@ def main(arguments=None):
     ranked = search(results, tasks, args)
     tested, failed = finals(results, tasks, ranked, args)
     by_labels = {n: [r for r in tested if r["n_labels"] == n] for n in tasks}
-    trials = trials_of(results, tasks, FEW_LABELS, on_grids=False)
+    trials = [r for of in ranked.values() for tried in of.values() for r in tried]
     text = written(args, by_labels, trials, failed)
     report.write(args.results, name, text, tested)
 
@@ -66,8 +63,7 @@ def parsed(arguments):
     parser.add_argument("--sizes", type=int, nargs=3, help="rows of each part")
     parser.add_argument("--n-components", type=int, default=1000)
     parser.add_argument("--epochs", type=int, nargs=2, default=(30, 30))
-    parser.add_argument("--trials", type=int, default=6, help="encoders")
-    parser.add_argument("--tangent-trials", type=int, default=12, help="of MTC")
+    parser.add_argument("--trials", type=int, default=12, help="of MTC")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--results", type=Path, default=FOLDER)
@@ -79,7 +75,6 @@ def parsed(arguments):
         args.labels = [100, 1000] if args.data == "mnist" else [50, 200]
         args.sizes, args.n_components = (2000, 1000, 1000), 100
         args.epochs, args.trials, args.seeds = (20, 20), 4, 2
-        args.tangent_trials = 8
         args.results = args.results / "quick"
     args.sizes = None if args.sizes is None else tuple(args.sizes)
     args.epochs = tuple(args.epochs)
@@ -118,82 +113,21 @@ def epochs_of_as_many_steps(n_rows, n_rows_before, n_epochs):
 
 
 def search(results, tasks, args):
-    """Return the trials by labels and model, from the lowest validation error.
-
-    One encoder serves all numbers of labels, and MTC has that which serves CAE best.
-    Each model chooses its fine-tuning. Trials that are there from before count, if they
-    are on the grids.
-    """
-
-    def tried(model, settings):
-        """Run all settings; return all trials by labels."""
-        runs = [
-            replace(task, model=model, setting=setting)
-            for task in tasks.values()
-            for setting in settings
-        ]
-        run_all(results, runs, args.jobs)
-        trials = trials_of(results, tasks, [model])
-        return {n: [r for r in trials if r["n_labels"] == n] for n in tasks}
-
-    tunings = list(every(FEW_LABELS_TUNING))
-    encoders = draw("CAE+H", CAE_H, args.trials)
-    nn = tried("NN", tunings)
-    cae = tried("CAE", [e | tuning for e in encoders for tuning in tunings])
-    encoder = min(encoders_of(cae), key=lambda encoder: mean_lowest(cae, encoder))
-    together = draw("MTC", FEW_LABELS_TUNING | TANGENTS, args.tangent_trials)
-    mtc = tried("MTC", [encoder | setting for setting in together])
+    """Return the trials by labels and model, from the lowest validation error."""
+    runs = [
+        replace(task, model=model, setting=setting)
+        for model, settings in settings_of(args.trials).items()
+        for task in tasks.values()
+        for setting in settings
+    ]
+    ranked = sorted(run_all(results, runs, args.jobs), key=valid_error)
     return {
         n: {
-            "NN": sorted(nn[n], key=valid_error),
-            "CAE": sorted(of_encoder(cae[n], encoder), key=valid_error),
-            "MTC": sorted(of_encoder(mtc[n], encoder), key=valid_error),
+            model: [r for r in ranked if (r["n_labels"], r["model"]) == (n, model)]
+            for model in MODELS
         }
         for n in tasks
     }
-
-
-def searched(results, tasks, models):
-    """Return the records of the search that these tasks have in common."""
-    same = ("data", "checksum", "sizes", "n_components", "stage")
-    wanted = [{name: task.described[name] for name in same} for task in tasks]
-    return [
-        record
-        for record in results.by_key.values()
-        if record["model"] in models
-        and record.get("protocol") == PROTOCOL_VERSION
-        and {name: plain(record.get(name)) for name in same} in wanted
-    ]
-
-
-def plain(value):
-    """Turn JSON's list into the tuple that it was."""
-    return tuple(value) if isinstance(value, list) else value
-
-
-def trials_of(results, tasks, models, *, on_grids=True):
-    """Return the trials of the tasks' search, or those outside the grids as well."""
-    return [
-        record
-        for record in searched(results, tasks.values(), models)
-        if record["n_labels"] in tasks
-        and tuple(record["n_epochs"]) == tasks[record["n_labels"]].n_epochs
-        and (not on_grids or is_on_grid(record["setting"], FEW_LABELS[record["model"]]))
-    ]
-
-
-def encoders_of(by_labels):
-    """Return the settings of encoders that were tried with each number of labels."""
-    encoders = [
-        {line: record["setting"][line] for line in CAE_H}
-        for record in next(iter(by_labels.values()))
-    ]
-    return [
-        encoder
-        for number, encoder in enumerate(encoders)
-        if encoder not in encoders[:number]
-        and all(of_encoder(records, encoder) for records in by_labels.values())
-    ]
 
 
 def finals(results, tasks, ranked, args):
@@ -203,7 +137,7 @@ def finals(results, tasks, ranked, args):
     """
     seeds = range(1, args.seeds + 1)
     kept, failed = [], []
-    waiting = [(n, model, 0) for n in tasks for model in FEW_LABELS]
+    waiting = [(n, model, 0) for n in tasks for model in MODELS]
     while waiting:
         best = {(n, model): choice(ranked[n][model][k]) for n, model, k in waiting}
         runs = [
@@ -256,20 +190,6 @@ def fails(run, trial):
     return valid_error(run) > 2 * valid_error(trial)
 
 
-def of_encoder(records, encoder):
-    """Return the records of runs with this encoder."""
-    return [r for r in records if encoder.items() <= r["setting"].items()]
-
-
-def mean_lowest(by_labels, encoder):
-    """Return an encoder's lowest validation error, mean over the numbers of labels."""
-    errors = [
-        min(map(valid_error, of_encoder(records, encoder)))
-        for records in by_labels.values()
-    ]
-    return sum(errors) / len(errors)
-
-
 def failed_text(records):
     """List the settings that failed with one of the seeds, and say what that means."""
     if not records:
@@ -289,17 +209,6 @@ def failed_text(records):
     )
 
 
-def outside_text(trials, grids):
-    """Say how many trials are on none of the grids that were searched at last."""
-    n_outside = sum(not is_on_grid(r["setting"], grids[r["model"]]) for r in trials)
-    if not n_outside:
-        return ""
-    return (
-        f"\n\n{n_outside} of the trials that are listed below are outside these grids: "
-        "they are of a first search, which these grids were settled by."
-    )
-
-
 def written(args, by_labels, trials, failed):
     """Write the report."""
     images = load(args.data, args.local_file, args.sizes)
@@ -310,7 +219,6 @@ def written(args, by_labels, trials, failed):
     )
     listed = [{**r, "data": f"{r['n_labels']:,} labels"} for r in trials]
     tested = [record for records in by_labels.values() for record in records]
-    outside = outside_text(trials, FEW_LABELS)
     return f"""# Few labels on {args.data}
 
 {n_train:,} rows for pre-training, of which some have labels; {args.n_components} units.
@@ -325,14 +233,13 @@ the encoder, so that their difference is that of each draw.
 
 ## What was chosen
 
-By the error on {n_valid:,} validation rows, with one draw of the labelled rows:
-{args.trials} of {size(CAE_H)} settings of the encoder, drawn evenly, each with all
-{size(FEW_LABELS_TUNING)} of fine-tuning, as is NN; one encoder serves all numbers of
-labels, that of the lowest mean error. Then for MTC, with this encoder,
-{args.tangent_trials} of {size(FEW_LABELS_TUNING | TANGENTS)} settings of fine-tuning
-and tangents together. Trials of earlier draws count, if they are on the grids. The runs
-above have new seeds, and they alone have read the test rows. Epochs are those of
-pre-training + fine-tuning; all numbers of labels get as many steps.{outside}{failed_text(failed)}
+By the error on {n_valid:,} validation rows, with one draw of the labelled rows. The
+encoder has {report.setting_text(CAE_H)} for all numbers of labels. NN and CAE are tried
+with all {size(FEW_LABELS_TUNING)} settings of fine-tuning, and MTC with
+{args.trials} of {size(FEW_LABELS_TUNING | TANGENTS)} settings of fine-tuning and
+tangents together, drawn evenly. The runs above have new seeds, and they alone have read
+the test rows. Epochs are those of pre-training + fine-tuning; all numbers of labels get
+as many steps.{failed_text(failed)}
 
 {chosen}
 
