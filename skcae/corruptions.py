@@ -1,8 +1,8 @@
 """Noise: corruptions of the input of a denoising autoencoder, and of copies of rows.
 
 Each takes the rows, its level, a generator and where to put the corrupted rows. The
-noise is drawn in float32 on the processor, so that it is the same whatever the
-precision and the device.
+noise is drawn in float32, so that it is the same whatever the precision, and where the
+generator is: from one of the processor it is the same whatever the device.
 """
 
 from collections.abc import Callable
@@ -13,10 +13,10 @@ from torch import Tensor
 __all__ = ["CORRUPTIONS", "gaussian", "masking"]
 
 
-def _for_noise(out: Tensor) -> Tensor:
-    if out.dtype == torch.float32 and out.device.type == "cpu":
+def _for_noise(out: Tensor, generator: torch.Generator) -> Tensor:
+    if out.dtype == torch.float32 and out.device.type == generator.device.type:
         return out
-    return torch.empty(out.shape, dtype=torch.float32, device="cpu")
+    return torch.empty(out.shape, dtype=torch.float32, device=generator.device)
 
 
 def gaussian(X: Tensor, level: float, generator: torch.Generator, out: Tensor) -> None:
@@ -29,7 +29,7 @@ def gaussian(X: Tensor, level: float, generator: torch.Generator, out: Tensor) -
     level : float
         The standard deviation, in the units of the data.
     generator : torch.Generator
-        Of the processor: where the noise comes from.
+        Where the noise comes from: of the processor, or of the device of X.
     out : tensor of shape (n, d)
         Where the corrupted rows are put.
 
@@ -47,7 +47,7 @@ def gaussian(X: Tensor, level: float, generator: torch.Generator, out: Tensor) -
     >>> round(float(out.std()), 2)
     0.5
     """
-    noise = _for_noise(out).normal_(0.0, level, generator=generator)
+    noise = _for_noise(out, generator).normal_(0.0, level, generator=generator)
     torch.add(noise.to(X), X, out=out)
 
 
@@ -61,7 +61,7 @@ def masking(X: Tensor, level: float, generator: torch.Generator, out: Tensor) ->
     level : float
         The probability, between 0 and 1.
     generator : torch.Generator
-        Of the processor: where the noise comes from.
+        Where the noise comes from: of the processor, or of the device of X.
     out : tensor of shape (n, d)
         Where the corrupted rows are put.
 
@@ -79,7 +79,7 @@ def masking(X: Tensor, level: float, generator: torch.Generator, out: Tensor) ->
     >>> round(float(out.mean()), 2)
     0.75
     """
-    kept = _for_noise(out).bernoulli_(1.0 - level, generator=generator)
+    kept = _for_noise(out, generator).bernoulli_(1.0 - level, generator=generator)
     torch.mul(kept.to(X), X, out=out)
 
 

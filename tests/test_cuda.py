@@ -93,6 +93,18 @@ def test_the_noise_is_the_processors(corruption, digits):
     assert_allclose(on_cuda.components_, on_cpu.components_, rtol=1e-5)
 
 
+@pytest.mark.parametrize("corruption", ["gaussian", "masking"])
+def test_noise_that_is_drawn_there_is_the_same_each_time(corruption, digits):
+    X, _ = digits
+    how = {"corruption": corruption, "early_stopping": True, "device": "cuda", **HOW}
+    there, again, here = (
+        DenoisingAutoencoder(6, noise_on_device=on_device, **how).fit(X)
+        for on_device in (True, True, False)
+    )
+    assert_allclose(again.components_, there.components_, rtol=1e-5)
+    assert not np.allclose(here.components_, there.components_, rtol=1e-5)
+
+
 @pytest.mark.usefixtures("resident_part")
 @pytest.mark.parametrize("tied", [True, False])
 def test_the_noise_of_a_sampled_penalty_is_the_processors(tied, digits):

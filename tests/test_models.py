@@ -8,8 +8,15 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 
-from skcae import Autoencoder, ContractiveAutoencoder, DenoisingAutoencoder
-from skcae._core.data.arrays import make_generator
+from skcae import (
+    Autoencoder,
+    ContractiveAutoencoder,
+    DenoisingAutoencoder,
+    FineTunedClassifier,
+    StackedCAE,
+)
+from skcae._core.data.arrays import generator_on, make_generator
+from skcae._fit import parameters
 from skcae.corruptions import CORRUPTIONS, gaussian, masking
 from skcae.inspection import jacobian_norm
 
@@ -111,6 +118,54 @@ def test_noise_is_drawn_on_the_processor_whatever_the_device(corrupt):
     before = generator.get_state()
     corrupt(X, 0.4, generator, out)
     assert not torch.equal(generator.get_state(), before)
+
+
+NOISY = {
+    "denoising": DenoisingAutoencoder(6, **SHORT),
+    "Hessian": ContractiveAutoencoder(
+        6, hessian_penalty=0.1, hessian_noise=0.2, **SHORT
+    ),
+    "stack": StackedCAE((6, 4), hessian_penalty=0.1, hessian_noise=0.2, **SHORT),
+    "fine-tuned": FineTunedClassifier(
+        ContractiveAutoencoder(6, **SHORT), corruption_level=0.3, **SHORT
+    ),
+}
+
+
+@pytest.mark.filterwarnings("ignore::skcae.exceptions.DeadModelWarning")
+@pytest.mark.parametrize("model", NOISY.values(), ids=NOISY)
+def test_noise_on_the_device_has_a_generator_of_its_own(model, unit_data, monkeypatch):
+    generators, make = [], parameters.generator_on
+
+    def watched(device, generator):
+        assert device == torch.device("cpu")
+        generators.append(make(device, generator))
+        return generators[-1]
+
+    def weights(model):
+        first = getattr(model, "estimators_", [model])[0]
+        return first.coefs_[0] if hasattr(first, "coefs_") else first.components_
+
+    monkeypatch.setattr(parameters, "generator_on", watched)
+    y = unit_data[:, 0] > unit_data[:, 1]
+    without = weights(clone(model).fit(unit_data, y))
+    assert not generators
+    model = clone(model).set_params(noise_on_device=True)
+    one, other = (weights(clone(model).fit(unit_data, y)) for _ in range(2))
+    seeds = [generator.initial_seed() for generator in generators]
+    half = len(seeds) // 2
+    assert len(set(seeds[:half])) == half
+    assert seeds[:half] == seeds[half:]
+    assert_array_equal(one, other)
+    assert not np.array_equal(one, without)
+
+
+def test_a_generator_on_a_device_follows_from_the_state_of_another():
+    first, again = (torch.Generator().manual_seed(3) for _ in range(2))
+    cpu = torch.device("cpu")
+    seeds = [generator_on(cpu, first).initial_seed() for _ in range(2)]
+    assert seeds == [generator_on(cpu, again).initial_seed() for _ in range(2)]
+    assert seeds[0] != seeds[1]
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from sklearn.utils._param_validation import Interval
 from skcae._core.steps.reconstruction import Corruption
 from skcae._estimators.base import BaseAutoencoder
 from skcae._estimators.documentation import documented
-from skcae._fit.parameters import STRENGTH
+from skcae._fit.parameters import STRENGTH, WHERE_NOISE_IS_DRAWN, noise_of
 from skcae.corruptions import gaussian
 from skcae.penalties import PENALTIES, Penalty, SampledHessianPenalty
 
@@ -17,6 +17,7 @@ from skcae.penalties import PENALTIES, Penalty, SampledHessianPenalty
 HESSIAN_SAMPLES: dict[str, list[Any]] = {
     "hessian_noise": [Interval(Real, 0, None, closed="neither"), None],
     "n_hessian_samples": [Interval(Integral, 1, None, closed="left")],
+    **WHERE_NOISE_IS_DRAWN,
 }
 
 
@@ -108,6 +109,7 @@ class ContractiveAutoencoder(BaseAutoencoder):
     hessian_penalty: float = 0.0
     hessian_noise: float | None = None
     n_hessian_samples: int = 4
+    noise_on_device: bool = False
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **BaseAutoencoder._parameter_constraints,
@@ -126,4 +128,4 @@ class ContractiveAutoencoder(BaseAutoencoder):
         noise = self.hessian_noise
         if noise is None or not self.hessian_penalty:
             return None
-        return lambda X, generator, out: gaussian(X, noise, generator, out)
+        return noise_of(self, gaussian, noise)

@@ -44,6 +44,12 @@ _HESSIAN_SAMPLES = r"""
     n_hessian_samples : int, default=4
         How many noisy copies of each row the expectation is estimated with. Each adds
         two matrix products to the five of a step.
+
+    noise_on_device : bool, default=False
+        Whether the noise is drawn where the computing is, which saves its way to a
+        card. The noise of a batch has a generator of its own there, seeded with the
+        next number of `random_state`'s: the same seed gives the same noise on devices
+        of one kind. Else it is drawn on the processor, and the same on all devices.
 """
 
 _LAYER = r"""
@@ -305,6 +311,12 @@ _SOLVER_OF_REGRESSION = (
     corruption_level : float, default=0.0
         For "gaussian" the standard deviation of the noise; for "masking" the
         probability with which a feature is set to 0. 0 is no noise.
+
+    noise_on_device : bool, default=False
+        Whether the noise is drawn where the computing is, which saves its way to a
+        card. The noise of a batch has a generator of its own there, seeded with the
+        next number of `random_state`'s: the same seed gives the same noise on devices
+        of one kind. Else it is drawn on the processor, and the same on all devices.
 """
 )
 

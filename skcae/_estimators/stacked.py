@@ -137,6 +137,7 @@ class StackedCAE(BaseEncoder):
     hessian_penalty: float | Sequence[float] = 0.0
     hessian_noise: float | None = None
     n_hessian_samples: int = 4
+    noise_on_device: bool = False
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **BaseEncoder._parameter_constraints,

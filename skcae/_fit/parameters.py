@@ -5,6 +5,7 @@ and of those above it, and does nothing but keep them.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any, ClassVar
@@ -13,6 +14,7 @@ import torch
 from sklearn.callback import CallbackSupportMixin
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 
+from skcae._core.data.arrays import generator_on
 from skcae._core.steps.reconstruction import Corruption
 from skcae.activations import ACTIVATIONS
 from skcae.corruptions import CORRUPTIONS
@@ -32,10 +34,12 @@ AUTO_SPREAD = 0.75
 RATE = Interval(Real, 0, None, closed="neither")
 # What the strength of a penalty may be.
 STRENGTH = Interval(Real, 0, None, closed="left")
+WHERE_NOISE_IS_DRAWN: dict[str, list[Any]] = {"noise_on_device": ["boolean"]}
 # What the noise on rows may be.
 NOISE: dict[str, list[Any]] = {
     "corruption": [StrOptions(set(CORRUPTIONS))],
     "corruption_level": [STRENGTH],
+    **WHERE_NOISE_IS_DRAWN,
 }
 
 
@@ -93,6 +97,7 @@ class FineTuningParameters(TrainingParameters):
     alpha: float = 0.5
     corruption: str = "gaussian"
     corruption_level: float = 0.0
+    noise_on_device: bool = False
     tangent_penalty: float = 0.0
     tangent_output: str = "prediction"
     n_tangents: int = 15
@@ -126,5 +131,13 @@ def corruption_of(estimator: Any) -> Corruption:
             f"corruption_level={level:g} is the fraction of the features that "
             "corruption='masking' sets to 0, and must lie in [0, 1]."
         )
-    corrupt = CORRUPTIONS[estimator.corruption]
-    return lambda X, generator, out: corrupt(X, level, generator, out)
+    return noise_of(estimator, CORRUPTIONS[estimator.corruption], level)
+
+
+def noise_of(estimator: Any, corrupt: Callable[..., None], level: float) -> Corruption:
+    """Return what draws noise where an estimator's parameters say."""
+    if not estimator.noise_on_device:
+        return lambda X, generator, out: corrupt(X, level, generator, out)
+    return lambda X, generator, out: corrupt(
+        X, level, generator_on(X.device, generator), out
+    )

@@ -135,6 +135,12 @@ def make_generator(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
+def generator_on(device: torch.device, generator: torch.Generator) -> torch.Generator:
+    """Make a generator on a device, seeded with a number that another one draws."""
+    seed = torch.randint(2**63 - 1, (), generator=generator, device=generator.device)
+    return torch.Generator(device).manual_seed(int(seed))
+
+
 def resume_generator(state: Array) -> torch.Generator:
     """Make a generator that goes on from a saved state."""
     # A copy, since a state out of a file may be read-only.
