@@ -6,7 +6,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help demo test lint docs bench others clean
+STUDIES := tied_or_untied activations_and_losses schedules penalty_and_size \
+	norm_and_error depth
+
+.PHONY: help demo test lint docs bench studies others clean
 
 help:
 	@echo "make demo   contractive features against pixels in a linear SVM"
@@ -14,6 +17,7 @@ help:
 	@echo "make lint   formatting, lint and types"
 	@echo "make docs   the documentation, in docs/_build/html"
 	@echo "make bench  how fast it is, on this machine (about half an hour)"
+	@echo "make studies the open questions, small, in results/studies (a few minutes)"
 	@echo "make others the page on other libraries, with those installed in .venv-others"
 	@echo "make clean  remove .venv and what the targets wrote"
 
@@ -41,6 +45,11 @@ bench: $(VENV)/demo.installed
 	$(BIN)/python benchmarks/speed/data_parallel.py
 	$(BIN)/python benchmarks/speed/peers.py
 	$(BIN)/python benchmarks/speed/spectrum.py
+
+studies: $(VENV)/test.installed
+	for study in $(STUDIES); do \
+		$(BIN)/python -m benchmarks.studies.$$study --small || exit 1; \
+	done
 
 others: .venv-others/installed
 	.venv-others/bin/python benchmarks/other_libraries.py

@@ -1,0 +1,1 @@
+"""Ten questions that the papers leave open, each answered by one command."""
