@@ -127,6 +127,11 @@ class Case:
         what = f"{self.draw.__name__}, {self.n_rows:,} × {self.n_columns:,}"
         return ", ".join([what, *words])
 
+    @property
+    def size_of_entries(self):
+        """Return their root mean square, of texts that of rows of length 1."""
+        return self.n_columns**-0.5 if self.draw in (topics, docstrings) else 1.0
+
 
 SGD = {"solver": "sgd"}
 TANH = {"activation": "tanh", "bias_spread": 0}
@@ -159,10 +164,9 @@ CASES = [
 
 def rates(case):
     """Return the rates that are tried, by name."""
-    solver = case.settings.get("solver", "adam")
+    model = ContractiveAutoencoder(**case.settings)
     auto = rate_of(
-        ContractiveAutoencoder(solver=solver),
-        {"components": torch.empty(1, case.n_columns)},
+        model, {"components": torch.empty(1, case.n_columns)}, case.size_of_entries
     )
     return dict(zip(NAMES, (auto, 0.02, auto / 3, 3 * auto), strict=True))
 

@@ -134,7 +134,7 @@ class OneProcess:
             validation=None if X_val is None else self._rows(X_val, weights_val),
         )
         n_steps = -(-max(self.sizes) // self.batch_size)
-        rate = rate_of(estimator, parameters)
+        rate = rate_of(estimator, parameters, 1.0)
         self.rate = linear_rate(rate, estimator.max_iter * n_steps)
         self.n_steps, self.step = n_steps, 0
         self.means, self.validation_curve = [], []

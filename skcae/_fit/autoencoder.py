@@ -2,6 +2,8 @@
 
 import copy
 from dataclasses import dataclass, field, replace
+from functools import reduce
+from operator import add
 from typing import Any
 
 import numpy as np
@@ -42,7 +44,7 @@ from skcae._fit.data import (
     rows_with_weight,
 )
 from skcae._fit.diagnosis import warn_if_dead
-from skcae._fit.epochs import AUTO_BATCH_SIZE, Fit, rate_of, watched
+from skcae._fit.epochs import AUTO_BATCH_SIZE, Fit, watched
 from skcae._fit.held_out import (
     check_can_hold_out,
     check_held_out_arguments,
@@ -124,7 +126,8 @@ class AutoencoderFit(Fit):
             with watched(estimator, given, estimator.max_iter, rank) as watch:
                 self.train(watch)
             if rank == 0 and not is_warned:
-                warn_if_dead(estimator, self.training)
+                rate = self.highest_rate(self.training.parameters)
+                warn_if_dead(estimator, self.training, rate)
 
     def run_pass(self) -> None:
         """Pass over the data once, at a constant rate and with the weights as given.
@@ -247,7 +250,7 @@ class AutoencoderFit(Fit):
         self.training = Training(
             learner,
             batch_size=self.batch_size(n_rows),
-            rate=constant_rate(rate_of(self.estimator, parameters))
+            rate=constant_rate(self.highest_rate(parameters))
             if constant
             else self.schedule(n_rows, parameters),
             stopping=self.stopping(),
@@ -278,10 +281,12 @@ class AutoencoderFit(Fit):
     def _first_parameters(self, rows: TrainingRows) -> Parameters:
         """Draw fresh weights, or copy the fitted ones."""
         estimator, X = self.estimator, self.data.X
+        own = X.moments if isinstance(rows, StreamedRows) else moments_of(rows)
+        of_all = reduce(add, self.ranks.gather(own))
+        self.size_of_entries = of_all.root_mean_square
         if self.data.continues:
             check_continues(estimator)
             return copy_of(estimator._parameters(rows.dtype, rows.device))
-        own = X.moments if isinstance(rows, StreamedRows) else moments_of(rows)
         self.moments = own if self.ranks is ALONE else None
         first: Parameters = estimator._first_parameters(
             self.given,
@@ -289,7 +294,7 @@ class AutoencoderFit(Fit):
             generator=self.generator,
             dtype=torch_dtype(rows.dtype),
             device=rows.device,
-            scaling=scaling_of(self.ranks.gather(own)),
+            scaling=scaling_of(of_all),
         )
         return first
 

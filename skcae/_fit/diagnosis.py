@@ -14,7 +14,7 @@ from skcae._core.steps.diagnosis import Findings, look_at
 from skcae._core.steps.factored import FactoredLearner
 from skcae._core.training.loop import Training
 from skcae._fit.collapse import exceeded_penalty, named_penalty
-from skcae._fit.epochs import level_of_caller, rate_of
+from skcae._fit.epochs import level_of_caller
 from skcae.exceptions import DeadModelWarning
 
 # How many rows are looked at, if they are not wider than a batch may be.
@@ -33,10 +33,10 @@ FIRST_EPOCHS, FIRST_STEPS = 3, 30
 RISE = 1.1
 
 
-def warn_if_dead(estimator: Any, training: Training) -> None:
+def warn_if_dead(estimator: Any, training: Training, rate: float) -> None:
     """Look at a few training rows by the model, and warn if it has learnt nothing.
 
-    A fit that `max_iter` cut short has had its warning.
+    `rate` is the highest of the fit. One that `max_iter` cut short has had its warning.
     """
     learner: Any = training.learner
     parameters = training.learnt
@@ -52,7 +52,6 @@ def warn_if_dead(estimator: Any, training: Training) -> None:
     rose = has_risen(training)
     if rose or found.are_flat or (took_long(training) and has_a_cause(found)):
         seen = "; ".join(symptoms(found, len(X), training.loss_curve if rose else []))
-        rate = rate_of(estimator, parameters)
         cure = " ".join(cures(estimator, found, rate, rose, host_rows(X, weights)))
         warnings.warn(
             f"The model has learnt next to nothing: {seen}. {cure}",

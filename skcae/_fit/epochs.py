@@ -40,6 +40,9 @@ AUTO_RATE = 0.02
 MOST_INPUTS = {"adam": 1000, "sgd": 500}
 POWER = {"adam": 3 / 4, "sgd": 1}
 
+# ... Adam's falls with the root mean square of small entries, too.
+SMALL_ENTRIES = 0.1
+
 # By learning_rate_schedule, where it is not constant.
 FALLING_RATES = {"linear": linear_rate, "inverse": inverse_rate}
 
@@ -119,6 +122,8 @@ class Fit:
     ----------
     ranks : Ranks
         Those who train together.
+    size_of_entries : float
+        The root mean square of what is to be reconstructed.
     training : Training
         What the fit runs.
     """
@@ -126,6 +131,7 @@ class Fit:
     estimator: Any
     given: FitData
     ranks: Ranks = field(default=ALONE, init=False)
+    size_of_entries: float = field(default=1.0, init=False)
     training: Training = field(init=False)
 
     # ---- what a model is --------------------------------------------------------
@@ -171,11 +177,15 @@ class Fit:
 
     def schedule(self, n_rows: int, parameters: Parameters) -> Schedule:
         """Return the learning rate of each step."""
-        rate, n_epochs = rate_of(self.estimator, parameters), self.estimator.max_iter
+        rate, n_epochs = self.highest_rate(parameters), self.estimator.max_iter
         if self.estimator.learning_rate_schedule == "constant":
             return constant_rate(rate)
         falling = FALLING_RATES[self.estimator.learning_rate_schedule]
         return falling(rate, n_epochs * math.ceil(n_rows / self.batch_size(n_rows)))
+
+    def highest_rate(self, parameters: Parameters) -> float:
+        """Return the learning rate of the first step."""
+        return rate_of(self.estimator, parameters, self.size_of_entries)
 
     def stopping(self) -> StoppingRule:
         """Return when the training ends."""
@@ -237,7 +247,7 @@ class Fit:
         """Refuse to go on with what has diverged."""
         training = self.training
         if training.not_finite:
-            rate = rate_of(self.estimator, training.parameters)
+            rate = self.highest_rate(training.parameters)
             raise ValueError(
                 f"Training diverged in epoch {len(training.loss_curve)} with "
                 f"learning_rate={rate:g}: "
@@ -247,19 +257,23 @@ class Fit:
             )
 
 
-def rate_of(estimator: Any, parameters: Parameters) -> float:
+def rate_of(estimator: Any, parameters: Parameters, size_of_entries: float) -> float:
     """Return the learning rate, at its largest, of a fit of these parameters.
 
     A step of Adam changes each weight by about the rate, and what a unit sums up by
     that times √d, for d inputs of about 1 and of any sign, to d, for those of one sign:
     3/4 lies between. Descent changes it by the rate times their squares, d together.
+    What a linear decoder gives for an entry changes by about the rate as well, however
+    small the entries are, as those of long rows of length 1.
     """
     if estimator.learning_rate != "auto":
         return float(estimator.learning_rate)
     # One row of a matrix, or one filter of a convolution, is one unit's.
     n_inputs = max(p[0].numel() for p in parameters.values() if p.ndim > 1)
-    part = min(1.0, MOST_INPUTS[estimator.solver] / n_inputs)
-    return float(AUTO_RATE * part ** POWER[estimator.solver])
+    part = min(1.0, MOST_INPUTS[estimator.solver] / n_inputs) ** POWER[estimator.solver]
+    if estimator.solver == "adam" and estimator.loss == "squared_error":
+        part = min(part, size_of_entries / SMALL_ENTRIES or 1.0)
+    return float(AUTO_RATE * part)
 
 
 def unsettled(estimator: Any) -> str:

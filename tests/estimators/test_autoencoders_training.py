@@ -55,10 +55,10 @@ def test_schedules_that_fall_end_lower_than_the_constant_one(digits):
     assert ends["linear"] < ends["inverse"] < ends["constant"]
 
 
-def assert_rates(model, expected):
+def assert_rates(model, expected, size_of_entries=1.0):
     for n_inputs, rate in expected.items():
         parameters = {"components": torch.empty(3, n_inputs), "bias": torch.empty(9000)}
-        assert rate_of(model, parameters) == pytest.approx(rate)
+        assert rate_of(model, parameters, size_of_entries) == pytest.approx(rate)
 
 
 def test_the_default_rate_is_the_same_up_to_a_thousand_inputs(small, unit_data):
@@ -70,7 +70,18 @@ def test_the_default_rate_is_the_same_up_to_a_thousand_inputs(small, unit_data):
     assert_rates(auto, {500: 0.02, 5000: 0.002, 100_000: 0.0001})
     # An image of many pixels has filters of few inputs each.
     filters = {"encoder.0.weight": torch.empty(64, 3, 5, 5)}
-    assert rate_of(auto, filters) == 0.02
+    assert rate_of(auto, filters, 1.0) == 0.02
+
+
+def test_the_default_rate_is_less_for_small_entries(small):
+    auto = small(learning_rate="auto", loss="squared_error", solver="adam")
+    assert_rates(auto, {10: 0.002, 16_000: 0.002}, size_of_entries=0.01)
+    assert_rates(auto, {10: 0.02, 16_000: 0.0025}, size_of_entries=0.1)
+    assert_rates(auto, {10: 0.02}, size_of_entries=0.0)
+    auto.set_params(loss="cross_entropy")
+    assert_rates(auto, {10: 0.02}, size_of_entries=0.01)
+    auto.set_params(loss="squared_error", solver="sgd")
+    assert_rates(auto, {10: 0.02}, size_of_entries=0.01)
 
 
 @pytest.mark.filterwarnings("ignore::skcae.exceptions.DeadModelWarning")

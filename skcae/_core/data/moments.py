@@ -1,6 +1,5 @@
 """The mean and the variance of each column, and the start that they ask for."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import reduce
 from operator import add
@@ -50,6 +49,12 @@ class Moments:
         with np.errstate(over="ignore"):
             total = self.variance.sum()
             return bool(total <= ALIKE * (total + self.mean @ self.mean))
+
+    @property
+    def root_mean_square(self) -> float:
+        """That of all entries, in two digits, so that no order of adding up counts."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            return float(f"{np.sqrt(np.mean(self.mean**2 + self.variance)):.1e}")
 
     def __add__(self, other: "Moments") -> "Moments":
         """Return the moments of both sets of rows together."""
@@ -178,12 +183,8 @@ def _times_block(X: Any, weights: Any, mean: Any, V: Any) -> Any:
     return X.T @ along - mean[:, None] * along.sum(0)
 
 
-def scaling_of(parts: Iterable[Moments]) -> Scaling | None:
-    """Settle what columns that are not scaled ask of the initial weights, if any.
-
-    `parts` are the moments of sets of rows that are trained on together.
-    """
-    moments = reduce(add, parts)
+def scaling_of(moments: Moments) -> Scaling | None:
+    """Settle what columns that are not scaled ask of the initial weights, if any."""
     mean, deviation = moments.mean, np.sqrt(moments.variance)
     # The root mean square, √(mean² + variance).
     is_far = np.hypot(mean, deviation) > LARGEST_UNSCALED
