@@ -45,6 +45,8 @@ ERRORS = {
     "no row to hold out": r"holds out a part of",
     "codes out of the loss's range": r"needs codes in \[.* Take activation='sigmoid'",
     "a Hessian penalty without effect": r"would have no effect: .* Set hessian_penalty",
+    "samples of dense rows": r"samples the zeros of a sparse .* Pass scipy",
+    "samples of all columns": r"reconstruction_sampling=.* cannot be used with",
     "more masking than everything": r"corruption_level=.* must lie in \[0, 1\]",
     "labels of one class": r"y has only one class|y has no labels|no two rows that",
     "labels of another kind": r"Unknown label type|y should be|not valid for",
@@ -87,8 +89,10 @@ sampling = {
     "hessian_noise": st.sampled_from([None, 1e-6, 0.3, 1e6]),
     "n_hessian_samples": st.integers(1, 3),
 }
+columns = {"reconstruction_sampling": st.sampled_from([None] * 9 + [0.1, 1.0])}
 contractive = {
     **layers,
+    **columns,
     **units,
     **sampling,
     "jacobian_penalty": penalties,
@@ -105,6 +109,7 @@ AUTOENCODERS = {
     ContractiveAutoencoder: contractive,
     Autoencoder: {
         **layers,
+        **columns,
         **units,
         "weight_decay": st.sampled_from([0.0, 1e-3, 1e3]),
     },

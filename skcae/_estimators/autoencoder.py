@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 from skcae._estimators.base import BaseAutoencoder
 from skcae._estimators.documentation import documented
-from skcae._fit.parameters import STRENGTH
+from skcae._fit.parameters import SAMPLING, STRENGTH
 
 
 @documented
@@ -36,6 +36,8 @@ class Autoencoder(BaseAutoencoder):
     %(layer)s
 
     %(bias spread)s
+
+    %(sampling)s
 
     %(solver)s
 
@@ -72,8 +74,10 @@ class Autoencoder(BaseAutoencoder):
     """
 
     weight_decay: float = 0.0
+    reconstruction_sampling: float | None = None
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **BaseAutoencoder._parameter_constraints,
+        **SAMPLING,
         "weight_decay": [STRENGTH],
     }

@@ -11,12 +11,15 @@ from sklearn.utils._param_validation import Interval, InvalidParameterError
 from torch import Tensor
 
 from skcae._core.data.arrays import Array, to_array, to_tensor
+from skcae._core.data.rows import Rows
 from skcae._core.data.streams import TrainingRows
 from skcae._core.layers.coder import Coder, initial_parameters
 from skcae._core.layers.layer import Affine, Layer, Parameters
 from skcae._core.steps.factored import FactoredLearner, pays
 from skcae._core.steps.objective import Objective
 from skcae._core.steps.reconstruction import Corruption, ReconstructionLearner
+from skcae._core.steps.sampled import SampledLearner
+from skcae._core.training.lazy import LazySolver
 from skcae._core.training.ranks import ALONE
 from skcae._core.training.solvers import Solver
 from skcae._encoders.steps import DecodingLayer
@@ -109,6 +112,8 @@ class BaseAutoencoder(BaseTrained):
             )
         super()._validate_params()
         self._objective()
+        if self._sampling is not None:
+            check_can_sample(self)
 
     def _first_parameters(
         self, given: FitData, n_features: int, **how: Any
@@ -125,8 +130,19 @@ class BaseAutoencoder(BaseTrained):
 
     def _learner(
         self, parameters: Parameters, solver: Solver, rows: TrainingRows, **how: Any
-    ) -> ReconstructionLearner | FactoredLearner:
+    ) -> ReconstructionLearner | FactoredLearner | SampledLearner:
         objective, corrupt = self._objective(), self._corruption()
+        if self._sampling is not None:
+            assert isinstance(solver, LazySolver)
+            names = ("batch_size", "validation", "generator")
+            return SampledLearner(
+                objective,
+                parameters,
+                solver,
+                kept_sparse(rows),
+                sampling=self._sampling,
+                **{name: how[name] for name in names},
+            )
         is_plain = corrupt is None and how.get("ranks", ALONE) is ALONE
         n, h = how["batch_size"], int(self.n_components)
         if is_plain and pays(rows, objective, solver, n, h):
@@ -139,7 +155,9 @@ class BaseAutoencoder(BaseTrained):
     # ---- how the model is kept ----------------------------------------------------
 
     def _weight_attributes(self, parameters: Parameters) -> dict[str, Any]:
-        return {f"{name}_": to_array(part) for name, part in parameters.items()}
+        return {
+            f"{name}_": to_array(part.contiguous()) for name, part in parameters.items()
+        }
 
     def _fitted_marks(self) -> dict[str, Any]:
         return {"_fitted_activation": self.activation, "_fitted_loss": self.loss}
@@ -245,3 +263,35 @@ def check_hessian_penalty(strength: float, activation: str, curved: bool) -> Non
             f"of activation={activation!r} is zero almost everywhere. Set "
             "hessian_penalty=0, or take a curved activation."
         )
+
+
+def check_can_sample(estimator: BaseAutoencoder) -> None:
+    """Refuse to sample columns where each step needs all of them."""
+    asked = f"reconstruction_sampling={estimator._sampling:g}"
+    if estimator._corruption() is not None:
+        raise ValueError(
+            f"{asked} cannot be used with hessian_noise: rows with noise have no "
+            "zeros. Set hessian_noise=None."
+        )
+    if estimator.data_parallel:
+        raise ValueError(
+            f"{asked} cannot be used with data_parallel=True: each process has columns "
+            "of its own. Set one of them to its default."
+        )
+    if estimator.solver == "sgd" and estimator.momentum:
+        raise ValueError(
+            f"{asked} cannot be used with momentum={estimator.momentum:g}, which moves "
+            "all columns at each step. Set momentum=0, or take solver='adam'."
+        )
+
+
+def kept_sparse(rows: TrainingRows) -> Rows:
+    """Return the rows of a sparse matrix, and refuse to sample the zeros of others."""
+    if isinstance(rows, Rows) and rows.are_sparse:
+        return rows
+    raise ValueError(
+        "reconstruction_sampling samples the zeros of a sparse matrix on the "
+        f"processor, but X is dense, in batches, or computed with on {rows.device}. "
+        "Pass scipy.sparse.csr_array(X) with device='cpu', or set "
+        "reconstruction_sampling=None."
+    )

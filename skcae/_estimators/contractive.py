@@ -9,7 +9,12 @@ from sklearn.utils._param_validation import Interval
 from skcae._core.steps.reconstruction import Corruption
 from skcae._estimators.base import BaseAutoencoder
 from skcae._estimators.documentation import documented
-from skcae._fit.parameters import STRENGTH, WHERE_NOISE_IS_DRAWN, noise_of
+from skcae._fit.parameters import (
+    SAMPLING,
+    STRENGTH,
+    WHERE_NOISE_IS_DRAWN,
+    noise_of,
+)
 from skcae.corruptions import gaussian
 from skcae.penalties import PENALTIES, Penalty, SampledHessianPenalty
 
@@ -63,6 +68,8 @@ class ContractiveAutoencoder(BaseAutoencoder):
 
     %(bias spread)s
 
+    %(sampling)s
+
     %(solver)s
 
     %(stopping)s
@@ -110,9 +117,11 @@ class ContractiveAutoencoder(BaseAutoencoder):
     hessian_noise: float | None = None
     n_hessian_samples: int = 4
     noise_on_device: bool = False
+    reconstruction_sampling: float | None = None
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **BaseAutoencoder._parameter_constraints,
+        **SAMPLING,
         **HESSIAN_SAMPLES,
         "jacobian_penalty": [STRENGTH],
         "hessian_penalty": [STRENGTH],

@@ -77,6 +77,18 @@ _SPREAD = r"""
         many units is nearly linear. With 0 they all start at zero.
 """
 
+_SAMPLING = r"""
+    reconstruction_sampling : float or None, default=None
+        None is the reconstruction of all columns. A fraction p in (0, 1] is for sparse
+        X: a step then reads and changes only the columns in which its batch has an
+        entry and a sample of the others, a part p of them, drawn without replacement
+        from `random_state`. Loss and penalty gradient of these weigh 1 / p, so that
+        the gradient of a step, and the recorded loss, are those of all columns on
+        average. With `solver="sgd"` it needs `momentum=0`. With "adam" the moments of a
+        column advance only at steps that touch it, and their bias is corrected by the
+        number of those: lazy Adam, the same as Adam for p = 1 alone.
+"""
+
 _SOLVER = r"""
     solver : {"adam", "sgd"}, default="adam"
         What minimises the objective.
@@ -381,6 +393,7 @@ PARTS = {
     "Hessian samples": _HESSIAN_SAMPLES,
     "layer": _LAYER,
     "bias spread": _SPREAD,
+    "sampling": _SAMPLING,
     "solver": _SOLVER,
     "stopping": _STOPPING,
     "warm start": _WARM_START,

@@ -68,10 +68,11 @@ class BaseTrained(BaseEncoder):
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features), or iterable
-            Training data. Sparse data is densified one batch at a time, or with
-            `solver="sgd"`, `momentum=0` and the squared error not at all where that is
-            less work. A memory-mapped array is not copied. An iterable gives batches
-            of rows, from the start each time that it is iterated over.
+            Training data. Sparse data is densified one batch at a time; with
+            `reconstruction_sampling` it is not, nor with `solver="sgd"`, `momentum=0`
+            and the squared error where that is less work. A memory-mapped array is not
+            copied. An iterable gives batches of rows, from the start each time that it
+            is iterated over.
 
         y : Ignored
             Not used, present for consistency with scikit-learn. It is handed to
@@ -200,6 +201,11 @@ class BaseTrained(BaseEncoder):
     ) -> Learner:
         """Return what learns from the rows, and lowers what is to be lowered."""
         raise NotImplementedError
+
+    @property
+    def _sampling(self) -> float | None:
+        """The fraction of a batch's zero columns that steps look at, None for all."""
+        return getattr(self, "reconstruction_sampling", None)
 
     def _strengths(self) -> dict[str, float]:
         """Return the strengths of the penalties that have one."""

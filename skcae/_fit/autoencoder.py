@@ -22,6 +22,7 @@ from skcae._core.data.moments import Moments, moments_of, scaling_of
 from skcae._core.data.streams import StreamedRows, TrainingRows
 from skcae._core.data.tensors import MatrixRows, rows_of
 from skcae._core.layers.layer import Parameters
+from skcae._core.training.lazy import LAZY, by_columns
 from skcae._core.training.loop import Training, copy_of
 from skcae._core.training.ranks import ALONE, together
 from skcae._core.training.schedules import constant_rate
@@ -266,7 +267,11 @@ class AutoencoderFit(Fit):
         estimator = self.estimator
         parameters = self._first_parameters(rows)
         state = solver_state(estimator) if self.data.continues else None
-        solver = self.solver(parameters, state)
+        if estimator._sampling is None:
+            solver = self.solver(parameters, state)
+        else:
+            parameters = by_columns(parameters)
+            solver = LAZY[estimator.solver](parameters, state)
         self.ranks.broadcast([*parameters.values(), *solver.state.values()])
         return estimator._learner(
             parameters,

@@ -35,6 +35,10 @@ RATE = Interval(Real, 0, None, closed="neither")
 # What the strength of a penalty may be.
 STRENGTH = Interval(Real, 0, None, closed="left")
 WHERE_NOISE_IS_DRAWN: dict[str, list[Any]] = {"noise_on_device": ["boolean"]}
+# What the fraction of the columns may be that are zero in a batch and looked at.
+SAMPLING: dict[str, list[Any]] = {
+    "reconstruction_sampling": [Interval(Real, 0, 1, closed="right"), None],
+}
 # What the noise on rows may be.
 NOISE: dict[str, list[Any]] = {
     "corruption": [StrOptions(set(CORRUPTIONS))],

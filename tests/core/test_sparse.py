@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from scipy import sparse
+from sklearn.base import clone
 
 from skcae import Autoencoder, DeepCAE
 from skcae._core.data.rows import Rows
@@ -56,3 +57,59 @@ def test_codes_of_sparse_rows_are_made_of_what_is_stored(kind, monkeypatch):
             patched.setattr(sparse.csr_array, "toarray", None)
             found = model.transform(matrix)
         np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
+SOLVERS_OF_SPARSE_ROWS = {
+    "factored": {"solver": "sgd", "momentum": 0},
+    "sampled": {"reconstruction_sampling": 1.0},
+    "sampled, cross-entropy": {"reconstruction_sampling": 1, "loss": "cross_entropy"},
+}
+
+
+@pytest.mark.filterwarnings("ignore::skcae.exceptions.DeadModelWarning")
+@pytest.mark.parametrize("rows", MATRICES.values(), ids=MATRICES)
+@pytest.mark.parametrize("how", SOLVERS_OF_SPARSE_ROWS.values(), ids=str)
+def test_a_fit_is_that_of_the_dense_rows(how, rows, monkeypatch):
+    parts = (rows.data / 4, rows.indices, rows.indptr)
+    X = sparse.csr_array(parts, shape=(rows.shape[0], 300))
+    kept = X.copy()
+    model = Autoencoder(
+        2, weight_decay=0.1, max_iter=3, n_iter_no_change=np.inf, random_state=0
+    )
+    dense = clone(model).set_params(**{**how, "reconstruction_sampling": None})
+    dense.fit(X.toarray())
+    monkeypatch.setattr("skcae._estimators.base.ReconstructionLearner", None)
+    model.set_params(**how).fit(X)
+    for name in ("loss_curve_", "penalty_curve_", *dense._named_weights()):
+        found, expected = getattr(model, name), getattr(dense, name)
+        np.testing.assert_allclose(found, expected, rtol=1e-11, atol=1e-13)
+    for name in ("data", "indices", "indptr"):
+        assert np.array_equal(getattr(X, name), getattr(kept, name))
+
+
+@pytest.mark.parametrize("how", SOLVERS_OF_SPARSE_ROWS.values(), ids=str)
+@pytest.mark.parametrize("bad", [-0.5, np.nan])
+def test_a_fit_refuses_what_that_of_dense_rows_refuses(bad, how):
+    X = csr([1, bad], [0, 2], [0, 1, 2], n_features=300)
+    model = Autoencoder(2, max_iter=1, n_iter_no_change=np.inf).set_params(**how)
+    if bad < 0 and model.loss == "squared_error":
+        model.fit(X)
+        return
+    words = "needs X in.*-0.5" if bad < 0 else "contains NaN"
+    for rows in (X, X.toarray()):
+        with pytest.raises(ValueError, match=words):
+            model.fit(rows)
+
+
+def test_a_stored_zero_is_no_entry():
+    """Samples are of the columns that are zero, stored or not."""
+    X = sparse.random(30, 200, 0.02, format="csr", random_state=0)
+    with_zeros = X.copy()
+    with_zeros.data[::3] = 0
+    without = with_zeros.copy()
+    without.eliminate_zeros()
+    model = Autoencoder(
+        2, reconstruction_sampling=0.1, max_iter=2, n_iter_no_change=np.inf
+    ).set_params(random_state=0)
+    W = model.fit(with_zeros).components_
+    assert np.array_equal(W, model.fit(without).components_)

@@ -283,6 +283,7 @@ class Rows(WeightedRows):
     def read_sparse(self, index: Array | slice) -> SparseRows:
         """Return sparse rows as they are stored; `index` is what `batches` gives."""
         rows = self.matrix[self._position(index)].astype(self.dtype)
+        rows.eliminate_zeros()
         if self.bounds is not None:
             # 0, which is not stored, lies within those of each loss.
             rows.data.clip(*self.bounds, out=rows.data)

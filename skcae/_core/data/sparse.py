@@ -45,6 +45,13 @@ class SparseRows:
     def __len__(self) -> int:
         return int(self.entries.shape[0])
 
+    def with_columns(self, others: Array) -> "SparseRows":
+        """Return the same rows with further columns behind, without an entry."""
+        e, columns = self.entries, np.append(self.columns, others)
+        parts = (e.data, e.indices, e.indptr)
+        wide = sparse.csr_array(parts, shape=(len(self), len(columns)))
+        return SparseRows(columns, wide, self.n_features)
+
     def push(self, W: Tensor) -> Tensor:
         """Return X Wᵀ, (n, h), for W of shape (h, d)."""
         # Of W the columns that meet an entry: few rows read little of it.

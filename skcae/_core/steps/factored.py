@@ -25,7 +25,6 @@ from skcae._core.data.tensors import MatrixRows
 from skcae._core.layers.layer import Parameters
 from skcae._core.steps.objective import Objective
 from skcae._core.steps.reconstruction import mean_objective
-from skcae._core.steps.workspace import Units, UnitTile, Work
 from skcae._core.training.solvers import Sgd, Solver
 from skcae.losses import LOSSES
 
@@ -186,7 +185,7 @@ class FactoredLearner:
         # Ĥ K − P of (43), and with it (42).
         E = H_hat @ decoder.K - P
         loss = w @ ((H_hat * (E - P)).sum(1) + X.squared_norms())
-        dA, r, penalty = self._through_activations(
+        dA, r, penalty = self.objective.through_units(
             H, 2 * w[:, None] * E[:, :h], encoder.K.diagonal()[:h], w
         )
         totals.copy_(torch.stack((loss, penalty)))
@@ -203,22 +202,6 @@ class FactoredLearner:
         decoder.descend(M, B, X, P)
         # (15).
         self.b.sub_(dA.sum(0), alpha=step)
-
-    def _through_activations(
-        self, H: Tensor, dH: Tensor, norms: Tensor, w: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Turn dH into dA, and return it, the r of (13), and the penalties' sum."""
-        objective = self.objective
-        scratch = [torch.empty_like(H) for _ in range(objective.n_scratch)]
-        every = Work(dH[None], [matrix[None] for matrix in scratch])
-        tile = UnitTile(slice(None), H[None], every, Work(dH, scratch))
-        r = torch.zeros_like(norms)
-        units = Units([tile], [torch.empty_like(r) for _ in objective.penalties], r)
-        objective.through_activations(norms, units, w)
-        if not objective.penalties:
-            return dH, r, norms.new_zeros(())
-        objective.put_d_norms(norms, units)
-        return dH, 2 * r, objective.total_penalty(norms, units)
 
     def held_out(self) -> float | None:
         """Measure the objective of the held-out data."""

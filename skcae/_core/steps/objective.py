@@ -20,7 +20,7 @@ from skcae._core.layers.coder import Coder
 from skcae._core.layers.dense import Dense
 from skcae._core.layers.gradient import Gradient
 from skcae._core.layers.layer import Factors, MakeLayer, Parameters
-from skcae._core.steps.workspace import Batch, Units
+from skcae._core.steps.workspace import Batch, Units, UnitTile, Work
 from skcae.activations import Activation
 from skcae.losses import Loss
 from skcae.penalties import Penalty
@@ -154,6 +154,24 @@ class Objective:
                 share.add_(p.sums(derivatives, w, scratch), alpha=strength)
                 norms = times_power(squared_rows, squared_rows, p.power - 1)
                 p.add_through_activations(dA, derivatives, norms, w, scratch, strength)
+
+    def through_units(
+        self, H: Tensor, dH: Tensor, squared_rows: Tensor, weights: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Turn dH into dA, and return it, the r of (13), and the penalties' sum.
+
+        It takes codes alone, (n, h), where there is no batch that holds them.
+        """
+        scratch = [torch.empty_like(H) for _ in range(self.n_scratch)]
+        every = Work(dH[None], [matrix[None] for matrix in scratch])
+        tile = UnitTile(slice(None), H[None], every, Work(dH, scratch))
+        r = torch.zeros_like(squared_rows)
+        units = Units([tile], [torch.empty_like(r) for _ in self.penalties], r)
+        self.through_activations(squared_rows, units, weights)
+        if not self.penalties:
+            return dH, r, squared_rows.new_zeros(())
+        self.put_d_norms(squared_rows, units)
+        return dH, 2 * r, self.total_penalty(squared_rows, units)
 
     def put_d_norms(self, squared_rows: Tensor, batch: Batch | Units) -> None:
         """Put Σ_p strength_p k_p ‖W_j‖²ᵏ⁻² q_pj there, the derivative by each ‖W_j‖².

@@ -37,8 +37,11 @@ def copy_of(parameters: Parameters) -> Parameters:
 class Learner(Protocol):
     """A model with its data and its solver: what a training trains."""
 
-    solver: Solver
     n_multiplications: int
+
+    @property
+    def solver(self) -> Solver:
+        """What changes it."""
 
     @property
     def parameters(self) -> Parameters:
