@@ -289,9 +289,10 @@ def kept_sparse(rows: TrainingRows) -> Rows:
     """Return the rows of a sparse matrix, and refuse to sample the zeros of others."""
     if isinstance(rows, Rows) and rows.are_sparse:
         return rows
+    is_here = rows.device.type == "cpu"
+    what = "dense, or comes in batches" if is_here else f"computed on {rows.device}"
     raise ValueError(
         "reconstruction_sampling samples the zeros of a sparse matrix on the "
-        f"processor, but X is dense, in batches, or computed with on {rows.device}. "
-        "Pass scipy.sparse.csr_array(X) with device='cpu', or set "
-        "reconstruction_sampling=None."
+        f"processor, but X is {what}. Pass scipy.sparse.csr_array(X) with "
+        "device='cpu', or set reconstruction_sampling=None."
     )
