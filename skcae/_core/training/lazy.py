@@ -33,7 +33,7 @@ def at(columns: Array, tensors: Parameters) -> Parameters:
     return {
         name: tensor.clone()
         if name == WHOLE
-        else torch.from_numpy(_columns_first(tensor)[columns])
+        else torch.from_numpy(_columns_first(tensor).take(columns, 0))
         for name, tensor in tensors.items()
     }
 
