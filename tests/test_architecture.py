@@ -37,6 +37,7 @@ ROOMS = [
     "skcae.functional",
     "skcae.checkpoints",
     "skcae.onnx",
+    "skcae.perturbations",
     "skcae.inspection",
     "skcae.datasets",
 ]
@@ -142,6 +143,7 @@ def test_datasets_know_nothing_of_the_rest():
         "skcae.onnx",
         "skcae.penalties",
         "skcae.persistence",
+        "skcae.perturbations",
         "skcae.progress",
     ],
 )

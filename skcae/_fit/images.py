@@ -39,6 +39,36 @@ def shape_of(image_shape: Any) -> Shape | None:
     return height, width, channels
 
 
+def image_shape_of(
+    n_features: int, image_shape: tuple[int, ...] | None
+) -> tuple[int, int, int]:
+    """Return height, width and channels, of a square grey image if none is given.
+
+    Raises
+    ------
+    ValueError
+        If so many features make no such image.
+    """
+    if image_shape is None:
+        side = math.isqrt(n_features)
+        if side * side != n_features:
+            raise ValueError(
+                f"{n_features} features are no square grey image. Pass image_shape="
+                "(height, width), or (height, width, 3) for colours."
+            )
+        return side, side, 1
+    shape = tuple(image_shape) if isinstance(image_shape, Iterable) else ()
+    is_shape = all(isinstance(side, Integral) and side > 0 for side in shape)
+    if is_shape and math.prod(shape) == n_features:
+        if len(shape) == 2:
+            return *shape, 1
+        if len(shape) == 3 and shape[2] in (1, 3):
+            return shape
+    raise ValueError(
+        f"image_shape={image_shape} is no grey or RGB image of {n_features} features."
+    )
+
+
 def pair_of(name: str, value: Any, shape: Shape | None) -> Pair:
     """Return what is along the height and along the width.
 

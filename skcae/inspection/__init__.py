@@ -7,6 +7,7 @@ from skcae.inspection._plot.filters import FilterDisplay
 from skcae.inspection._plot.loss_curve import LossCurveDisplay
 from skcae.inspection._plot.penalty_path import PenaltyPathDisplay
 from skcae.inspection._plot.reconstruction import ReconstructionDisplay
+from skcae.inspection._plot.robustness import RobustnessCurveDisplay
 from skcae.inspection._plot.spectrum import JacobianSpectrumDisplay
 from skcae.inspection._plot.tangents import TangentDisplay
 from skcae.inspection._reconstruction import reconstruction_losses
@@ -20,6 +21,7 @@ __all__ = [
     "LossCurveDisplay",
     "PenaltyPathDisplay",
     "ReconstructionDisplay",
+    "RobustnessCurveDisplay",
     "TangentDisplay",
     "contraction_ratio",
     "jacobian",

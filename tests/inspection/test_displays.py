@@ -143,7 +143,7 @@ def test_what_cannot_be_drawn(encoder, unit_data):
     with pytest.raises(ValueError, match=r"statistic must be one of \('mean', "):
         ratios.plot(statistic="rms")
     for cls in (ContractionCurveDisplay, JacobianSpectrumDisplay):
-        with pytest.raises(ValueError, match="no encoder in the dictionary"):
+        with pytest.raises(ValueError, match="no estimator in the dictionary"):
             cls.from_estimator({}, unit_data)
     for wrong in (0, -1):
         with pytest.raises(ValueError, match=f"n_filters == {wrong}, must be >= 1"):

@@ -194,7 +194,7 @@ def test_what_cannot_be_drawn(rows):
             draw(encoder, rows, image_shape=wrong)
     with pytest.raises(ValueError, match="n_samples == 0, must be >= 1"):
         draw(encoder, rows, n_samples=0)
-    with pytest.raises(ValueError, match="no encoder in the dictionary"):
+    with pytest.raises(ValueError, match="no estimator in the dictionary"):
         draw({}, rows)
     with pytest.raises(ValueError, match="13 features, but"):
         draw(encoder, np.ones((3, 13)))

@@ -70,7 +70,7 @@ def spelled_out(line_kw: Mapping[str, Any] | None) -> dict[str, Any]:
 
 
 def named(estimator: Any) -> dict[str, Any]:
-    """Return encoders by their names: those of a dictionary, or that of the class.
+    """Return estimators by their names: those of a dictionary, or that of the class.
 
     Raises
     ------
@@ -79,7 +79,7 @@ def named(estimator: Any) -> dict[str, Any]:
     """
     if isinstance(estimator, Mapping):
         if not estimator:
-            raise ValueError("There is no encoder in the dictionary.")
+            raise ValueError("There is no estimator in the dictionary.")
         return dict(estimator)
     return {type(estimator).__name__: estimator}
 

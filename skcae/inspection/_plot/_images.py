@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterable
-from numbers import Integral
 from typing import cast
 
 import numpy as np
@@ -12,36 +11,6 @@ from skcae._core.layers.layer import Layer
 
 # Between two images of a grid, in pixels of an image.
 GAP = 1
-
-
-def image_shape_of(
-    n_features: int, image_shape: tuple[int, ...] | None
-) -> tuple[int, int, int]:
-    """Return height, width and channels, of a square grey image if none is given.
-
-    Raises
-    ------
-    ValueError
-        If so many features make no such image.
-    """
-    if image_shape is None:
-        side = math.isqrt(n_features)
-        if side * side != n_features:
-            raise ValueError(
-                f"{n_features} features are no square grey image. Pass image_shape="
-                "(height, width), or (height, width, 3) for colours."
-            )
-        return side, side, 1
-    shape = tuple(image_shape) if isinstance(image_shape, Iterable) else ()
-    is_shape = all(isinstance(side, Integral) and side > 0 for side in shape)
-    if is_shape and math.prod(shape) == n_features:
-        if len(shape) == 2:
-            return *shape, 1
-        if len(shape) == 3 and shape[2] in (1, 3):
-            return shape
-    raise ValueError(
-        f"image_shape={image_shape} is no grey or RGB image of {n_features} features."
-    )
 
 
 def signal_shape_of(

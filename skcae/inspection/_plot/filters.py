@@ -10,8 +10,9 @@ from sklearn.utils._optional_dependencies import check_matplotlib_support
 
 from skcae._encoders.steps import encoding_layers, split_steps
 from skcae._estimators.documentation import documented
+from skcae._fit.images import image_shape_of
 from skcae.inspection._plot._axes import axes_for
-from skcae.inspection._plot._images import grid_of, image_shape_of, signed_images
+from skcae.inspection._plot._images import grid_of, signed_images
 
 
 @documented

@@ -11,12 +11,12 @@ from sklearn.utils._optional_dependencies import check_matplotlib_support
 from sklearn.utils.validation import _num_samples
 
 from skcae._estimators.documentation import documented
+from skcae._fit.images import image_shape_of
 from skcae.inspection._encoder import Measurement, dense_rows, measurement
 from skcae.inspection._plot._axes import axes_for, curve_style, named
 from skcae.inspection._plot._images import (
     centres,
     grid_of,
-    image_shape_of,
     plain_images,
     shape_of_convolution,
     signal_shape_of,

@@ -6,12 +6,12 @@ import numpy as np
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 
 from skcae._estimators.documentation import documented
+from skcae._fit.images import image_shape_of
 from skcae.inspection._encoder import dense_rows, measurement
 from skcae.inspection._plot._axes import axes_for
 from skcae.inspection._plot._images import (
     centres,
     grid_of,
-    image_shape_of,
     plain_images,
     shape_of_convolution,
     signed_images,

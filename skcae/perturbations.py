@@ -1,0 +1,250 @@
+"""Perturbations: what may happen to rows after a model was fitted, by its strength.
+
+Each takes the rows, a strength and a generator of NumPy, and returns changed rows; with
+strength 0 they are the same. Those of images take their shape.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+from scipy.ndimage import affine_transform
+
+from skcae._fit.images import image_shape_of
+
+__all__ = ["PERTURBATIONS", "gaussian", "masking", "occlusion", "rotation", "shift"]
+
+
+def gaussian(X: np.ndarray, strength: float, rng: np.random.Generator) -> np.ndarray:
+    """Add Gaussian noise of standard deviation `strength` to each entry.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features)
+        The rows, of floats.
+    strength : float
+        The standard deviation, in the units of the data.
+    rng : numpy.random.Generator
+        Where the noise comes from.
+
+    Returns
+    -------
+    perturbed : ndarray of shape (n_samples, n_features)
+        The noisy rows.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skcae.perturbations import gaussian
+    >>> noisy = gaussian(np.zeros((100, 100)), 0.5, np.random.default_rng(0))
+    >>> print(f"{noisy.std():.2f}")
+    0.50
+    """
+    noise = strength * rng.standard_normal(X.shape)
+    noisy: np.ndarray = X + noise.astype(X.dtype)
+    return noisy
+
+
+def masking(X: np.ndarray, strength: float, rng: np.random.Generator) -> np.ndarray:
+    """Set each entry to 0 with probability `strength`.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features)
+        The rows.
+    strength : float
+        The probability, between 0 and 1.
+    rng : numpy.random.Generator
+        What draws the entries.
+
+    Returns
+    -------
+    perturbed : ndarray of shape (n_samples, n_features)
+        Rows with fewer entries.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skcae.perturbations import masking
+    >>> fewer = masking(np.ones((100, 100)), 0.25, np.random.default_rng(0))
+    >>> print(f"{fewer.mean():.2f}")
+    0.75
+    """
+    return np.where(rng.random(X.shape) < strength, X.dtype.type(0), X)
+
+
+def occlusion(
+    X: np.ndarray,
+    strength: float,
+    rng: np.random.Generator,
+    image_shape: tuple[int, ...] | None = None,
+) -> np.ndarray:
+    """Set a window of each image to 0, at a place of its own.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features)
+        The images as rows.
+    strength : float
+        The part of an image that the window hides, between 0 and 1. It has the
+        proportions of the image, up to whole pixels.
+    rng : numpy.random.Generator
+        What draws the places.
+    image_shape : tuple of int, default=None
+        (height, width), or (height, width, 3) for colours; a square by default.
+
+    Returns
+    -------
+    perturbed : ndarray of shape (n_samples, n_features)
+        The images, each with a window of zeros.
+
+    Raises
+    ------
+    ValueError
+        If so many features make no such images.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skcae.perturbations import occlusion
+    >>> image = np.ones((1, 64))
+    >>> int(occlusion(image, 0.25, np.random.default_rng(0)).sum())
+    48
+    """
+    height, width, channels = image_shape_of(X.shape[1], image_shape)
+    sides = np.rint(np.sqrt(strength) * np.array([height, width])).astype(int)
+    # The first row and column of each window, (n, 2).
+    first = np.floor(rng.random((len(X), 2)) * ([height, width] - sides + 1))
+    in_rows, in_columns = (
+        (first[:, k, None] <= np.arange(n)) & (np.arange(n) < first[:, k, None] + side)
+        for k, (n, side) in enumerate(zip((height, width), sides, strict=True))
+    )
+    hidden = in_rows[:, :, None, None] & in_columns[:, None, :, None]
+    images = X.reshape(-1, height, width, channels)
+    return np.where(hidden, X.dtype.type(0), images).reshape(X.shape)
+
+
+def shift(
+    X: np.ndarray,
+    strength: float,
+    rng: np.random.Generator,
+    image_shape: tuple[int, ...] | None = None,
+) -> np.ndarray:
+    """Move each image by `strength` pixels, in a direction of its own.
+
+    Between pixels it is interpolated linearly, and beyond the edge is what is on it.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features)
+        The images as rows.
+    strength : float
+        The distance in pixels.
+    rng : numpy.random.Generator
+        What draws the directions.
+    image_shape : tuple of int, default=None
+        (height, width), or (height, width, 3) for colours; a square by default.
+
+    Returns
+    -------
+    perturbed : ndarray of shape (n_samples, n_features)
+        The moved images.
+
+    Raises
+    ------
+    ValueError
+        If so many features make no such images.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skcae.perturbations import shift
+    >>> ramp = np.tile(np.arange(9.0), (9, 1)).reshape(1, -1)
+    >>> moved = shift(ramp, 2, np.random.default_rng(0)) - ramp
+    >>> bool((abs(moved) <= 2).all())
+    True
+    """
+    angles = 2 * np.pi * rng.random(len(X))
+    offsets = strength * np.stack([np.sin(angles), np.cos(angles)], axis=1)
+    stay = np.broadcast_to(np.eye(2), (len(X), 2, 2))
+    return _moved(X, stay, offsets, image_shape_of(X.shape[1], image_shape))
+
+
+def rotation(
+    X: np.ndarray,
+    strength: float,
+    rng: np.random.Generator,
+    image_shape: tuple[int, ...] | None = None,
+) -> np.ndarray:
+    """Turn each image by `strength` degrees about its middle, one way or the other.
+
+    Between pixels it is interpolated linearly, and beyond the edge is what is on it.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features)
+        The images as rows.
+    strength : float
+        The angle in degrees.
+    rng : numpy.random.Generator
+        What draws the ways.
+    image_shape : tuple of int, default=None
+        (height, width), or (height, width, 3) for colours; a square by default.
+
+    Returns
+    -------
+    perturbed : ndarray of shape (n_samples, n_features)
+        The turned images.
+
+    Raises
+    ------
+    ValueError
+        If so many features make no such images.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skcae.perturbations import rotation
+    >>> image = np.arange(9.0).reshape(1, -1)
+    >>> half_a_turn = rotation(image, 180, np.random.default_rng(0))
+    >>> np.allclose(half_a_turn, image[:, ::-1])
+    True
+    """
+    shape = image_shape_of(X.shape[1], image_shape)
+    angles = np.deg2rad(strength) * np.where(rng.random(len(X)) < 0.5, -1, 1)
+    cos, sin = np.cos(angles), np.sin(angles)
+    turns = np.stack([cos, -sin, sin, cos], axis=1).reshape(-1, 2, 2)
+    # The middle c stays where it is: R c + offset = c.
+    middle = (np.array(shape[:2]) - 1) / 2
+    return _moved(X, turns, middle - turns @ middle, shape)
+
+
+def _moved(
+    X: np.ndarray,
+    matrices: np.ndarray,
+    offsets: np.ndarray,
+    shape: tuple[int, int, int],
+) -> np.ndarray:
+    """Return images whose pixel p is at `matrices` p + `offsets` of the given ones."""
+    images = X.reshape(-1, *shape)
+    moved = np.empty_like(images)
+    for n, image in enumerate(images):
+        for channel in range(shape[2]):
+            affine_transform(
+                image[:, :, channel],
+                matrices[n],
+                offsets[n],
+                output=moved[n, :, :, channel],
+                order=1,
+                mode="nearest",
+            )
+    return moved.reshape(X.shape)
+
+
+#: The perturbations by the name that `skcae.inspection.RobustnessCurveDisplay` takes.
+PERTURBATIONS: dict[str, Callable[..., np.ndarray]] = {
+    "gaussian": gaussian,
+    "masking": masking,
+    "occlusion": occlusion,
+    "shift": shift,
+    "rotation": rotation,
+}
