@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 STUDIES := tied_or_untied activations_and_losses schedules penalty_and_size \
-	norm_and_error depth
+	norm_and_error depth robustness
 
 .PHONY: help demo test lint docs bench studies others clean
 

@@ -37,7 +37,7 @@ BUNDLED = ("digits", "breast-cancer", "docs-sklearn", "beats")
 ROWS, SMALL_ROWS = (600, 1500), (150, 300)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Split:
     """The rows of one set that train and that test, and their classes."""
 
