@@ -97,8 +97,8 @@ _SOLVER = r"""
         Step size, at its largest. "auto" is 0.02, and less for units of many inputs d
         (features, units of the layer below, or weights of a filter): 0.02 (1000 / d)^¾
         from 1,000 on, or with `solver="sgd"` 0.02 · 500 / d from 500 on. With Adam
-        and the squared error it is at most a fifth of the root mean square of entries
-        that are small, below 0.1.
+        and the squared error it is at most 0.16 of the root mean square of entries
+        that are small, below 1/8.
 
     learning_rate_schedule : {"linear", "inverse", "constant"}, default="linear"
         Whether the rate rises over the first tenth of `max_iter` epochs and then falls
@@ -295,8 +295,8 @@ _SOLVER_OF_REGRESSION = (
             """ "auto" is 0.02, and less for units of many inputs d
         (features, units of the layer below, or weights of a filter): 0.02 (1000 / d)^¾
         from 1,000 on, or with `solver="sgd"` 0.02 · 500 / d from 500 on. With Adam
-        and the squared error it is at most a fifth of the root mean square of entries
-        that are small, below 0.1.""",
+        and the squared error it is at most 0.16 of the root mean square of entries
+        that are small, below 1/8.""",
             "",
         ),
         """else a

@@ -41,7 +41,7 @@ MOST_INPUTS = {"adam": 1000, "sgd": 500}
 POWER = {"adam": 3 / 4, "sgd": 1}
 
 # ... Adam's falls with the root mean square of small entries, too.
-SMALL_ENTRIES = 0.1
+SMALL_ENTRIES = 1 / 8
 
 # By learning_rate_schedule, where it is not constant.
 FALLING_RATES = {"linear": linear_rate, "inverse": inverse_rate}

@@ -75,8 +75,8 @@ def test_the_default_rate_is_the_same_up_to_a_thousand_inputs(small, unit_data):
 
 def test_the_default_rate_is_less_for_small_entries(small):
     auto = small(learning_rate="auto", loss="squared_error", solver="adam")
-    assert_rates(auto, {10: 0.002, 16_000: 0.002}, size_of_entries=0.01)
-    assert_rates(auto, {10: 0.02, 16_000: 0.0025}, size_of_entries=0.1)
+    assert_rates(auto, {10: 0.0016, 16_000: 0.0016}, size_of_entries=0.01)
+    assert_rates(auto, {10: 0.016, 16_000: 0.0025}, size_of_entries=0.1)
     assert_rates(auto, {10: 0.02}, size_of_entries=0.0)
     auto.set_params(loss="cross_entropy")
     assert_rates(auto, {10: 0.02}, size_of_entries=0.01)
