@@ -6,8 +6,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-STUDIES := tied_or_untied activations_and_losses schedules penalty_and_size \
-	norm_and_error depth robustness
+STUDIES := convolution tied_or_untied activations_and_losses penalty_and_size schedules \
+	overhead robustness connections norm_and_error depth
 
 .PHONY: help demo test lint docs bench studies others clean
 

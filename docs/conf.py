@@ -84,7 +84,7 @@ html_css_files = ["skcae.css"]
 html_favicon = "_static/favicon.svg"
 html_show_sourcelink = False
 html_copy_source = False
-html_sidebars = {"index": [], "getting_started": [], "results": []}
+html_sidebars = {"index": [], "getting_started": [], "results": [], "questions": []}
 html_theme_options = {
     "logo": {"text": "skcae"},
     "navbar_align": "left",

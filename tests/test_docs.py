@@ -222,9 +222,24 @@ def test_reports_are_not_lost(reports):
         show(line("paper/one.md"), reports)
 
 
-def test_the_page_shows_all_there_is():
+def test_a_folder_may_have_a_page_of_its_own(reports):
+    show = REPORTS["with_reports"]
+    both = "\n".join(map(line, ("paper/one.md", "speed/two.md")))
+    assert "Not run yet" in show(line("studies/three.md"), reports, "questions")
+    (reports / "studies").mkdir()
+    (reports / "studies" / "three.md").write_text("# Title\n\n| a |\n|---|\n| 1 |\n")
+    assert show(both, reports).count("```{include}") == 2
+    with pytest.raises(ValueError, match=r"questions\.md leaves out studies/three\.md"):
+        show(both, reports, "questions")
+
+
+def test_the_pages_show_all_there_is():
     shown = REPORTS["with_reports"](TEXTS[DOCS / "results.md"])
     assert shown.count("```{include}") >= 10
+    questions = TEXTS[DOCS / "questions.md"]
+    shown = REPORTS["with_reports"](questions, page="questions")
+    assert shown.count("<!-- report") == 0
+    assert len(re.findall(r"^## \d+\. ", questions, re.MULTILINE)) == 10
 
 
 def test_the_papers_tables_are_those_that_reports_compare_with():

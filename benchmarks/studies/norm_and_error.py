@@ -15,6 +15,7 @@ from benchmarks.studies.study import (
     Study,
     by_set,
     change,
+    plain_ticks,
     table,
     table_of_sets,
     values,
@@ -218,6 +219,7 @@ def draw(rows):
             )
             ax.semilogx(*columns, ".", label=model)
         ax.set_title(name)
+        plain_ticks(ax)
     figure.supxlabel("‖J‖")
     figure.supylabel("test error, %")
     handles = ax.get_legend_handles_labels()

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 from scipy.stats import t
 from sklearn.model_selection import train_test_split
 from threadpoolctl import threadpool_limits
@@ -69,8 +70,8 @@ class Study:
         From a split, a seed and a trial to what was found, a dict of numbers.
     report : callable
         From the rows to Markdown and a figure.
-    sets : tuple of str
-        The data.
+    sets, small_sets : tuple of str
+        The data, and those of a small run.
     """
 
     name: str
@@ -80,6 +81,7 @@ class Study:
     run: Callable
     report: Callable
     sets: tuple[str, ...] = SETS
+    small_sets: tuple[str, ...] = BUNDLED
 
     def main(self, given=None):
         """Run what is not there yet, and write what there is."""
@@ -87,10 +89,9 @@ class Study:
         quiet()
         args.results.mkdir(parents=True, exist_ok=True)
         records = Records(args.results / f"{self.name}.csv")
-        sets = sources(args.mnist, args.cifar)
         for seed in range(args.seeds):
             for set_name in args.sets:
-                self.run_missing(records, set_name, sets[set_name], seed, args.small)
+                self.run_missing(records, set_name, seed, args)
         self.write(records.rows, args.results, args.small)
 
     def arguments(self, given):
@@ -103,23 +104,23 @@ class Study:
         )
         parser.add_argument("--mnist", help="an npz file with x_train and y_train")
         parser.add_argument("--cifar", help="an npz file with CIFAR-10 as JPEGs")
-        parser.add_argument("--sets", nargs="+", choices=list(sources()))
+        parser.add_argument("--sets", nargs="+", choices=[*sources(), *self.sets])
         parser.add_argument("--seeds", type=int)
         parser.add_argument("--results", type=Path)
         args = parser.parse_args(given)
         args.results = args.results or (SMALL_RESULTS if args.small else RESULTS)
         args.seeds = args.seeds or (1 if args.small else 3)
-        args.sets = args.sets or (BUNDLED if args.small else self.sets)
+        args.sets = args.sets or (self.small_sets if args.small else self.sets)
         return args
 
-    def run_missing(self, records, set_name, source, seed, small):
+    def run_missing(self, records, set_name, seed, args):
         """Run the trials of one set and seed that are not there."""
-        of = {"set": set_name, "seed": seed}
-        todo = [trial for trial in self.trials(small) if not records.find(trial | of)]
+        of, trials = {"set": set_name, "seed": seed}, self.trials(args.small)
+        todo = [trial for trial in trials if not records.find(trial | of)]
         if not todo:
             return
         try:
-            data = Split(*split(source, seed)).first(*(SMALL_ROWS if small else ROWS))
+            data = self.data_of(set_name, seed, args)
         except Missing as reason:
             print(f"{set_name} is left out: it {reason}.", file=sys.stderr)
             return
@@ -128,6 +129,11 @@ class Study:
             found = self.run(data, seed, trial)
             seconds = time.process_time() - start
             records.add({**of, **trial, **rounded(found), "s": f"{seconds:.1f}"})
+
+    def data_of(self, set_name, seed, args):
+        """Return the split of a set that a seed draws, or raise Missing."""
+        source = sources(args.mnist, args.cifar)[set_name]
+        return Split(*split(source, seed)).first(*(SMALL_ROWS if args.small else ROWS))
 
     def whole(self, rows, small):
         """Return the rows of all trials, of sets and seeds where none is missing."""
@@ -292,6 +298,13 @@ def table_of_sets(columns, digits=2):
     return table(["set", *columns], lines)
 
 
+def plain_ticks(axes):
+    """Write 0.2 below a logarithmic axis in the place of 2 × 10⁻¹."""
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=5))
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+
+
 def draw_dots(axes, arms):
     """Draw a row for each set, and for each arm a dot for each seed beside the others.
 
@@ -308,12 +321,16 @@ def draw_dots(axes, arms):
     axes.set_ylim(len(sets) - 0.5, -0.5)
 
 
-def drawn_differences(arms, base, xlabel):
-    """Draw what each arm has more than the arm `base`, set by set."""
+def drawn_differences(arms, xlabel):
+    """Draw differences, set by set."""
     figure = Figure(figsize=(6.5, 4), layout="constrained")
     axes = figure.subplots()
-    more = {name: less(arm, arms[base]) for name, arm in arms.items() if name != base}
-    draw_dots(axes, more)
+    draw_dots(axes, arms)
     axes.set_xlabel(xlabel)
     figure.legend(loc="outside upper center", ncols=3, frameon=False)
     return figure
+
+
+def less_base(arms, base):
+    """Return what each other arm has more than this one."""
+    return {name: less(arm, arms[base]) for name, arm in arms.items() if name != base}

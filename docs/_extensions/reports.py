@@ -1,6 +1,6 @@
-"""The benchmarks' reports as parts of the page of results.
+"""The benchmarks' reports as parts of two pages: results, and open questions.
 
-A line `<!-- report: paper/table1_mnist.md, or run: COMMAND -->` of that page becomes
+A line `<!-- report: paper/table1_mnist.md, or run: COMMAND -->` of such a page becomes
 the report, or if there is none yet, a note with the command that writes it.
 """
 
@@ -11,7 +11,9 @@ from typing import Any
 
 # Its warnings are sphinx's, and end the build as theirs do.
 LOGGER = logging.getLogger("sphinx.reports")
-PAGE = "results"
+# The page of results has the reports of all folders but those that have their own.
+PAGE, OWN = "results", {"studies": "questions"}
+PAGES = (PAGE, *OWN.values())
 REPORTS = Path(__file__).parents[2] / "benchmarks" / "results"
 LINE = re.compile(r"^<!-- report: (\S+\.md), or run: (.+) -->$", re.MULTILINE)
 LINK_TO_FOLDER = re.compile(r"\]\(\.\./benchmarks/results[^)]*(?<!\.png)\)")
@@ -22,8 +24,8 @@ INCLUDE = """```{{include}} ../benchmarks/results/{name}
 NOT_YET = ":::{{admonition}} Not run yet\n`{command}` writes this report.\n:::"
 
 
-def with_reports(text: str, reports: Path = REPORTS) -> str:
-    """Put the reports into the text of the page.
+def with_reports(text: str, reports: Path = REPORTS, page: str = PAGE) -> str:
+    """Put the reports into the text of a page.
 
     Raises
     ------
@@ -34,7 +36,7 @@ def with_reports(text: str, reports: Path = REPORTS) -> str:
     def report(line: re.Match[str]) -> str:
         name, command = line.groups()
         path = reports / name
-        if not path.parent.is_dir():
+        if not path.parent.is_dir() and path.parent.name not in OWN:
             raise ValueError(f"{path.parent} is no folder: where is {name}?")
         if not path.exists():
             return NOT_YET.format(command=command)
@@ -45,28 +47,29 @@ def with_reports(text: str, reports: Path = REPORTS) -> str:
     text = LINE.sub(report, text)
     for path in sorted(reports.rglob("*.md")):
         name = path.relative_to(reports).as_posix()
-        if name not in text and path.parent.name != "quick":
+        is_here = OWN.get(name.partition("/")[0], PAGE) == page
+        if is_here and name not in text and path.parent.name != "quick":
             raise ValueError(
-                f"docs/{PAGE}.md leaves out {name}: add a line "
+                f"docs/{page}.md leaves out {name}: add a line "
                 f"<!-- report: {name}, or run: COMMAND -->"
             )
     return text
 
 
 def read_page(app: Any, page: str, source: list[str]) -> None:
-    """Change a page before it is parsed; folders of reports have no page but this."""
-    if page != PAGE:
+    """Change a page before it is parsed; folders of reports have no page but these."""
+    if page not in PAGES:
         source[0] = LINK_TO_FOLDER.sub(f"]({PAGE}.md)", source[0])
         return
     try:
-        source[0] = with_reports(source[0])
+        source[0] = with_reports(source[0], page=page)
     except ValueError as error:
         LOGGER.warning("%s", error)
 
 
 def always_read_page(app: Any, env: Any, *changes: set[str]) -> list[str]:
-    """Read the page anew in each build: a report may have come."""
-    return [PAGE] if PAGE in env.found_docs else []
+    """Read the pages anew in each build: a report may have come."""
+    return [page for page in PAGES if page in env.found_docs]
 
 
 def setup(app: Any) -> dict[str, bool]:
