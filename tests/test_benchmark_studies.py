@@ -2,10 +2,18 @@
 
 import numpy as np
 import pytest
+import torch
 from matplotlib.figure import Figure
 from sklearn.linear_model import RidgeClassifier
 
-from benchmarks.studies import depth, norm_and_error, penalty_and_size, study
+from benchmarks.studies import (
+    convolution,
+    depth,
+    norm_and_error,
+    overhead,
+    penalty_and_size,
+    study,
+)
 from skcae import ContractiveAutoencoder
 from skcae.inspection import jacobian
 
@@ -131,3 +139,31 @@ def test_the_bound_counts_cells():
     X, margins = np.arange(4.0)[:, None], np.full(4, 1.5)
     expected = np.sqrt((2 * np.log(2) * 2 * 2 + 2 * np.log(20)) / 4)
     assert norm_and_error.bound(margins, X, 2) == pytest.approx(expected)
+
+
+def test_errors_are_compared_where_all_can_pay_and_all_do():
+    def row(encoder, seconds, error):
+        of = {"set": "a", "seed": "0", "encoder": encoder, "penalty": "0.1"}
+        return of | {"fit": seconds, "encode": 0.0, "error": error}
+
+    rows = [row("dense", 1.0, 9.0), row("dense", 100.0, 5.0)]
+    rows += [row("convolution", 10.0, 8.0), row("convolution", 1000.0, 2.0)]
+    rows += [row("patches", 1.0, 6.0), row("patches", 100.0, 4.0)]
+    found = convolution.at_equal_cost(rows, 0.1)
+    least, most = ([of[n]["a", "0"] for n in of] for of in found.values())
+    assert least == pytest.approx([7.0, 8.0, 5.0])
+    assert most == pytest.approx([5.0, 5.0, 4.0])
+
+
+@pytest.mark.parametrize("changed", overhead.SIZES)
+def test_all_ways_take_the_same_penalty(changed):
+    torch.manual_seed(0)
+    encoder, decoder, shape = overhead.network(changed, overhead.SIZES[changed][0])
+    X = torch.rand(shape)
+    assert decoder(encoder(X)).shape == X.shape
+    with torch.no_grad():
+        of = {
+            name: way(encoder, X, encoder(X)) for name, way in overhead.METHODS.items()
+        }
+    for estimate in of.values():
+        torch.testing.assert_close(estimate, of["exact"], rtol=0.2, atol=0)
