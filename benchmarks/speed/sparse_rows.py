@@ -7,7 +7,7 @@ python benchmarks/speed/sparse_rows.py
 import argparse
 import ast
 import importlib.util
-import resource
+import re
 import subprocess
 import sys
 import time
@@ -158,9 +158,16 @@ def measured_rise(d, way):
     X = drawn_rows(N_DOCUMENTS, d)
     # What is loaded at the first fit is not its own.
     encoder(way, max_iter=1).fit(drawn_rows(100, 1000))
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak_memory()
     encoder(way, max_iter=2).fit(X)
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    return peak_memory() - before
+
+
+def peak_memory():
+    """Return the most MB that this process has held, on Linux."""
+    # getrusage would count the process that started this one, too.
+    status = Path("/proc/self/status").read_text()
+    return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) / 1024
 
 
 def docstrings():

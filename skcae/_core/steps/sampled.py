@@ -107,9 +107,7 @@ class SampledLearner:
         before = X.columns - np.arange(len(X.columns))
         others = places + np.searchsorted(before, places, side="right")
         # (48).
-        share = torch.ones(
-            len(X.columns) + m, dtype=self.parameters["components"].dtype
-        )
+        share = self.parameters["components"].new_ones(len(X.columns) + m)
         share[len(X.columns) :] = n_zero / max(m, 1)
         return X.with_columns(others), share
 

@@ -99,8 +99,9 @@ class LazyAdam(LazySolver):
         """Change `part`, a copy of these columns, by a step of this learning rate."""
         beta1, beta2 = USUAL["beta1"], USUAL["beta2"]
         self.state["step"].add_(1)
-        self.state[self.counts].numpy()[columns] += 1
-        t = self.state[self.counts].double()[columns]
+        counts = self.state[self.counts].numpy()
+        counts[columns] += 1
+        t = torch.from_numpy(counts[columns]).double()
         means, squares = (at(columns, self.slot[name]) for name in self.slots)
         for name, of_part in part.items():
             g, mean, square = gradient[name], means[name], squares[name]
