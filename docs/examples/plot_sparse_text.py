@@ -117,3 +117,7 @@ ax.set_xticks(dimensions, labels=map(str, dimensions))
 ax.set(xlabel="numbers to a text", ylabel="wrong module, %", ylim=(0, None))
 ax.legend()
 plt.show()
+
+# %%
+# The two are alike: of so few texts an error of 40 % is known to about two points
+# either way. A decomposition is computed at once, and the thing to beat.
