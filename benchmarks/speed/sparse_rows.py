@@ -299,7 +299,9 @@ def main():
         f"TruncatedSVD({N_UNITS}) just before, median of {args.rounds} rounds. The SVM "
         "tells the packages apart, by three-fold cross-validation and then for "
         f"{X_test.shape[0]:,} other docstrings; TruncatedSVD's error is the bar. "
-        f"Settings were chosen by --search, on the first rows alone. {settings}."
+        "The settings of the sampled step were chosen by the cross-validated error "
+        "(what --search prints, and single fits before), those of the factored one "
+        f"were not searched. {settings}."
     )
     write(
         "sparse",
