@@ -11,7 +11,6 @@ from skcae._core.data.arrays import to_array
 from skcae._core.data.moments import LARGEST_UNSCALED, moments_of
 from skcae._core.data.rows import CHUNK_ELEMENTS, Rows
 from skcae._core.steps.diagnosis import Findings, look_at
-from skcae._core.steps.factored import FactoredLearner
 from skcae._core.training.loop import Training
 from skcae._fit.collapse import exceeded_penalty, named_penalty
 from skcae._fit.epochs import level_of_caller
@@ -41,7 +40,7 @@ def warn_if_dead(estimator: Any, training: Training, rate: float) -> None:
     learner: Any = training.learner
     parameters = training.learnt
     # There was room for a batch, where one was dense.
-    n_dense = 2 if isinstance(learner, FactoredLearner) else training.batch_size
+    n_dense = training.batch_size if learner.has_dense_batches else 2
     n_that_fit = max(n_dense, CHUNK_ELEMENTS // learner.rows.n_features)
     X, weights = learner.rows.some(min(N_ROWS, n_that_fit))
     if len(X) < 2 or (weights is not None and not weights.any()):

@@ -12,7 +12,7 @@ keeps up to date. Nothing here is an estimate.
 """
 
 from dataclasses import dataclass, field
-from typing import TypeGuard
+from typing import ClassVar, TypeGuard
 
 import torch
 from torch import Tensor
@@ -128,6 +128,8 @@ class FactoredLearner:
     rows: Rows
     batch_size: int = field(kw_only=True)
     validation: MatrixRows | None = field(default=None, kw_only=True)
+
+    has_dense_batches: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         start = self.start

@@ -18,6 +18,7 @@ way the gradient is in closed form, too (closed.py).
 
 from dataclasses import dataclass, field
 from functools import partial
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -247,6 +248,8 @@ class JointLearner:
         default_factory=lambda: make_generator(0), kw_only=True
     )
     ranks: Ranks = field(default=ALONE, kw_only=True)
+
+    has_dense_batches: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         self.network = self.objective.coder(self.parameters)

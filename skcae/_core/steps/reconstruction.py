@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -89,6 +90,8 @@ class ReconstructionLearner:
         default_factory=lambda: make_generator(0), kw_only=True
     )
     ranks: Ranks = field(default=ALONE, kw_only=True)
+
+    has_dense_batches: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         objective = self.objective

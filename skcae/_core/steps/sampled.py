@@ -9,6 +9,7 @@ The equations are in docs/gradient.md.
 
 import math
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -70,6 +71,8 @@ class SampledLearner:
     batch_size: int = field(kw_only=True)
     generator: torch.Generator = field(kw_only=True)
     validation: MatrixRows | None = field(default=None, kw_only=True)
+
+    has_dense_batches: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         self.is_tied = "decoder_components" not in self.parameters

@@ -9,6 +9,7 @@ Samples are columns.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -132,6 +133,8 @@ class NetworkLearner:
     unit: float = field(default=1.0, kw_only=True)
     corrupt: Corruption | None = field(default=None, kw_only=True)
     generator: torch.Generator = field(default_factory=torch.Generator, kw_only=True)
+
+    has_dense_batches: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         chain, n = self.chain, min(self.batch_size, len(self.rows))

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import chain, repeat
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import torch
@@ -38,6 +38,7 @@ class Learner(Protocol):
     """A model with its data and its solver: what a training trains."""
 
     n_multiplications: int
+    has_dense_batches: ClassVar[bool]
 
     @property
     def solver(self) -> Solver:
