@@ -22,9 +22,9 @@ from benchmarks.studies.study import (
 )
 from skcae import ConvolutionalCAE, ModuleAutoencoder
 
-FILTERS, KERNEL, UNITS = 8, 5, 64
-EPOCHS, EPOCHS_OF_LAYERS = 15, 40
-PENALTIES = (0.001, 0.03, 1.0)
+FILTERS, KERNEL, UNITS = 4, 5, 64
+EPOCHS, EPOCHS_OF_LAYERS = 10, 40
+PENALTIES = (0.01, 0.3)
 
 
 class Skip(nn.Module):

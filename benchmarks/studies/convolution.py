@@ -25,8 +25,8 @@ from skcae import ContractiveAutoencoder, ConvolutionalCAE, PatchEncoder
 
 # Units, or filters, of each encoder, and its epochs: so much is spent.
 SIZES = {
-    "dense": ((64, 20), (256, 50), (1024, 100)),
-    "convolution": ((2, 10), (6, 20), (18, 40)),
+    "dense": ((64, 20), (256, 50), (1024, 60)),
+    "convolution": ((2, 10), (6, 20), (18, 30)),
     "patches": ((16, 10), (64, 20), (256, 40)),
 }
 PENALTIES = (0.0, 0.1)
