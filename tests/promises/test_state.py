@@ -153,7 +153,7 @@ def test_no_torch_in_the_fitted_state(kind, unit_data):
     elif hasattr(model, "parameters_"):
         allowed |= {dict}
     elif kind.learns:
-        allowed |= {bool, list, ContractiveAutoencoder}
+        allowed |= {bool, list, str, ContractiveAutoencoder}
     assert {type(value) for value in state.values()} <= allowed
     for array in [*getattr(model, "coefs_", []), *getattr(model, "intercepts_", [])]:
         assert type(array) is np.ndarray
