@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+from matplotlib.ticker import FixedLocator, NullFormatter, StrMethodFormatter
 from scipy.stats import t
 from sklearn.model_selection import train_test_split
 from threadpoolctl import threadpool_limits
@@ -299,8 +299,12 @@ def table_of_sets(columns, digits=2):
 
 
 def plain_ticks(axes):
-    """Write 0.2 below a logarithmic axis in the place of 2 × 10⁻¹."""
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=5))
+    """Write at most five numbers below a logarithmic axis, and 0.2 for 2 × 10⁻¹."""
+    low, high = axes.get_xlim()
+    decades = 10.0 ** np.arange(np.floor(np.log10(low)), np.ceil(np.log10(high)))
+    ticks = np.outer(decades, (1, 1.5, 2, 3, 5, 7)).ravel()
+    ticks = ticks[(low <= ticks) & (ticks <= high)]
+    axes.xaxis.set_major_locator(FixedLocator(ticks[:: 1 + len(ticks) // 6]))
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
 
