@@ -71,7 +71,7 @@ KINDS = {
     "PGD": (0.05, 0.1, 0.2),
 }
 UNITS = {
-    "gaussian": "σ, in the rows'",
+    "gaussian": "σ, in the rows' spread",
     "masking": "part of the columns",
     "occlusion": "part of the image",
     "shift": "part of the side",
