@@ -38,11 +38,7 @@ class DenoisingAutoencoder(BaseAutoencoder):
         For "gaussian" the standard deviation of the noise, in the units of X; for
         "masking" the probability with which a feature is set to 0.
 
-    noise_on_device : bool, default=False
-        Whether the noise is drawn where the computing is, which saves its way to a
-        card. The noise of a batch has a generator of its own there, seeded with the
-        next number of `random_state`'s: the same seed gives the same noise on devices
-        of one kind. Else it is drawn on the processor, and the same on all devices.
+    %(noise on device)s
 
     %(layer)s
 

@@ -24,7 +24,16 @@ _N_COMPONENTS = r"""
         Number of hidden units.
 """
 
-_HESSIAN_SAMPLES = r"""
+_NOISE_ON_DEVICE = r"""
+    noise_on_device : bool, default=False
+        Whether the noise is drawn where the computing is, which saves its way to a
+        card. The noise of a batch has a generator of its own there, seeded with the
+        next number of `random_state`'s: the same seed gives the same noise on devices
+        of one kind. Else it is drawn on the processor, and the same on all devices.
+"""
+
+_HESSIAN_SAMPLES = (
+    r"""
     hessian_noise : float or None, default=None
         Standard deviation σ, in the units of a layer's input, of the noise that the
         Hessian penalty is sampled with. None is the exact norm. A number puts in its
@@ -44,13 +53,9 @@ _HESSIAN_SAMPLES = r"""
     n_hessian_samples : int, default=4
         How many noisy copies of each row the expectation is estimated with. Each adds
         two matrix products to the five of a step.
-
-    noise_on_device : bool, default=False
-        Whether the noise is drawn where the computing is, which saves its way to a
-        card. The noise of a batch has a generator of its own there, seeded with the
-        next number of `random_state`'s: the same seed gives the same noise on devices
-        of one kind. Else it is drawn on the processor, and the same on all devices.
 """
+    + _NOISE_ON_DEVICE
+)
 
 _LAYER = r"""
     activation : str, default="sigmoid"
@@ -327,13 +332,8 @@ _SOLVER_OF_REGRESSION = (
     corruption_level : float, default=0.0
         For "gaussian" the standard deviation of the noise; for "masking" the
         probability with which a feature is set to 0. 0 is no noise.
-
-    noise_on_device : bool, default=False
-        Whether the noise is drawn where the computing is, which saves its way to a
-        card. The noise of a batch has a generator of its own there, seeded with the
-        next number of `random_state`'s: the same seed gives the same noise on devices
-        of one kind. Else it is drawn on the processor, and the same on all devices.
 """
+    + _NOISE_ON_DEVICE
 )
 
 _SOLVER_OF_CLASSIFICATION = put_into(
@@ -391,6 +391,7 @@ _IMAGE_SHAPE = r"""
 PARTS = {
     "n_components": _N_COMPONENTS,
     "Hessian samples": _HESSIAN_SAMPLES,
+    "noise on device": _NOISE_ON_DEVICE,
     "layer": _LAYER,
     "bias spread": _SPREAD,
     "sampling": _SAMPLING,

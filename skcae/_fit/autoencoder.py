@@ -45,7 +45,7 @@ from skcae._fit.data import (
     rows_with_weight,
 )
 from skcae._fit.diagnosis import warn_if_dead
-from skcae._fit.epochs import AUTO_BATCH_SIZE, Fit, watched
+from skcae._fit.epochs import AUTO_BATCH_SIZE, Fit, heeds_entries, watched
 from skcae._fit.held_out import (
     check_can_hold_out,
     check_held_out_arguments,
@@ -286,12 +286,12 @@ class AutoencoderFit(Fit):
     def _first_parameters(self, rows: TrainingRows) -> Parameters:
         """Draw fresh weights, or copy the fitted ones."""
         estimator, X = self.estimator, self.data.X
-        own = X.moments if isinstance(rows, StreamedRows) else moments_of(rows)
-        of_all = reduce(add, self.ranks.gather(own))
-        self.size_of_entries = of_all.root_mean_square
         if self.data.continues:
             check_continues(estimator)
+            if heeds_entries(estimator):
+                self._look_at(rows)
             return copy_of(estimator._parameters(rows.dtype, rows.device))
+        own, of_all = self._look_at(rows)
         self.moments = own if self.ranks is ALONE else None
         first: Parameters = estimator._first_parameters(
             self.given,
@@ -302,6 +302,14 @@ class AutoencoderFit(Fit):
             scaling=scaling_of(of_all),
         )
         return first
+
+    def _look_at(self, rows: TrainingRows) -> tuple[Moments, Moments]:
+        """Return the moments of the rows, and of those of all ranks together."""
+        X = self.data.X
+        own = X.moments if isinstance(rows, StreamedRows) else moments_of(rows)
+        of_all = reduce(add, self.ranks.gather(own))
+        self.size_of_entries = of_all.root_mean_square
+        return own, of_all
 
     def auto_batch_size(self, n_rows: int) -> int:
         """Return how many of many rows a step takes where that is not asked for."""

@@ -271,9 +271,15 @@ def rate_of(estimator: Any, parameters: Parameters, size_of_entries: float) -> f
     # One row of a matrix, or one filter of a convolution, is one unit's.
     n_inputs = max(p[0].numel() for p in parameters.values() if p.ndim > 1)
     part = min(1.0, MOST_INPUTS[estimator.solver] / n_inputs) ** POWER[estimator.solver]
-    if estimator.solver == "adam" and estimator.loss == "squared_error":
+    if heeds_entries(estimator):
         part = min(part, size_of_entries / SMALL_ENTRIES or 1.0)
     return float(AUTO_RATE * part)
+
+
+def heeds_entries(estimator: Any) -> bool:
+    """Tell whether the learning rate depends on the size of the rows' entries."""
+    is_auto, is_adam = estimator.learning_rate == "auto", estimator.solver == "adam"
+    return is_auto and is_adam and bool(estimator.loss == "squared_error")
 
 
 def unsettled(estimator: Any) -> str:
