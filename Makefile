@@ -25,7 +25,7 @@ demo: $(VENV)/demo.installed
 	$(BIN)/python benchmarks/linear_svm.py
 
 test: $(VENV)/test.installed
-	$(BIN)/python -m pytest --cov --cov-report=term
+	$(BIN)/python -m pytest -n 2 --dist worksteal --cov --cov-report=term
 
 lint: $(VENV)/lint.installed
 	$(BIN)/ruff check .
@@ -44,6 +44,7 @@ bench: $(VENV)/demo.installed
 	$(BIN)/python benchmarks/speed/grid.py
 	$(BIN)/python benchmarks/speed/data_parallel.py
 	$(BIN)/python benchmarks/speed/peers.py
+	$(BIN)/python benchmarks/speed/shared_vectors.py
 	$(BIN)/python benchmarks/speed/spectrum.py
 
 studies: $(VENV)/test.installed

@@ -265,7 +265,7 @@ def test_everything_is_found_wherever_it_is(place):
     assert n_found > 10
 
 
-@pytest.mark.parametrize("place", WRITTEN)
+@pytest.mark.parametrize("place", sorted(WRITTEN))
 def test_a_damaged_model_is_found_wherever_it_is(place, unit_data, path):
     model = ContractiveAutoencoder(6, **HOW).fit(unit_data)
     save(holding(PLACES[place](model)), path)

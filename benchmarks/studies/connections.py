@@ -25,7 +25,7 @@ from skcae import ConvolutionalCAE, ModuleAutoencoder
 FILTERS, KERNEL, UNITS = 4, 5, 64
 EPOCHS, EPOCHS_OF_LAYERS = 10, 40
 PENALTIES = (0.01, 0.3)
-# The exact norm of a mean-pooled code takes a vector for each of its numbers.
+# The exact norm of means, or of four layers, takes many vectors.
 N_NORMS = 100
 
 
@@ -144,8 +144,8 @@ STUDY = Study(
         f"mean of windows of 2 × 2 or none, {EPOCHS} epochs. Skips: four layers of "
         f"{UNITS} units with tanh, of which the two inner ones give φ(Wx + b), or "
         f"x + φ(Wx + b), {EPOCHS_OF_LAYERS} epochs. λ of the whole encoder is 0, or "
-        f"chosen on training rows. ‖J‖ is that at {N_NORMS} test rows. An answer is a difference from the encoder without "
-        "whose interval over sets leaves out 0."
+        f"chosen on training rows. ‖J‖ is that at {N_NORMS} test rows. An answer is a "
+        "difference from the encoder without whose interval over sets leaves out 0."
     ),
     trials=trials,
     run=run,

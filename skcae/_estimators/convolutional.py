@@ -106,15 +106,20 @@ class ConvolutionalCAE(BaseNetwork):
 
     Notes
     -----
-    The norm of several layers, or under `pool="average"`, takes as much as one probe
-    for each unit of the code, and a code has many: there `jacobian_method="auto"` takes
-    probes. With probes, v a vector of independent signs,
+    The norm of several layers, or under `pool="average"`, takes several vectors where a
+    probe is one: units that see no pixel in common share one, so that it is
+    ⌈r / s⌉ along each axis, if a unit sees r pixels and the next one is s further on,
+    for each filter, whatever the size of the image [2]_. That is 36 for the mean of
+    2 × 2 and 4 filters of 5 × 5. `jacobian_method="auto"` takes probes where that is
+    much. With probes, v a vector of independent signs,
     :math:`E \lVert J^\top v \rVert^2` is the squared norm.
 
     References
     ----------
     .. [1] S. Rifai, P. Vincent, X. Muller, X. Glorot and Y. Bengio, "Contractive
        Auto-Encoders: Explicit Invariance During Feature Extraction", ICML 2011.
+    .. [2] A. R. Curtis, M. J. D. Powell and J. K. Reid, "On the Estimation of Sparse
+       Jacobian Matrices", IMA Journal of Applied Mathematics 13, 1974.
 
     Examples
     --------

@@ -101,7 +101,7 @@ class BaseNetwork(BaseTrained):
     def _probes_of(self, chain: Chain) -> int:
         """Return by how many probes a norm is estimated; 0 is the norm itself."""
         n_multiplications = sum(layer.n_multiplications for layer in chain.layers)
-        is_small = chain.n_components * n_multiplications <= EXACT_MULTIPLICATIONS
+        is_small = len(chain.code_vectors) * n_multiplications <= EXACT_MULTIPLICATIONS
         is_exact = {
             "auto": chain.has_closed_norms or is_small,
             "exact": True,

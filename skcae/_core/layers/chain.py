@@ -13,6 +13,7 @@ from torch import Tensor
 
 from skcae._core.layers.gradient import Gradient
 from skcae._core.layers.layer import Affine, Factors, Layer, Parameters
+from skcae._core.layers.receptive import Comb, ReceptiveField, single
 
 # What the parameters of a layer are called in a chain.
 NAMES = {"weights": "coefs", "intercept": "intercepts"}
@@ -95,6 +96,27 @@ class Chain:
         return max(layer.n_multiplications for layer in self.layers)
 
     @property
+    def receptive_field(self) -> ReceptiveField | None:
+        """The pixels that a number of the code sees, if these are not all."""
+        fields = [layer.receptive_field for layer in self.layers]
+        found = fields[0]
+        for field in fields[1:]:
+            found = found and field and found.below(field)
+        return found
+
+    @property
+    def code_vectors(self) -> Comb:
+        """The vectors of the code that an exact norm takes, as few as are known."""
+        field = self.receptive_field
+        return single(self.n_components) if field is None else field.of_code
+
+    @property
+    def input_vectors(self) -> Comb:
+        """Those of the input."""
+        field = self.receptive_field
+        return single(self.n_features) if field is None else field.of_image
+
+    @property
     def is_affine(self) -> bool:
         """Whether it has affine layers only, whose gradient is in closed form."""
         return all(isinstance(layer, Affine) for layer in self.layers)
@@ -171,9 +193,13 @@ class Chain:
 
     def unit_vectors(self, states: list[Tensor], n: int) -> Tensor:
         """Return the n unit vectors of n numbers for each sample, (…, n, n)."""
+        return self.of_each(states, torch.eye(n, device="cpu"))
+
+    def of_each(self, states: list[Tensor], vectors: Tensor) -> Tensor:
+        """Return the same k vectors for each sample, (k, n) → (…, k, n)."""
         # Where units are selected, states are places.
         like = next((s for s in states if s.is_floating_point()), states[0].double())
-        return torch.eye(n, device="cpu").to(like).expand(len(like), n, n)
+        return vectors.to(like).expand(len(like), *vectors.shape)
 
     def reduced_jacobians(self, slopes: list[Tensor]) -> Tensor:
         """Return a matrix R of each sample with R Rᵀ = J Jᵀ, (n, h, min(h_1, d))."""
@@ -243,14 +269,15 @@ class Chain:
     def norms_from_code(self, states: list[Tensor]) -> Tensor:
         """Return ‖J‖²_F of each sample, (n,), in a form that torch differentiates.
 
-        The unit vectors of the code are pulled back, all at once.
+        The vectors of the code are pulled back, all at once.
         """
         *others, last = self.layers
         if last.has_matrix:
             # D_K W_K, of which each row is a unit vector that was pulled back.
             U = states[-1][:, :, None] * self.affine[-1].matrix
         else:
-            U = last.pull_back(states[-1], self.unit_vectors(states, last.n_units))
+            U = self.of_each(states, self.code_vectors.vectors())
+            U = last.pull_back(states[-1], U)
         if not others:
             return U.square().sum((1, 2))
         for layer, state in zip(others[:0:-1], states[-2:0:-1], strict=True):
@@ -263,10 +290,13 @@ class Chain:
         return ((U @ self.first_gram_matrix) * U).sum((1, 2))
 
     def _squared_norms_by_vectors(self, states: list[Tensor], budget: int) -> Tensor:
-        """Do it with the unit vectors of the smaller side, a few at a time."""
-        is_of_code = self.n_components <= self.n_features
+        """Do it with the vectors of the side that has fewer, a few at a time."""
+        # (52), along the rows of J or along its columns.
+        of_code, of_input = self.code_vectors, self.input_vectors
+        is_of_code = len(of_code) <= len(of_input)
         move = self.pull_back if is_of_code else self.push_forward
-        vectors = self.unit_vectors(states, self.n_singular_values)
+        some = of_code if is_of_code else of_input
+        vectors = self.of_each(states, some.vectors())
         step = max(1, budget // (len(vectors) * self.width))
         parts = [
             move(states, V).square().sum((1, 2)) for V in torch.split(vectors, step, 1)

@@ -18,6 +18,7 @@ from torch.nn import functional, grad
 from skcae._core.layers.blocks import block_for, transposed
 from skcae._core.layers.images import Pair, Shape, as_images, as_pair, as_rows
 from skcae._core.layers.layer import Affine
+from skcae._core.layers.receptive import ReceptiveField
 from skcae.activations import Activation
 
 Padding = Literal["same", "valid"]
@@ -280,6 +281,14 @@ class Convolution(Sliding):
     def n_units(self) -> int:
         """The number h of units: the filters at each place."""
         return math.prod(self.code_shape)
+
+    @property
+    def receptive_field(self) -> ReceptiveField:
+        """The pixels under a filter."""
+        height, width = self.weights.shape[2:]
+        return ReceptiveField(
+            self.image_shape, self.code_shape, (height, width), as_pair(self.stride)
+        )
 
     def push(self, V: Tensor) -> Tensor:
         """Return W v for vectors along the last axis, (…, d) → (…, h)."""

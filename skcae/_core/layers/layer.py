@@ -21,6 +21,7 @@ from typing import Any, ClassVar, Protocol, Self
 import torch
 from torch import Tensor
 
+from skcae._core.layers.receptive import ReceptiveField
 from skcae.activations import Activation
 
 # By the names of fitted attributes without their last "_".
@@ -76,6 +77,11 @@ class Layer(ABC):
     def width(self) -> int:
         """How many numbers a row is at most, on either side."""
         return max(self.n_inputs, self.n_units)
+
+    @property
+    def receptive_field(self) -> ReceptiveField | None:
+        """What a unit sees, if units and inputs are images and that is not all."""
+        return None
 
     # ---- parameters -------------------------------------------------------------
 

@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from skcae._core.layers.images import Pair, Shape, as_images, as_pair, as_rows
 from skcae._core.layers.layer import Layer
+from skcae._core.layers.receptive import ReceptiveField
 
 
 @dataclass(frozen=True)
@@ -113,6 +114,12 @@ class Pooling(Windows):
     def n_units(self) -> int:
         """The number of windows, in each channel by itself."""
         return math.prod(self.code_shape)
+
+    @property
+    def receptive_field(self) -> ReceptiveField:
+        """The pixels of a window."""
+        size = as_pair(self.pool_size)
+        return ReceptiveField(self.image_shape, self.code_shape, size, size)
 
     def decoder(self) -> "Unpooling":
         """Return what repeats a number all over its window."""

@@ -210,7 +210,7 @@ def squared_norms(chain: Chain, states: list[Tensor], probes: Tensor | None) -> 
 
 def exact_vectors(chain: Chain) -> int:
     """Return how many vectors of each row an exact norm is made of."""
-    return 1 if chain.has_closed_norms else chain.n_components
+    return 1 if chain.has_closed_norms else len(chain.code_vectors)
 
 
 @dataclass(eq=False)
