@@ -53,16 +53,16 @@ class Budget:
 
 
 BUDGETS = {
-    "mnist": Budget(((40, 30), (6, 90), (1, 270)), 25, 2, 5),
-    "cifar-bw": Budget(((12, 30), (3, 90)), 25, 2, 5),
+    "mnist": Budget(((20, 30), (3, 90), (1, 270)), 25, 2, 5),
+    "cifar-bw": Budget(((8, 30), (2, 90)), 25, 2, 5),
 }
 OF_A_VARIATION = {"n_confirmed": 1, "n_seeds": 1, "with_noise": False}
 OF_A_VARIATION["more_seeds"] = (("CAE-1", 3), ("CAE-2", 3))
 BUDGETS |= {
-    data: Budget(((8, 30), (2, 90)), 40, **OF_A_VARIATION) for data in SETS_OF_TABLE_2
+    data: Budget(((6, 30), (1, 90)), 40, **OF_A_VARIATION) for data in SETS_OF_TABLE_2
 }
 # A tenth of the rows, and as many steps.
-BUDGETS["rect"] = Budget(((8, 300), (2, 900)), 400, **OF_A_VARIATION)
+BUDGETS["rect"] = Budget(((6, 300), (1, 900)), 400, **OF_A_VARIATION)
 BUDGETS["digits"] = Budget(((4, 4), (2, 8)), 8, 1, 2, n_components=16)
 # An SVM has no epochs.
 SVM_TRIALS = 12
