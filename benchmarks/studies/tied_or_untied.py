@@ -21,7 +21,7 @@ from benchmarks.studies.study import (
 from skcae import DeepCAE
 
 WIDTH, EPOCHS = 64, 30
-PENALTIES = (0.001, 0.01, 0.1, 1.0)
+PENALTIES = (0.0001, 0.001, 0.01, 0.1, 1.0)
 # By name: tied or not, and the penalty on the decoder as a part of the encoder's.
 ARMS = {
     "tied": (True, 0.0),
