@@ -33,15 +33,19 @@ def pca(n_units, **how):
     return PCA(min(n_units, 108))
 
 
-def unit_interval(X):
-    """Bring whitened numbers to [0, 1]: two standard deviations are its ends."""
-    return np.clip(0.5 + X / 4, 0, 1)
+def parts(X):
+    """Return the positive and the negative part of each number, up to 1."""
+    return np.clip(np.hstack([X, -X]), 0, 1)
 
 
 def rbm(n_units, *, max_iter, **how):
-    """Return an RBM, whose visible units are of [0, 1]."""
-    machine = BernoulliRBM(n_units, n_iter=max_iter, **how)
-    return make_pipeline(FunctionTransformer(unit_interval), machine)
+    """Return an RBM, whose visible units are of [0, 1].
+
+    Whitened numbers that are moved there, without being parted, teach it nothing: they
+    are uncorrelated, and what else they have in common is in their large values.
+    """
+    machine = BernoulliRBM(n_units, n_iter=max_iter, batch_size=100, **how)
+    return make_pipeline(FunctionTransformer(parts), machine)
 
 
 def kmeans(n_units, *, max_iter, random_state):
@@ -96,7 +100,7 @@ MODELS = {
     "ae-wd": Model("AE+wd", Autoencoder, grid("weight_decay", 1e-3, 1e-2, 1e-1)),
     "dae-g": Model("DAE-g", gaussian, grid("corruption_level", 0.3, 1.0)),
     "dae-b": Model("DAE-b", masking, grid("corruption_level", 0.25, 0.5)),
-    "rbm": Model("RBM", rbm, grid("learning_rate", 0.01, 0.1)),
+    "rbm": Model("RBM", rbm, grid("learning_rate", 0.03, 0.1, 0.3)),
     "cae": Model("CAE", ContractiveAutoencoder, grid("jacobian_penalty", *STRENGTHS)),
     "cae-h": Model(
         "CAE+H",
