@@ -7,10 +7,12 @@ patch, has its activation, and pools.
 
 import argparse
 import time
+from pathlib import Path
 
 import torch
 from torch.nn import functional
 
+from benchmarks.images.cifar10 import RESULTS
 from benchmarks.speed.measure import in_turn, machine, table
 from skcae._core.layers.chain import Chain
 from skcae._core.layers.dense import Dense
@@ -48,6 +50,7 @@ def main():
     parser.add_argument("--sides", type=int, nargs="+", default=[32])
     parser.add_argument("--activations", nargs="+", default=["sigmoid", "relu"])
     parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--results", type=Path, default=RESULTS)
     args = parser.parse_args()
     torch.set_num_threads(1)
     rows = []
@@ -60,10 +63,15 @@ def main():
                 rate = ms["convolution"] / ms["encoder"]
                 numbers = [f"{value:.2f}" for value in (*ms.values(), rate)]
                 rows.append([f"{side} × {side}", activation, n_units, *numbers])
-    print(machine(), end="\n\n")
-    print(
-        table(["images", "activation", "units", "convolution", "encoder", "rate"], rows)
+    header = ["images", "activation", "units", "convolution", "encoder", "rate"]
+    page = (
+        f"# Extraction\n\n{machine()}. Milliseconds for an image of three channels, "
+        "patches of 6 × 6, float32; processor time of one thread, in turn, median of "
+        f"{args.rounds} rounds. The rate is that of the convolution.\n\n"
+        f"{table(header, rows)}\n"
     )
+    print(page)
+    (args.results / "extraction.md").write_text(page, encoding="utf-8")
 
 
 if __name__ == "__main__":
