@@ -37,11 +37,6 @@ class Unshared(Chain):
         """The unit vectors."""
         return single(self.n_components)
 
-    @property
-    def input_vectors(self):
-        """The unit vectors."""
-        return single(self.n_features)
-
 
 def network(side, case):
     """Return the architecture of a case and random parameters."""

@@ -6,11 +6,11 @@ import torch
 
 from skcae import ConvolutionalCAE
 from skcae._core.layers.chain import Chain
-from skcae._core.layers.convolutional import ConvolutionalArchitecture
 from skcae._core.layers.dense import Dense
 from skcae._core.layers.receptive import Comb, single
 from skcae.activations import ACTIVATIONS
 from skcae.inspection import jacobian, jacobian_norm
+from tests.core.test_convolutional import make, parameters_of
 
 N_ROWS = 2
 # Beside what all have, and how many of the units (rows, columns, filters) a norm takes
@@ -28,29 +28,17 @@ CASES = {
 }
 
 
+def encoder(**parts):
+    """The encoder of such convolutions, with random weights."""
+    architecture = make(**parts)
+    return architecture.network(parameters_of(architecture)).encoder
+
+
 @pytest.fixture(params=CASES)
 def case(request):
     """An encoder, and the period along the axes of its code."""
     given, expected = CASES[request.param]
-    parts = {
-        "image_shape": (13, 11, 2),
-        "n_filters": (3,),
-        "kernel_size": (3, 3),
-        "stride": (1, 1),
-        "padding": "same",
-        "pool": None,
-        "pool_size": (2, 2),
-        **given,
-    }
-    tanh = ACTIVATIONS["tanh"]
-    architecture = ConvolutionalArchitecture(**parts, activation=tanh, is_tied=True)
-    generator = torch.Generator().manual_seed(0)
-    how = {"generator": generator, "dtype": torch.float64}
-    parameters = {
-        name: torch.randn(shape, **how).mul_(0.3)
-        for name, shape in architecture.shapes.items()
-    }
-    return architecture.network(parameters).encoder, expected
+    return encoder(**{"image_shape": (13, 11, 2), **given}), expected
 
 
 def jacobians(chain):
@@ -110,24 +98,9 @@ def test_norms_are_those_of_dense_jacobians(case):
 
 def test_the_side_of_fewer_vectors_is_taken():
     """One channel of pixels, and many filters."""
-    architecture = ConvolutionalArchitecture(
-        (9, 9, 1),
-        (20,),
-        (2, 2),
-        stride=(1, 1),
-        padding="same",
-        pool="average",
-        pool_size=(2, 2),
-        activation=ACTIVATIONS["tanh"],
-        is_tied=True,
+    chain = encoder(
+        image_shape=(9, 9, 1), n_filters=(20,), kernel_size=(2, 2), pool="average"
     )
-    parameters = {
-        name: torch.linspace(-1, 1, int(np.prod(shape)), dtype=torch.float64).view(
-            shape
-        )
-        for name, shape in architecture.shapes.items()
-    }
-    chain = architecture.network(parameters).encoder
     assert (len(chain.code_vectors), len(chain.input_vectors)) == (80, 9)
     states, J = jacobians(chain)
     torch.testing.assert_close(
