@@ -10,6 +10,7 @@ from torch.nn.utils import parametrizations
 
 from skcae._core.modules import parts
 from skcae._core.modules.closed_form import ELEMENTWISE, closed_form
+from skcae._core.modules.dense_chain import dense_chain
 from skcae.functional import hessian_penalty, jacobian_penalty
 
 # Of each of its classes an activation, with other settings than the default.
@@ -320,6 +321,57 @@ def test_global_hooks():
 def test_exact_at_any_depth(depth, activation):
     layers = [part for _ in range(depth) for part in (nn.Linear(5, 5), activation)]
     assert_exact(built(*layers), rows(5), method="exact")
+
+
+DENSE = {
+    "wide": built(nn.Linear(9, 4), nn.Tanh(), nn.Linear(4, 3), nn.Sigmoid()),
+    "narrow": built(nn.Linear(5, 9), nn.Tanh(), nn.Linear(9, 3), nn.Sigmoid()),
+    "three": built(nn.Linear(9, 4), nn.Tanh(), nn.Linear(4, 6), nn.Linear(6, 2)),
+    "no intercept": built(nn.Linear(7, 4, bias=False), nn.GELU(), nn.Linear(4, 3)),
+    "overwrites": built(nn.Linear(7, 6), nn.ReLU(inplace=True), nn.Linear(6, 3)),
+    "two functions": built(nn.Linear(7, 4), nn.Tanh(), nn.ELU(), nn.Linear(4, 3)),
+    "flattens": built(nn.Flatten(), nn.Linear(6, 4), nn.Tanh(), nn.Linear(4, 5)),
+    "nested": built(nn.Sequential(nn.Linear(7, 4), nn.Tanh()), nn.Linear(4, 3)),
+}
+
+
+@pytest.mark.parametrize("budget", [1, 30, 2**26])
+@pytest.mark.parametrize("name", DENSE)
+def test_the_exact_norm_of_dense_layers(name, budget, monkeypatch):
+    """As a product of matrices, at once and a part of the units after the other."""
+    monkeypatch.setattr(parts, "GRAPH_ELEMENTS", budget)
+    encoder = DENSE[name]
+    chain = dense_chain(encoder)
+    X = rows(2, 3) if name == "flattens" else rows(chain.weights[0].shape[1])
+    assert chain.takes(X)
+    assert_exact(encoder, X, method="exact")
+    with torch.no_grad():
+        norms = jacobian_penalty(encoder, X, method="exact", reduction="none")
+    torch.testing.assert_close(norms, dense_norms(encoder, X).detach())
+
+
+def test_dense_layers_of_several_vectors_a_row():
+    """Each is encoded by itself, so that the code has units for each."""
+    encoder, X = DENSE["wide"], rows(2, 9)
+    assert not dense_chain(encoder).takes(X)
+    assert_exact(encoder, X, method="exact")
+
+
+@pytest.mark.parametrize(
+    "encoder",
+    [
+        built(nn.Linear(5, 4), nn.Softmax(1), nn.Linear(4, 3)),
+        built(nn.Linear(5, 4), nn.LayerNorm(4), nn.Linear(4, 3)),
+        built(
+            nn.Linear(5, 4), nn.Tanh(), parametrizations.weight_norm(nn.Linear(4, 3))
+        ),
+        built(nn.Tanh(), nn.Linear(5, 4), nn.Linear(4, 3)),
+    ],
+    ids=["mixes units", "norms", "parametrized", "begins with a function"],
+)
+def test_what_only_looks_like_dense_layers(encoder):
+    assert dense_chain(encoder) is None
+    assert_exact(encoder, rows(5), method="exact")
 
 
 def test_exact_of_deep_convolutions():

@@ -61,8 +61,9 @@ def jacobian_penalty(
           border does not count.
         - "probes" draws random signs u for the code and takes ‖Jᵀu‖², whose mean is
           ‖J‖² [2]_, by differentiating twice.
-        - "exact" takes the closed form if there is one, and else goes through the code
-          entry by entry, a backward pass each, in bounded memory.
+        - "exact" takes the closed form if there is one. Of several `Linear` with such
+          activations it multiplies the matrices of each row, and else goes through the
+          code entry by entry, a backward pass each; both in bounded memory.
 
     n_probes : int, default=1
         How many u are drawn for each row. The variance of the mean of so many is

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from skcae._core.modules.closed_form import ClosedForm, closed_form
+from skcae._core.modules.dense_chain import chain_jacobian_norms, dense_chain
 from skcae._core.modules.derivatives import (
     Encoder,
     Probes,
@@ -32,7 +33,11 @@ def jacobian_norms(
             # (4) with k = 1, or (37); all axes but the first are the units of a row.
             found = row_sums(units.derivatives[0].square() * units.squared_norms)
         elif method == "exact":
-            found = exact_jacobian_norms(encoder, X, keep=keep)
+            chain = dense_chain(encoder)
+            if chain is not None and chain.takes(X):
+                found = chain_jacobian_norms(chain, X, keep=keep)
+            else:
+                found = exact_jacobian_norms(encoder, X, keep=keep)
         else:
             found = probed_jacobian_norms(encoder, X, probes, keep=keep)
     return found if keep else found.detach()
