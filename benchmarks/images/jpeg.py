@@ -35,12 +35,16 @@ def compressed(X, quality):
     found = []
     for image in np.rint(255 * X).astype(np.uint8).reshape(-1, 32, 32, 3):
         border = [(SHIFT, SHIFT), (SHIFT, SHIFT), (0, 0)]
-        file = io.BytesIO()
-        Image.fromarray(np.pad(image, border, mode="reflect")).save(
-            file, "JPEG", quality=quality
-        )
-        found.append(np.asarray(Image.open(file))[SHIFT:-SHIFT, SHIFT:-SHIFT])
+        again = through_jpeg(np.pad(image, border, mode="reflect"), quality)
+        found.append(again[SHIFT:-SHIFT, SHIFT:-SHIFT])
     return np.array(found, np.float32).reshape(len(X), -1) / 255
+
+
+def through_jpeg(image, quality):
+    """Return what is left of an image of bytes."""
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, "JPEG", quality=quality)
+    return np.asarray(Image.open(file))
 
 
 def error(X, y, n_units):
