@@ -115,6 +115,7 @@ AUTOENCODERS = {
     },
     DenoisingAutoencoder: {
         **layers,
+        **columns,
         **units,
         "corruption": st.sampled_from(sorted(CORRUPTIONS)),
         "corruption_level": st.sampled_from([0.0, 0.3, 1.0, 2.0]),
@@ -123,6 +124,7 @@ AUTOENCODERS = {
 STACKS = {
     StackedCAE: {
         **layers,
+        **columns,
         **sampling,
         "hidden_layer_sizes": st.sampled_from(
             [(1,), (6,), (4, 2), (2, 5, 3)] * 3 + [()]

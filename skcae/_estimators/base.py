@@ -99,6 +99,10 @@ class BaseAutoencoder(BaseTrained):
         """Return what makes corrupted copies of the rows, if anything needs them."""
         return None
 
+    def _fills_zeros(self) -> tuple[str, str] | None:
+        """Name what makes copies of rows without zeros, and what to set instead."""
+        return None
+
     # ---- what is trained ---------------------------------------------------------
 
     def _validate_params(self) -> None:
@@ -141,6 +145,7 @@ class BaseAutoencoder(BaseTrained):
                 solver,
                 kept_sparse(rows),
                 sampling=self._sampling,
+                corrupt=corrupt,
                 **{name: how[name] for name in names},
             )
         is_plain = corrupt is None and how.get("ranks", ALONE) is ALONE
@@ -268,10 +273,12 @@ def check_hessian_penalty(strength: float, activation: str, curved: bool) -> Non
 def check_can_sample(estimator: BaseAutoencoder) -> None:
     """Refuse to sample columns where each step needs all of them."""
     asked = f"reconstruction_sampling={estimator._sampling:g}"
-    if estimator._corruption() is not None:
+    filling = estimator._fills_zeros()
+    if filling is not None:
+        noise, remedy = filling
         raise ValueError(
-            f"{asked} cannot be used with hessian_noise: rows with noise have no "
-            "zeros. Set hessian_noise=None."
+            f"{asked} cannot be used with {noise}: rows with noise have no zeros. "
+            f"{remedy}."
         )
     if estimator.data_parallel:
         raise ValueError(

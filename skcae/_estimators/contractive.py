@@ -138,3 +138,8 @@ class ContractiveAutoencoder(BaseAutoencoder):
         if noise is None or not self.hessian_penalty:
             return None
         return noise_of(self, gaussian, noise)
+
+    def _fills_zeros(self) -> tuple[str, str] | None:
+        if self._corruption() is None:
+            return None
+        return "hessian_noise", "Set hessian_noise=None"

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 from skcae._core.steps.reconstruction import Corruption
 from skcae._estimators.base import BaseAutoencoder
 from skcae._estimators.documentation import documented
-from skcae._fit.parameters import NOISE, corruption_of
+from skcae._fit.parameters import NOISE, SAMPLING, corruption_of
 
 
 @documented
@@ -45,6 +45,8 @@ class DenoisingAutoencoder(BaseAutoencoder):
     %(bias spread)s
 
     %(solver)s
+
+    %(sampling)s
 
     %(stopping)s
 
@@ -93,11 +95,18 @@ class DenoisingAutoencoder(BaseAutoencoder):
     corruption: str = "gaussian"
     corruption_level: float = 0.25
     noise_on_device: bool = False
+    reconstruction_sampling: float | None = None
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **BaseAutoencoder._parameter_constraints,
         **NOISE,
+        **SAMPLING,
     }
 
     def _corruption(self) -> Corruption:
         return corruption_of(self)
+
+    def _fills_zeros(self) -> tuple[str, str] | None:
+        if self.corruption == "masking":
+            return None
+        return f"corruption={self.corruption!r}", "Take corruption='masking'"

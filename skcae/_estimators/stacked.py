@@ -30,7 +30,7 @@ from skcae._estimators.integrity import (
 )
 from skcae._fit.attributes import adopt
 from skcae._fit.data import FitData, check_codes, check_X
-from skcae._fit.parameters import LAYER, SPREAD, STRENGTH
+from skcae._fit.parameters import LAYER, SAMPLING, SPREAD, STRENGTH
 from skcae._fit.stack import (
     StackFit,
     check_codes_can_be_reconstructed,
@@ -70,6 +70,8 @@ class StackedCAE(BaseEncoder):
 
     %(solver)s
 
+    %(sampling)s
+
     %(stopping)s
 
     %(warm start)s
@@ -101,6 +103,9 @@ class StackedCAE(BaseEncoder):
     -----
     The first layer draws from `random_state` what a single estimator would draw, and
     the others go on from there.
+
+    `reconstruction_sampling` is for the first layer: the codes between layers are
+    dense.
 
     `max_iter` and `tol` are for each layer by itself. With `warm_start` every layer
     goes on; sizes added at the end of `hidden_layer_sizes` make new layers on top.
@@ -138,12 +143,14 @@ class StackedCAE(BaseEncoder):
     hessian_noise: float | None = None
     n_hessian_samples: int = 4
     noise_on_device: bool = False
+    reconstruction_sampling: float | None = None
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **BaseEncoder._parameter_constraints,
         **LAYER,
         **SPREAD,
         **HESSIAN_SAMPLES,
+        **SAMPLING,
         "hidden_layer_sizes": ["array-like"],
         "jacobian_penalty": [STRENGTH, "array-like"],
         "hessian_penalty": [STRENGTH, "array-like"],
@@ -248,6 +255,9 @@ class StackedCAE(BaseEncoder):
             ContractiveAutoencoder(size, **{**shared, **strengths})
             for size, strengths in per_layer
         ]
+        for above in layers[1:]:
+            # The codes between the layers are dense.
+            above.reconstruction_sampling = None
         for layer in layers:
             layer._objective()
         return layers

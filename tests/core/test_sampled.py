@@ -7,8 +7,15 @@ import pytest
 import torch
 from scipy import sparse
 
-from skcae import Autoencoder, ContractiveAutoencoder, penalties
+from skcae import (
+    Autoencoder,
+    ContractiveAutoencoder,
+    DenoisingAutoencoder,
+    StackedCAE,
+    penalties,
+)
 from skcae._core.data.rows import Rows
+from skcae._core.data.sparse import SparseRows
 from skcae._core.steps import sampled
 from skcae._core.steps.objective import Objective
 from skcae._core.steps.reconstruction import ReconstructionLearner
@@ -16,6 +23,7 @@ from skcae._core.steps.sampled import SampledLearner
 from skcae._core.training.lazy import LAZY, LazyAdam, by_columns
 from skcae._core.training.solvers import Adam, Sgd
 from skcae.activations import ACTIVATIONS
+from skcae.corruptions import masking
 from skcae.losses import LOSSES
 
 D, H, N = 12, 3, 4
@@ -51,13 +59,13 @@ def start(tied, d=D):
     }
 
 
-def learner_of(X, objective, tied, solver, sampling, weights=None):
+def learner_of(X, objective, tied, solver, sampling, weights=None, corrupt=None):
     """Return one that samples, or one of dense rows."""
     parameters = start(tied, X.shape[1])
     rows = Rows(X, weights, dtype=X.dtype, device=torch.device("cpu"))
     if sampling is None:
         how = objective, parameters, SOLVERS[solver](parameters), rows
-        return ReconstructionLearner(*how, batch_size=X.shape[0])
+        return ReconstructionLearner(*how, batch_size=X.shape[0], corrupt=corrupt)
     parameters = by_columns(parameters)
     return SampledLearner(
         objective,
@@ -67,6 +75,7 @@ def learner_of(X, objective, tied, solver, sampling, weights=None):
         sampling=sampling,
         batch_size=X.shape[0],
         generator=torch.Generator().manual_seed(0),
+        corrupt=corrupt,
     )
 
 
@@ -88,6 +97,51 @@ def test_with_all_columns_the_steps_are_those_of_dense_rows(solver, loss, tied):
     found = after_steps(learner_of(X, *how, 1.0, w), 20)
     for name, tensor in expected.items():
         torch.testing.assert_close(found[name], tensor, rtol=1e-11, atol=1e-12)
+
+
+def halving_some(X, generator, out):
+    """A corruption that leaves zeros zero, and that all containers agree on."""
+    torch.mul(X, torch.where(X > 0.5, 0.5, 1.0), out=out)
+
+
+@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize("loss", sorted(LOSSES))
+def test_what_is_encoded_is_corrupted_and_what_is_reconstructed_is_not(loss, tied):
+    """Of sparse rows as of dense ones, in training and where rows are held out."""
+    X, held_out = some_rows(), some_rows(7).toarray()
+    objective = Objective(ACTIVATIONS["sigmoid"], LOSSES[loss], ())
+    how = objective, tied, "adam"
+    learners = [
+        learner_of(rows, *how, sampling, corrupt=halving_some)
+        for rows, sampling in ((X, 1.0), (X.toarray(), None))
+    ]
+    found, expected = (after_steps(learner, 20) for learner in learners)
+    for name, tensor in expected.items():
+        torch.testing.assert_close(found[name], tensor, rtol=1e-11, atol=1e-12)
+    cpu = torch.device("cpu")
+    for learner in learners:
+        learner.validation = Rows(held_out, None, dtype=held_out.dtype, device=cpu)
+    values = [learner.held_out() for learner in learners]
+    assert values[0] == pytest.approx(values[1], rel=1e-12)
+    # Without the corruption it is another.
+    learners[0].corrupt = None
+    assert learners[0].held_out() != pytest.approx(values[1], rel=1e-3)
+
+
+def test_masks_fall_on_entries_at_their_rate():
+    """Others in each step, of each entry by itself; the rows themselves stay."""
+    X = SparseRows.of(some_rows(40, 50, 0.5))
+    before = X.entries.data.copy()
+    learner = learner_of(some_rows(), objective_of(), True, "adam", 1.0)
+    learner.corrupt = lambda X, generator, out: masking(X, 0.3, generator, out)
+    kept = [learner.encoded(X).entries.data != 0 for _ in range(30)]
+    np.testing.assert_array_equal(X.entries.data, before)
+    # Of 30 000 the standard deviation is 0.003.
+    assert np.mean(kept) == pytest.approx(0.7, abs=0.012)
+    assert not np.array_equal(kept[0], kept[1])
+    # √(0.3 · 0.7 / 30) = 0.084, if entries do not go together.
+    assert np.std(np.mean(kept, 0)) == pytest.approx(0.084, abs=0.01)
+    assert np.std(np.mean(kept, 1)) < 0.03
 
 
 @pytest.mark.parametrize("tied", [True, False])
@@ -238,6 +292,34 @@ def test_training_goes_on_with_or_without_samples():
     model.partial_fit(WIDE)
     other.set_params(reconstruction_sampling=None).partial_fit(WIDE)
     np.testing.assert_allclose(other.components_, model.components_, atol=1e-12)
+
+
+def test_a_denoising_autoencoder_samples():
+    """It ends at the loss of all columns, and masking is all that it takes."""
+    model = DenoisingAutoencoder(
+        4, corruption="masking", solver="sgd", momentum=0, learning_rate=0.03, **FEW
+    )
+    model.set_params(max_iter=60, early_stopping=True)
+    expected = -model.fit(WIDE).score(WIDE)
+    found = -model.set_params(reconstruction_sampling=0.2).fit(WIDE).score(WIDE)
+    assert found == pytest.approx(expected, rel=0.02)
+    W = model.components_
+    assert np.array_equal(W, model.fit(WIDE).components_)
+    with pytest.raises(ValueError, match=r"corruption='gaussian'.*Take .*'masking'"):
+        model.set_params(corruption="gaussian").fit(WIDE)
+
+
+def test_a_stack_samples_in_its_first_layer():
+    """The codes that the others see are dense."""
+    stack = StackedCAE((6, 3), reconstruction_sampling=0.2, **FEW).fit(WIDE)
+    first = ContractiveAutoencoder(6, reconstruction_sampling=0.2, **FEW).fit(WIDE)
+    layers = stack.estimators_
+    np.testing.assert_array_equal(layers[0].components_, first.components_)
+    assert [layer.reconstruction_sampling for layer in layers] == [0.2, None]
+    with pytest.raises(ValueError, match="samples the zeros of a sparse matrix"):
+        stack.fit(WIDE.toarray())
+    stack.set_params(hidden_layer_sizes=(6, 3, 2), warm_start=True).fit(WIDE)
+    assert stack.transform(WIDE).shape == (70, 2)
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,20 @@ def mean_objective(
     )
 
 
+def same_each_time(
+    corrupt: Corruption, generator: torch.Generator, n_copies: int = 0
+) -> Callable[[Tensor], Tensor]:
+    """Return what corrupts held-out rows, from the generator's first noise on."""
+    again = make_generator(generator.initial_seed())
+
+    def corrupted(target: Tensor) -> Tensor:
+        inputs = target.repeat(1 + n_copies, 1, 1)
+        corrupt(target, again, inputs[1:] if n_copies else inputs[0])
+        return inputs.flatten(0, 1)
+
+    return corrupted
+
+
 @dataclass(eq=False)
 class ReconstructionLearner:
     """One layer that learns to reconstruct its rows.
@@ -198,21 +212,8 @@ class ReconstructionLearner:
         if self.validation is None:
             return None
         # (2) of rows that are not trained on.
-        mean = mean_objective(
-            self.objective, self.parameters, self.validation, self._corrupt_held_out()
+        corrupt = self.corrupt and same_each_time(
+            self.corrupt, self.generator, self.objective.n_copies
         )
+        mean = mean_objective(self.objective, self.parameters, self.validation, corrupt)
         return self.ranks.mean(mean, self.validation.total_weight())
-
-    def _corrupt_held_out(self) -> Callable[[Tensor], Tensor] | None:
-        """Return a corruption that begins at the same noise each time."""
-        if self.corrupt is None:
-            return None
-        corrupt, n_copies = self.corrupt, self.objective.n_copies
-        generator = make_generator(self.generator.initial_seed())
-
-        def corrupted(target: Tensor) -> Tensor:
-            inputs = target.repeat(1 + n_copies, 1, 1)
-            corrupt(target, generator, inputs[1:] if n_copies else inputs[0])
-            return inputs.flatten(0, 1)
-
-        return corrupted

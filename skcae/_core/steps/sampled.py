@@ -8,7 +8,7 @@ The equations are in docs/gradient.md.
 """
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import numpy as np
@@ -21,7 +21,11 @@ from skcae._core.data.sparse import SparseRows
 from skcae._core.data.tensors import MatrixRows
 from skcae._core.layers.layer import Parameters
 from skcae._core.steps.objective import Objective
-from skcae._core.steps.reconstruction import mean_objective
+from skcae._core.steps.reconstruction import (
+    Corruption,
+    mean_objective,
+    same_each_time,
+)
 from skcae._core.training.lazy import LazySolver, at, put_at
 
 
@@ -55,6 +59,9 @@ class SampledLearner:
         Where the samples come from.
     validation : MatrixRows, optional
         Held-out data.
+    corrupt : callable, optional
+        What is encoded is a corrupted copy of the entries, see `ReconstructionLearner`.
+        Zeros stay zero.
 
     Attributes
     ----------
@@ -71,6 +78,7 @@ class SampledLearner:
     batch_size: int = field(kw_only=True)
     generator: torch.Generator = field(kw_only=True)
     validation: MatrixRows | None = field(default=None, kw_only=True)
+    corrupt: Corruption | None = field(default=None, kw_only=True)
 
     has_dense_batches: ClassVar[bool] = False
 
@@ -92,7 +100,7 @@ class SampledLearner:
         part = at(X.columns, self.parameters)
         before = part["components"].clone()
         w = self.rows.weights_of(index)
-        gradient = self.gradient(part, X, share, w, totals)
+        gradient = self.gradient(part, X, self.encoded(X), share, w, totals)
         self.solver.change(part, X.columns, gradient, rate)
         put_at(X.columns, self.parameters, part)
         if self.objective.penalties:
@@ -114,24 +122,35 @@ class SampledLearner:
         share[len(X.columns) :] = n_zero / max(m, 1)
         return X.with_columns(others), share
 
+    def encoded(self, X: SparseRows) -> SparseRows:
+        """Return the rows with their entries corrupted, if they are to be."""
+        if self.corrupt is None:
+            return X
+        corrupted = X.entries.copy()
+        entries = torch.from_numpy(X.entries.data)
+        self.corrupt(entries, self.generator, torch.from_numpy(corrupted.data))
+        return replace(X, entries=corrupted)
+
     def gradient(
         self,
         part: Parameters,
         X: SparseRows,
+        X_encoded: SparseRows,
         share: Tensor,
         weights: Tensor | None,
         totals: Tensor,
     ) -> Parameters:
         """Return the gradient of these columns, and put loss and penalties there.
 
-        X and `part` have the same columns, of which `share` has the weights.
+        X, what is encoded in its place and `part` have the same columns, of which
+        `share` has the weights.
         """
         # Samples are rows of X, H and Z; columns are those of W_S, (m, h).
         W, objective = part["components"], self.objective
         V = part.get("decoder_components", W)
         target = torch.from_numpy(X.entries.toarray())
         # (1): where a row has no entry plays no part in its code.
-        A = torch.from_numpy(X.entries @ W.numpy()) + part["intercept_hidden"]
+        A = torch.from_numpy(X_encoded.entries @ W.numpy()) + part["intercept_hidden"]
         H = objective.activation.in_place(A)
         Z = torch.addmm(part["intercept_visible"], H, V.mT)
         # (49).
@@ -145,7 +164,7 @@ class SampledLearner:
         dA, r, penalty = objective.through_units(H, dZ @ V, norms, weights)
         torch.stack((loss, penalty), out=totals)
         # (13) to (16) with (50): products and sums go over the samples.
-        dW = torch.from_numpy(X.entries.T @ dA.numpy())
+        dW = torch.from_numpy(X_encoded.entries.T @ dA.numpy())
         if objective.penalties:
             dW.addcmul_(share[:, None] * r, W)
         gradient = {
@@ -164,7 +183,8 @@ class SampledLearner:
         self.squared_rows = squared_norms(self.parameters["components"])
         if self.validation is None:
             return None
-        return mean_objective(self.objective, self.parameters, self.validation)
+        corrupt = self.corrupt and same_each_time(self.corrupt, self.generator)
+        return mean_objective(self.objective, self.parameters, self.validation, corrupt)
 
 
 def squared_norms(W: Tensor) -> Tensor:
