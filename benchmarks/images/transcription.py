@@ -112,8 +112,21 @@ def by_library(X, n_seen, n_units, n_patches, seed):
     return encoder.fit(X[:n_seen]).transform(X)
 
 
+def write(lines, args, n_seen, n_held_out):
+    """Write the lines that there are."""
+    header = ["units", "by", "error of what it saw", "held-out error", "s"]
+    text = (
+        "# The demonstration, transcribed\n\n"
+        f"k-means of {args.patches} patches, the triangle code, sums over quadrants, "
+        f"and a linear SVM of C = {C:g}: errors in %, of {n_seen} training images of "
+        f"`{args.data_file.name}` and of {n_held_out} others, which were held out. "
+        "Times are of one thread, with k-means.\n\n" + table(header, lines) + "\n"
+    )
+    (args.results / "transcription.md").write_text(text)
+
+
 def main():
-    """Write the table."""
+    """Write the table, after each line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data-file", type=Path, required=True)
     parser.add_argument("--units", type=int, nargs="+", default=[400, 1600])
@@ -142,15 +155,7 @@ def main():
                 shown = [f"{100 * error:.1f}" for error in errors]
                 lines.append([n_units, name, *shown, f"{seconds:.0f}"])
                 print(*lines[-1], flush=True)
-    header = ["units", "by", "error of what it saw", "held-out error", "s"]
-    text = (
-        "# The demonstration, transcribed\n\n"
-        f"k-means of {args.patches} patches, the triangle code, sums over quadrants, "
-        f"and a linear SVM of C = {C:g}: errors in %, of {n} training images of "
-        f"`{args.data_file.name}` and of {len(X) - n} others, which were held out. "
-        "Times are of one thread, with k-means.\n\n" + table(header, lines) + "\n"
-    )
-    (args.results / "transcription.md").write_text(text)
+                write(lines, args, n, len(X) - n)
 
 
 if __name__ == "__main__":
