@@ -1,13 +1,13 @@
 """The step of one convolution in closed form, against torch's differentiation."""
 
 import math
-from functools import partial
 
 import pytest
 import torch
 from numpy.random import default_rng
 
 from skcae._core.data.rows import Rows
+from skcae._core.layers.convolution import Convolution
 from skcae._core.layers.network import DenseArchitecture
 from skcae._core.steps import closed, joint
 from skcae._core.steps.joint import JointLearner, JointObjective
@@ -26,14 +26,14 @@ def rows_of(architecture):
 
 
 def assert_same_gradient(
-    architecture, loss="squared_error", strength=0.3, weights=None
+    architecture, loss="squared_error", strength=0.3, weights=None, n_at_once=None
 ):
     objective = JointObjective(architecture, LOSSES[loss], strength)
     parameters, X = parameters_of(architecture), rows_of(architecture)
     leaves = {name: p.clone().requires_grad_() for name, p in parameters.items()}
     expected, by_torch = objective.totals_and_gradient(leaves, X, weights, (None, None))
     form = objective.closed_form(architecture.network(parameters))
-    totals, gradient = form.totals_and_gradient(X, weights)
+    totals, gradient = form.totals_and_gradient(X, weights, n_at_once=n_at_once)
     torch.testing.assert_close(totals, expected)
     assert gradient.keys() == by_torch.keys() == parameters.keys()
     for name, other in by_torch.items():
@@ -60,13 +60,34 @@ def test_so_it_is_without_a_penalty(case, weights):
     assert_same_gradient(make(case), strength=0.0, weights=weights)
 
 
+@pytest.mark.parametrize("n_at_once", [1, 3, 5])
 @pytest.mark.parametrize("n_rows", [1, 2, 10])
 @pytest.mark.parametrize("weights", WEIGHTS, ids=["plain", "weighted"])
 @pytest.mark.parametrize("case", ["one layer", "max pooling"])
-def test_rows_may_be_taken_a_few_at_a_time(case, n_rows, weights, monkeypatch):
+def test_rows_may_be_taken_a_few_at_a_time(
+    case, n_rows, n_at_once, weights, monkeypatch
+):
     architecture = make(case)
     monkeypatch.setattr(closed, "TILE", n_rows * math.prod(architecture.code_shape))
-    assert_same_gradient(architecture, weights=weights)
+    assert_same_gradient(architecture, weights=weights, n_at_once=n_at_once)
+
+
+def test_what_is_of_the_filters_is_computed_once_a_step(monkeypatch):
+    """However few rows are taken at a time."""
+    calls = []
+    for name in ("squared_norms", "norm_gradient"):
+        method = getattr(Convolution, name)
+
+        def counted(*args, name=name, method=method):
+            calls.append(name)
+            return method(*args)
+
+        monkeypatch.setattr(Convolution, name, counted)
+    architecture = make("one layer")
+    objective = JointObjective(architecture, LOSSES["squared_error"], 0.3)
+    form = objective.closed_form(architecture.network(parameters_of(architecture)))
+    form.totals_and_gradient(rows_of(architecture), None, n_at_once=1)
+    assert calls == ["squared_norms", "norm_gradient"]
 
 
 def test_nothing_else_has_it():
@@ -112,7 +133,8 @@ def test_a_training_takes_the_same_steps_with_it(case, elements, monkeypatch):
             ),
             batch_size=10,
         )
-        assert isinstance(learner.step.of_part, partial) != is_closed
+        of_part = learner.step.of_part.func.__self__
+        assert isinstance(of_part, closed.ClosedForm) == is_closed
         totals = torch.zeros(4, 2, dtype=torch.float64)
         for start, of_step in zip((0, 10, 0, 10), totals, strict=True):
             learner.take_step(default_rng(start).permutation(20)[:10], 0.05, of_step)

@@ -224,7 +224,7 @@ class Sliding(Affine):
         norms = (rows @ squares @ columns.mT).permute(1, 2, 0).flatten()
         return norms if out is None else out.copy_(norms)
 
-    def _norm_gradient(self, d_norms: Tensor) -> Tensor:
+    def norm_gradient(self, d_norms: Tensor) -> Tensor:
         """Return the gradient of Σ_j d_norms_j ‖W_j‖²."""
         # (6) with k = 1: 2 w for each unit that has the tap.
         rows, columns = self.taps
@@ -315,7 +315,7 @@ class Convolution(Sliding):
         """Return the gradient of the filters, summed over places and samples."""
         # (13), summed over places as over samples, and through the norms (6).
         formed = self._filter_gradient(X, dA.mT)
-        return formed if d_norms is None else formed + self._norm_gradient(d_norms)
+        return formed if d_norms is None else formed + self.norm_gradient(d_norms)
 
     def decoder(
         self, weights: Tensor, intercept: Tensor, activation: Activation
@@ -380,7 +380,7 @@ class TransposedConvolution(Sliding):
     ) -> Tensor:
         """Return the gradient of the filters, summed over places and samples."""
         formed = self._filter_gradient(dA.mT, X)
-        return formed if d_norms is None else formed + self._norm_gradient(d_norms)
+        return formed if d_norms is None else formed + self.norm_gradient(d_norms)
 
     def decoder(
         self, weights: Tensor, intercept: Tensor, activation: Activation

@@ -157,12 +157,15 @@ class JointObjective:
             name: part.detach().requires_grad_() for name, part in parameters.items()
         }
         by_torch = partial(self.totals_and_gradient, leaves)
-        of_part = by_torch if form is None else form.totals_and_gradient
         some = next(iter(parameters.values()))
         memory = some.new_empty((n, network.encoder.n_features))
         # What is multiplied up for an exact norm is held for so many rows at a time.
         n_at_once = max(1, CHUNK_ELEMENTS // self.numbers_per_row(network))
-        return StepByParts(of_part, memory, n_at_once)
+        if form is None:
+            return StepByParts(by_torch, memory, n_at_once)
+        # It takes a few rows at a time by itself.
+        of_all = partial(form.totals_and_gradient, n_at_once=n_at_once)
+        return StepByParts(of_all, memory, n)
 
     def mirrored(self, network: Network, n: int) -> MirroredStep | None:
         """Return the step by hand of dense layers with one probe, if these are such."""
