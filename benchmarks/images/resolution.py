@@ -252,8 +252,18 @@ def main():
     parser.add_argument("--results", type=Path, default=RESULTS)
     args = parser.parse_args()
     quiet()
+    args.results.mkdir(parents=True, exist_ok=True)
+    if args.sides:
+        write(args.results / "resolution.md", "Cost of larger images", cost_of(args))
+    if args.quality_sides:
+        path = args.results / "resolution_quality.md"
+        write(path, "Photographs told apart", quality_of(args))
+
+
+def cost_of(args):
+    """Return the parts of the report of cost."""
     patches, penalties = cost(args.sides)
-    parts = [
+    return [
         f"{machine()}, one thread. Commit {commit()}.",
         f"Patches of 6 × 6, {UNITS} units; 20,000 patches, 10 epochs:",
         table(
@@ -269,23 +279,31 @@ def main():
             ],
             patches,
         ),
-        f"A convolution of {FILTERS} filters of 5 × 5, tied, an image's epoch:",
+        f"A convolution of {FILTERS} filters of 5 × 5, tied, in batches of 8, an "
+        "image's epoch:",
         table(
             ["images", "λ = 0, ms", "λ > 0, ms", "penalty's share", "rise, MiB"],
             penalties,
         ),
     ]
-    if args.quality_sides:
-        parts += [
-            f"From which of {len(PHOTOGRAPHS)} photographs a tile comes, error in per "
-            f"cent of 5 folds, mean and standard deviation over {args.seeds} draws:",
-            table(
-                ["tiles of", *(f"{side} × {side}" for side in args.quality_sides)],
-                quality(args.quality_sides, args.seeds),
-            ),
-        ]
-    args.results.mkdir(parents=True, exist_ok=True)
-    (args.results / "resolution.md").write_text("\n\n".join(parts) + "\n", "utf-8")
+
+
+def quality_of(args):
+    """Return the parts of the report of quality."""
+    return [
+        f"From which of {len(PHOTOGRAPHS)} photographs a tile comes, error in per cent "
+        f"of 5 folds, mean and standard deviation over {args.seeds} draws; {UNITS} "
+        "units:",
+        table(
+            ["tiles of", *(f"{side} × {side}" for side in args.quality_sides)],
+            quality(args.quality_sides, args.seeds),
+        ),
+    ]
+
+
+def write(path, title, parts):
+    """Write a report."""
+    path.write_text("\n\n".join([f"# {title}", *parts]) + "\n", "utf-8")
 
 
 if __name__ == "__main__":
