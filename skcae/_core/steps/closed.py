@@ -15,7 +15,7 @@ from skcae._core.layers.convolution import Convolution, TransposedConvolution
 from skcae._core.layers.layer import Parameters
 from skcae._core.layers.network import Network
 from skcae._core.layers.pooling import MaxPooling
-from skcae._core.steps.step import Probes
+from skcae._core.steps.step import Probes, summed
 from skcae.losses import Loss
 
 # How many units at most are looked at together, of one row at least.
@@ -63,12 +63,12 @@ class ClosedForm:
         is of the filters alone is computed once for all of them.
         """
         norms = self._norms() if self.strength else None
-        step, sums = n_at_once or len(X), list[Tensor]()
-        for start in range(0, len(X), step):
-            part = slice(start, start + step)
-            w = None if weights is None else weights[part]
-            found = self._of_rows(X[part], w, norms)
-            sums = [*torch._foreach_add(sums, found)] if sums else found
+
+        def of_rows(rows: slice) -> list[Tensor]:
+            w = None if weights is None else weights[rows]
+            return self._of_rows(X[rows], w, norms)
+
+        sums = summed(of_rows, len(X), n_at_once or len(X))
         loss, own, back, intercept, visible = sums
         penalty = torch.zeros_like(loss)
         if norms is not None:

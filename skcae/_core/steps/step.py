@@ -57,14 +57,25 @@ class StepByParts:
         self, n: int, weights: Tensor | None, probes: Probes
     ) -> tuple[Tensor, Gradient]:
         """Return loss and penalties of the rows that are there, and the gradient."""
-        sums: list[Tensor] = []
-        for start in range(0, n, self.n_at_once):
-            rows = slice(start, min(n, start + self.n_at_once))
+        names: list[str] = []
+
+        def of_rows(rows: slice) -> list[Tensor]:
             of_code, of_output = (None if v is None else v[rows] for v in probes)
             w = None if weights is None else weights[rows]
             totals, parts = self.of_part(self.memory[rows], w, (of_code, of_output))
-            # All are sums over the rows.
-            found = [totals, *parts.values()]
-            sums = [*torch._foreach_add(sums, found)] if sums else found
-        totals, *gradient = sums
-        return totals, Gradient(1 / n, dict(zip(parts, gradient, strict=True)))
+            names[:] = parts
+            return [totals, *parts.values()]
+
+        totals, *gradient = summed(of_rows, n, self.n_at_once)
+        return totals, Gradient(1 / n, dict(zip(names, gradient, strict=True)))
+
+
+def summed(
+    of_rows: Callable[[slice], list[Tensor]], n: int, n_at_once: int
+) -> list[Tensor]:
+    """Return the sums over n rows of what a function gives for a few at a time."""
+    sums: list[Tensor] = []
+    for start in range(0, n, n_at_once):
+        found = of_rows(slice(start, min(n, start + n_at_once)))
+        sums = [*torch._foreach_add(sums, found)] if sums else found
+    return sums
