@@ -48,6 +48,26 @@ def silence():
         distributed.all_reduce = exchange
 
 
+@contextmanager
+def watch(seconds):
+    """Add up, in a training, the waiting for the other rank and the sums themselves."""
+    exchange = distributed.all_reduce
+
+    def timed(buffer):
+        start = time.perf_counter()
+        distributed.barrier()
+        ready = time.perf_counter()
+        exchange(buffer)
+        seconds[-1] += (ready - start, time.perf_counter() - ready)
+
+    seconds.append(np.zeros(2))
+    distributed.all_reduce = timed
+    try:
+        yield
+    finally:
+        distributed.all_reduce = exchange
+
+
 def waiting():
     """Wait, without work, for the other rank's fit alone."""
     distributed.barrier()
@@ -61,13 +81,15 @@ def measure(rank, n, solver, rounds):
     single = autoencoder(N_COMPONENTS, n, solver, **epochs)
     shared = autoencoder(N_COMPONENTS, n, solver, data_parallel=True, **epochs)
     timed_fit(shared, X)
-    times = {"alone": [], "apart": [], "silent": [], "together": []}
+    times = {"alone": [], "apart": [], "silent": [], "together": [], "exchange": []}
     for _ in range(rounds):
         times["alone"].append(waiting() if rank else timed_fit(single, X))
         times["apart"].append(timed_fit(single, X))
         with silence():
             times["silent"].append(timed_fit(shared, X))
         times["together"].append(timed_fit(shared, X))
+        with watch(times["exchange"]):
+            timed_fit(shared, X)
     return {name: np.array(taken).T for name, taken in times.items()}
 
 
@@ -128,8 +150,9 @@ def report(times):
     lines = []
     for (n, solver), taken in times.items():
         n_samples = EPOCHS * STEPS_PER_EPOCH * n
-        (alone, busy_alone), *_, (both, busy) = taken.values()
+        (alone, busy_alone), (both, busy) = taken["alone"], taken["together"]
         apart, silent = taken["apart"][0], taken["silent"][0]
+        idle, summing = taken["exchange"]
         low, middle, high = np.quantile(2 * alone / both, [0.25, 0.5, 0.75])
         more = 100 * (np.median(busy) / np.median(busy_alone) - 1)
         numbers = [
@@ -138,14 +161,21 @@ def report(times):
             f"{middle:.2f} ({low:.2f} to {high:.2f})",
             f"{more:+.0f}",
             *(
-                f"{100 * np.median((slow - fast) / both):.0f}"
-                for fast, slow in ((alone, apart), (apart, silent), (silent, both))
+                f"{100 * np.median(lost / both):.0f}"
+                for lost in (
+                    apart - alone,
+                    silent - apart,
+                    idle,
+                    summing,
+                    both - silent - idle - summing,
+                )
             ),
         ]
         lines.append([n, solver, *numbers])
     header = ["batch of each", "solver", "samples/s, one", "samples/s, two"]
     header += ["two / one", "CPU time, %"]
-    header += ["lost: to the machine, %", "to the gradient", "to the exchange"]
+    header += ["lost: to the machine, %", "to the gradient", "to waiting"]
+    header += ["to the sum", "the rest"]
     return table(header, lines)
 
 
@@ -158,8 +188,10 @@ brackets the middle half. CPU time is what the first process computes \
 in a fit with the other, beyond what it computes in one alone. What is lost is in % of \
 the time of both together. To the machine: by two that have nothing to do with each \
 other beside one alone. To the gradient: by two that form theirs in the buffer that is \
-sent, go down from there, and send nothing. To the exchange: the rest, the sum and the \
-waiting for whoever is slower."""
+sent, go down from there, and send nothing. To waiting for whoever is slower, and to \
+the sum: as the two take in one more fit of both, where they meet before each sum. The \
+rest is what they compute more slowly after a sum has gone through the caches, and \
+chance."""
 
 
 def main():
