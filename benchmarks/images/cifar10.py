@@ -50,6 +50,7 @@ def codes_of(model, n_units, settings, images, others, args):
         image_shape=(32, 32, 3),
         n_patches=args.patches,
         pooling="sum",
+        code=model.code,
         random_state=args.seed,
     )
     start = time.process_time()
@@ -178,7 +179,8 @@ def main():
             if runs.find(key) is None:
                 run(name, n_units, train, test, args, key, choices, runs)
             # Another process may have added rows.
-            report.write(Records(runs.path).all(how), args.results)
+            alike = {name: how[name] for name in how if name != "patches"}
+            report.write(Records(runs.path).all(alike), args.results)
 
 
 if __name__ == "__main__":

@@ -72,11 +72,14 @@ class Model:
         From the number of units, and how to train, to the encoder. None is raw pixels.
     grid : tuple of dict
         The settings among which training rows choose.
+    code : str
+        PatchEncoder's.
     """
 
     name: str
     make: object = None
     grid: tuple = ({},)
+    code: str = "auto"
 
     def encoder(self, n_units, settings, **how):
         """Return the encoder with some settings."""
@@ -91,17 +94,23 @@ def grid(name, *values, **others):
 STRENGTHS = (0.1, 0.3, 1.0, 3.0, 10.0)
 gaussian = partial(DenoisingAutoencoder, corruption="gaussian")
 masking = partial(DenoisingAutoencoder, corruption="masking")
+CONTRACTION = grid("jacobian_penalty", *STRENGTHS)
+NOISE = grid("corruption_level", 0.3, 1.0)
 MODELS = {
     "raw": Model("raw pixels"),
     "random": Model("random whitened patches, triangle", random_patches),
     "kmeans": Model("k-means, triangle", kmeans),
     "pca": Model("PCA", pca),
     "ae": Model("AE", Autoencoder),
+    "ae-r": Model("AE, rectified", Autoencoder, code="rectified"),
     "ae-wd": Model("AE+wd", Autoencoder, grid("weight_decay", 1e-3, 1e-2, 1e-1)),
-    "dae-g": Model("DAE-g", gaussian, grid("corruption_level", 0.3, 1.0)),
+    "dae-g": Model("DAE-g", gaussian, NOISE),
+    "dae-g-r": Model("DAE-g, rectified", gaussian, NOISE, "rectified"),
     "dae-b": Model("DAE-b", masking, grid("corruption_level", 0.25, 0.5)),
     "rbm": Model("RBM", rbm, grid("learning_rate", 0.03, 0.1, 0.3)),
-    "cae": Model("CAE", ContractiveAutoencoder, grid("jacobian_penalty", *STRENGTHS)),
+    "cae": Model("CAE", ContractiveAutoencoder, CONTRACTION),
+    "cae-r": Model("CAE, rectified", ContractiveAutoencoder, CONTRACTION, "rectified"),
+    "cae-s": Model("CAE, split", ContractiveAutoencoder, CONTRACTION, "split"),
     "cae-h": Model(
         "CAE+H",
         ContractiveAutoencoder,

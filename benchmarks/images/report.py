@@ -20,8 +20,10 @@ Published are the test errors of Coates, Ng and Lee (2011) at 1600 units, of the
 images and 400,000 patches. Random patches are whitened ones in the place of centres;
 PCA has no more than the 108 components of a patch. Settings were chosen with 400 units,
 by the SVM's error on a fifth of {choose} training images, and C for each line by its
-error on a fifth of all training images. The norm of the Jacobian is that of the pooled
-code at 16 test images, by probes. Times are of one thread.
+error on a fifth of all training images. A rectified code is by how much a unit is
+above its value at the mean patch; split, a unit gives two numbers, what is above and
+what is below, so that there are twice as many features. The norm of the Jacobian is
+that of the pooled code at 16 test images, by probes. Times are of one thread.
 
 {details}
 """
@@ -33,35 +35,52 @@ def percent(row):
 
 
 def by_units(runs):
-    """Return the rows of each model, by its number of units."""
+    """Return the rows of each model and number of patches, by the number of units."""
     found = {}
     for row in runs:
-        found.setdefault(row["model"], {})[int(row["units"])] = row
-    return {name: found[name] for name in MODELS if name in found}
+        line = found.setdefault((row["model"], int(row["patches"])), {})
+        line[int(row["units"])] = row
+    order = list(MODELS)
+    return dict(
+        sorted(found.items(), key=lambda item: (order.index(item[0][0]), item[0][1]))
+    )
+
+
+def label(name, patches, found):
+    """Name a line, with its patches if they are more than others'."""
+    more = patches > min(other for _, other in found)
+    return MODELS[name].name + (f", {patches:,} patches" if more else "")
 
 
 def errors(found):
     """Return the table of errors over the number of units."""
     units = sorted({n for rows in found.values() for n in rows if n})
     lines = []
-    for name, rows in found.items():
+    for (name, patches), rows in found.items():
         cells = [f"{percent(rows[n]):.1f}" if n in rows else "" for n in units]
         if name == "raw":
             cells = [f"{percent(rows[0]):.1f}"] * len(units)
-        lines.append([MODELS[name].name, *cells, PUBLISHED.get(name, "")])
+        published = PUBLISHED.get(name, "")
+        lines.append([label(name, patches, found), *cells, published])
     return table(["patches by", *(f"{n} units" for n in units), "published"], lines)
 
 
 def details(runs):
     """Return the table of what was chosen, and what it took."""
-    header = ["patches by", "units", "settings", "C", "held-out error, %"]
+    header = ["patches by", "units", "settings", "features", "C", "held-out error, %"]
     header += ["fit, s", "encode an image, ms", "‖J‖"]
-    lines = []
-    for name, rows in by_units(runs).items():
+    lines, found = [], by_units(runs)
+    for (name, patches), rows in found.items():
         for n, row in sorted(rows.items()):
             settings = json.loads(row["settings"])
             chosen = ", ".join(f"{key}={value}" for key, value in settings.items())
-            line = [MODELS[name].name, n or "", chosen, row["C"]]
+            line = [
+                label(name, patches, found),
+                n or "",
+                chosen,
+                row["n_features"],
+                row["C"],
+            ]
             line.append(f"{100 * float(row['validation_error']):.1f}")
             names = ["fit_s", "encode_ms_per_image", "jacobian_norm"]
             lines.append(line + [row[name].replace("nan", "") for name in names])
@@ -72,7 +91,7 @@ def draw(found):
     """Draw the errors over the number of units."""
     figure = Figure(figsize=(6, 4.2), layout="constrained")
     axes = figure.subplots()
-    for k, (name, rows) in enumerate(found.items()):
+    for k, ((name, patches), rows) in enumerate(found.items()):
         if name == "raw":
             axes.axhline(percent(rows[0]), color="0.6", ls=":", label=MODELS[name].name)
             continue
@@ -84,7 +103,7 @@ def draw(found):
             "o-" if is_ours else ".--",
             color=f"C{k % 10}",
             lw=2 if is_ours else 1,
-            label=MODELS[name].name,
+            label=label(name, patches, found),
         )
     axes.set_xscale("log")
     ticks = sorted({n for rows in found.values() for n in rows if n})
@@ -97,11 +116,12 @@ def draw(found):
 
 
 def write(runs, folder):
-    """Write the report of runs that differ in model and units alone."""
+    """Write the report of runs that differ in model, units and patches alone."""
     found, last = by_units(runs), runs[-1]
+    fewest = min(patches for _, patches in found)
     settings = (
         f"{last['train']} training images and {last['test']} test images of "
-        f"`{last['data']}`, {last['patches']} patches, {last['epochs']} epochs, seed "
+        f"`{last['data']}`, {fewest} patches, {last['epochs']} epochs, seed "
         f"{last['seed']}."
     )
     text = TEXT.format(

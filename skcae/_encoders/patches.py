@@ -41,12 +41,15 @@ def layers_of(encoder: Any, code: str) -> list[Layer]:
 
 
 def codes_of(encoder: Any, rows: Tensor, code: str) -> Tensor:
-    """Return the codes that a fitted encoder gives to patches, (m, N) → (m, K)."""
+    """Return the codes that a fitted encoder gives to patches, (m, N) → (m, K).
+
+    What is to be rectified is not yet.
+    """
     given = to_array(rows)
     found = encoder.transform(given)
     found = found.toarray() if sparse.issparse(found) else np.asarray(found)
     H = to_tensor(found, given.dtype, rows.device)
-    if code == "transform":
+    if code != "triangle":
         return H
     # max(0, mean(z) − z_k): what is nearer than the average.
     return (H.mean(1, keepdim=True) - H).clamp_(min=0)

@@ -38,6 +38,7 @@ from skcae._core.layers.dense import Dense
 from skcae._core.layers.images import Shape
 from skcae._core.layers.layer import Affine, Layer
 from skcae._core.layers.patches import joined
+from skcae._core.layers.rectified import Rectified
 from skcae._core.layers.regions import Encode, PatchCodes, PooledPatches
 from skcae._encoders.namespaces import joined as joined_rows
 from skcae._encoders.namespaces import like
@@ -47,6 +48,8 @@ from skcae._estimators.integrity import check_arrays, check_n_features_in
 from skcae._fit.data import FitData, check_X
 from skcae._fit.images import flat_images
 from skcae._fit.patches import (
+    CODES,
+    RECTIFIED,
     PatchFit,
     check_image_shape,
     check_structure,
@@ -114,10 +117,13 @@ class PatchEncoder(
         mostly a constant. To a mean that would be a shift, and a maximum is one of the
         codes: these stay as they are.
 
-    code : {"auto", "transform", "triangle"}, default="auto"
-        "transform" is what the encoder's `transform` gives. "triangle" makes of
-        distances z_k the code max(0, mean(z) − z_k) of [1]_. "auto" is the triangle
-        for clusterers, and the other for all else.
+    code : {"auto", "transform", "rectified", "split", "triangle"}, default="auto"
+        "transform" is what the encoder's `transform` gives. "rectified" is by how much
+        a unit is above `resting_code_`, and "split" makes two of each unit, as [2]_
+        does: by how much it is above, and by how much below. Where a unit is now above
+        and now below, these do not cancel in a sum. "triangle" makes of distances z_k
+        the code max(0, mean(z) − z_k) of [1]_. "auto" is the triangle for clusterers,
+        and "transform" for all else.
 
     random_state : int, RandomState instance or None, default=None
         Determines which patches are drawn. The encoder has its own.
@@ -138,11 +144,11 @@ class PatchEncoder(
         P, by which patches less `patch_mean_` are multiplied. Only with `whiten=True`.
 
     resting_code_ : ndarray of shape (n_components,)
-        The code of the mean patch.
+        The code of the mean patch, before it is rectified.
 
     code_shape_ : tuple of int
-        Regions along the height and the width, and the components of a patch's code.
-        `transform` gives them as a row in that order.
+        Regions along the height and the width, and the components of a patch's code,
+        after that. `transform` gives them as a row in that order.
 
     n_features_in_ : int
         Number of features seen during fit.
@@ -170,6 +176,8 @@ class PatchEncoder(
     ----------
     .. [1] A. Coates, H. Lee and A. Y. Ng, "An Analysis of Single-Layer Networks in
        Unsupervised Feature Learning", AISTATS 2011.
+    .. [2] A. Coates and A. Y. Ng, "The Importance of Encoding Versus Training with
+       Sparse Coding and Vector Quantization", ICML 2011.
 
     Examples
     --------
@@ -207,7 +215,7 @@ class PatchEncoder(
         "stride": [COUNT, "array-like"],
         "regions": [COUNT, "array-like"],
         "pooling": [StrOptions({"mean", "sum", "max"})],
-        "code": [StrOptions({"auto", "transform", "triangle"})],
+        "code": [StrOptions({"auto", *CODES})],
         "random_state": ["random_state"],
         "n_jobs": [Integral, None],
     }
@@ -319,7 +327,7 @@ class PatchEncoder(
     @property
     def code_shape_(self) -> Shape:
         """Regions along the height and the width, and the components of a code."""
-        return *self._fitted_structure["regions"], len(self.resting_code_)
+        return *self._fitted_structure["regions"], len(self._pool().rest)
 
     @property
     def _n_features_out(self) -> int:
@@ -327,13 +335,22 @@ class PatchEncoder(
 
     def _pool(self) -> PooledPatches:
         """Return what joins the codes of patches."""
-        structure = self._fitted_structure
+        structure, rectified = self._fitted_structure, self._rectified()
+        rest = stored(self.resting_code_)
         return PooledPatches(
             patches_of(structure),
             structure["regions"],
             structure["pooling"],
-            stored(self.resting_code_),
+            # Rectified, it is 0.
+            rest if rectified is None else rest.new_zeros(rectified.n_units),
         )
+
+    def _rectified(self) -> Rectified | None:
+        """Return the layer that rectifies a code, if it is to be."""
+        code = self._fitted_structure["code"]
+        if code not in RECTIFIED:
+            return None
+        return Rectified(stored(self.resting_code_), code == "split")
 
     def _whitening(self) -> Dense | None:
         """Return the layer that whitens patches, in float64, if they are whitened."""
@@ -345,7 +362,9 @@ class PatchEncoder(
     def _patch_codes(self, white: Dense | None, rows: Tensor) -> Tensor:
         """Return the codes that the encoder gives to patches, (m, N) → (m, K)."""
         rows = rows if white is None else white.outputs(rows)
-        return codes_of(self.encoder_, rows, self._fitted_structure["code"])
+        H = codes_of(self.encoder_, rows, self._fitted_structure["code"])
+        rectified = self._rectified()
+        return H if rectified is None else rectified.to(H.dtype, H.device).outputs(H)
 
     def _layer(self) -> PatchCodes | None:
         """Return all of it as one layer in float64, if the encoder is made of some."""
@@ -359,6 +378,8 @@ class PatchEncoder(
                 layers = [joined(white, first), *others]
             else:
                 layers = [white, *layers]
+        rectified = self._rectified()
+        layers = layers if rectified is None else [*layers, rectified]
         layer = PatchCodes(self._pool(), Chain(tuple(layers)))
         return layer.to(torch.float64, torch.device("cpu"))
 

@@ -24,6 +24,8 @@ from skcae._fit.streams import Stream, check_training_data
 
 # What images are that have their colours first.
 COLOURS = (1, 3)
+RECTIFIED = ("rectified", "split")
+CODES = ("transform", *RECTIFIED, "triangle")
 # Parameters along the height and the width.
 PAIRS = ("patch_size", "stride", "regions")
 
@@ -237,6 +239,8 @@ def check_structure(structure: Any) -> None:
             raise ValueError(f"{name} must be a pair of integers.")
     if structure["pooling"] not in ("mean", "sum", "max"):
         raise ValueError(f"There is no pooling={structure['pooling']!r}.")
+    if structure["code"] not in CODES:
+        raise ValueError(f"There is no code={structure['code']!r}.")
     check_positions(patches_of(structure), structure["regions"])
 
 

@@ -11,6 +11,7 @@ from skcae._core.layers.convolution import Convolution, TransposedConvolution
 from skcae._core.layers.dense import Dense
 from skcae._core.layers.layer import Affine, Layer
 from skcae._core.layers.pooling import AveragePooling, MaxPooling, Unpooling
+from skcae._core.layers.rectified import Rectified
 from skcae._core.layers.regions import PatchCodes
 from skcae._core.layers.triangle import Triangle
 from skcae._encoders.steps import DecodingLayer
@@ -22,7 +23,7 @@ from skcae.onnx._images import (
     add_transposed_convolution,
     add_unpooling,
 )
-from skcae.onnx._patches import add_patches, add_regions, add_triangle
+from skcae.onnx._patches import add_patches, add_rectified, add_regions, add_triangle
 
 
 @dataclass(frozen=True)
@@ -130,6 +131,7 @@ LAYER_NODES: dict[type[Layer], Callable[[Graph, Any, str], str]] = {
     Unpooling: add_unpooling,
     PatchCodes: add_patch_codes,
     Triangle: add_triangle,
+    Rectified: add_rectified,
 }
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from skcae._core.layers.patches import CONTRAST, Patches
+from skcae._core.layers.rectified import Rectified
 from skcae._core.layers.regions import PooledPatches, parts
 from skcae._core.layers.triangle import Triangle
 from skcae.onnx._images import reshaped
@@ -45,6 +46,16 @@ def add_triangle(graph: Any, layer: Triangle, x: str) -> str:
     z = graph.node("Sqrt", graph.node("Relu", graph.node("Add", sizes, products)))
     mean = graph.node("MatMul", z, graph.numbers(np.full((n, 1), 1 / n)))
     return str(graph.node("Relu", graph.node("Sub", mean, z)))
+
+
+def add_rectified(graph: Any, layer: Rectified, z: str) -> str:
+    """Add max(0, z − r), and max(0, r − z) beside it where units are split."""
+    rest = graph.numbers(layer.rest)
+    above = graph.node("Relu", graph.node("Sub", z, rest))
+    if not layer.splits:
+        return str(above)
+    below = graph.node("Relu", graph.node("Sub", rest, z))
+    return str(graph.node("Concat", above, below, axis=1))
 
 
 def add_regions(graph: Any, pool: PooledPatches, codes: str) -> str:

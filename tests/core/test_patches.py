@@ -15,6 +15,7 @@ from skcae._core.layers.patches import (
     joined,
     whitening,
 )
+from skcae._core.layers.rectified import Rectified
 from skcae._core.layers.regions import PatchCodes, PooledPatches, parts
 from skcae._core.layers.triangle import Triangle
 from skcae.activations import ACTIVATIONS
@@ -180,3 +181,31 @@ def test_the_derivatives_of_a_triangle_are_those_of_autograd():
     pushed = chain.push_forward(states, V[:, None])
     torch.testing.assert_close(pushed[:, 0], torch.einsum("hnd,nd->nh", J, V))
     assert torch.autograd.gradcheck(lambda C, X: Triangle(C).outputs(X), (C, X))
+
+
+# ---- what is above a code at rest, and below ----------------------------------------
+
+
+def test_a_rectified_code_is_what_is_above_its_rest():
+    X, r = rows(4), rows(1)[0]
+    D = (X - r).numpy()
+    above, both = Rectified(r, False), Rectified(r, True)
+    assert_allclose(above.outputs(X), np.maximum(0, D))
+    assert_allclose(both.outputs(X), np.maximum(0, np.concatenate([D, -D], 1)))
+    assert (both.outputs(r[None]) == 0).all()
+    moved = both.to(torch.float32, torch.device("cpu"))
+    assert moved.rest.dtype == moved.outputs(X.float()).dtype == torch.float32
+
+
+@pytest.mark.parametrize("splits", [True, False])
+def test_the_derivatives_of_a_rectified_code_are_those_of_autograd(splits):
+    X, V = rows(3), rows(3, 1)
+    rest = torch.full((5,), 0.1).double()
+    chain = Chain((dense(5, X.shape[1], "tanh"), Rectified(rest, splits)))
+    X.requires_grad_()
+    J = torch.autograd.functional.jacobian(lambda X: chain.outputs(X)[-1].sum(0), X)
+    states = chain.states_at(X)
+    torch.testing.assert_close(chain.jacobians(states), J.transpose(0, 1))
+    pushed = chain.push_forward(states, V[:, None])
+    torch.testing.assert_close(pushed[:, 0], torch.einsum("hnd,nd->nh", J, V))
+    assert torch.autograd.gradcheck(lambda X: chain.outputs(X)[-1], (X,))

@@ -68,7 +68,12 @@ def naive(model, X):
     n_rows, n_columns = ((SHAPE[axis] - size) // step + 1 for axis in (0, 1))
     H = H.reshape(len(X), n_rows, n_columns, -1)
     join = {"mean": np.mean, "sum": np.sum, "max": np.max}[model.pooling]
-    H = H - model.resting_code_ if model.pooling == "sum" else H
+    if model.code in ("rectified", "split"):
+        H = H - model.resting_code_
+        both = np.concatenate([H, -H], -1) if model.code == "split" else H
+        H = np.maximum(0, both)
+    elif model.pooling == "sum":
+        H = H - model.resting_code_
     return np.concatenate(
         [
             join(block, axis=(1, 2))
@@ -83,15 +88,20 @@ def naive(model, X):
 @pytest.mark.parametrize("pooling", ["mean", "sum", "max"])
 @pytest.mark.parametrize(
     "how",
-    [{}, {"stride": 2, "regions": (1, 3)}, {"whiten": False}, {"normalize": False}],
+    [
+        *({}, {"stride": 2, "regions": (1, 3)}, {"whiten": False}),
+        *({"normalize": False}, {"code": "rectified"}, {"code": "split"}),
+    ],
     ids=str,
 )
 def test_codes_are_those_of_a_loop_over_patches(encoder, pooling, how):
+    if encoder is DISTANCES and "code" in how:
+        encoder = SparseRandomProjection(4, random_state=0)
     model = make(encoder, **{"regions": (2, 2), "pooling": pooling, **how}).fit(X)
     expected = naive(model, X[:3])
     assert_allclose(model.transform(X[:3]), expected, rtol=1e-10, atol=1e-10)
-    rows, columns = model.regions
-    assert model.code_shape_ == (rows, columns, len(model.resting_code_))
+    n_units = len(model.resting_code_) * (2 if model.code == "split" else 1)
+    assert model.code_shape_ == (*model.regions, n_units)
     assert model.get_feature_names_out()[-1] == f"patchencoder{expected.shape[1] - 1}"
 
 
@@ -130,6 +140,17 @@ def test_the_code_can_be_chosen():
     assert (make(DISTANCES).fit(X).resting_code_ == 0).any()
     triangle = make(PCA(4), code="triangle").fit(X).transform(X)
     assert (triangle >= 0).all()
+
+
+@pytest.mark.parametrize("encoder", [CAE, PCA(4)], ids=str)
+def test_halves_of_a_code_differ_by_the_code(encoder):
+    halves = make(encoder, code="split", pooling="sum").fit(X).transform(X)
+    above, below = np.moveaxis(halves.reshape(len(X), 4, 2, -1), 2, 0)
+    assert (halves >= 0).all()
+    assert (halves > 0).any(0).all()
+    for code, expected in (("transform", above - below), ("rectified", above)):
+        found = make(encoder, code=code, pooling="sum").fit(X).transform(X)
+        assert_allclose(found, expected.reshape(len(X), -1), atol=1e-10)
 
 
 # ---- what images may come in --------------------------------------------------------
@@ -282,10 +303,14 @@ def test_a_frozen_encoder_is_not_fitted():
 
 
 @pytest.mark.parametrize(
-    ("encoder", "pooling"), [(CAE, "mean"), (CAE, "max"), (DISTANCES, "mean")]
+    ("encoder", "pooling", "code"),
+    [
+        *((CAE, "mean", "auto"), (CAE, "max", "auto"), (DISTANCES, "mean", "auto")),
+        *((CAE, "mean", "rectified"), (CAE, "max", "split")),
+    ],
 )
-def test_pooled_codes_are_inspected(encoder, pooling):
-    model = make(encoder, pooling=pooling).fit(X)
+def test_pooled_codes_are_inspected(encoder, pooling, code):
+    model = make(encoder, pooling=pooling, code=code).fit(X)
     J = jacobian(model, X[:2])
     step = 1e-6 * np.random.default_rng(0).normal(size=X[:2].shape)
     change = model.transform(X[:2] + step) - model.transform(X[:2] - step)
@@ -295,14 +320,18 @@ def test_pooled_codes_are_inspected(encoder, pooling):
 
 
 @pytest.mark.parametrize(
-    ("encoder", "shapes"),
-    [(CAE, [(6, 27), (6,)]), (DISTANCES, [(27, 27), (27,), (4, 27)])],
-    ids=["CAE", "KMeans"],
+    ("encoder", "code", "shapes"),
+    [
+        (CAE, "transform", [(6, 27), (6,)]),
+        (CAE, "split", [(6, 27), (6,)]),
+        (DISTANCES, "triangle", [(27, 27), (27,), (4, 27)]),
+    ],
 )
-def test_pooled_codes_are_fine_tuned(encoder, shapes):
+def test_pooled_codes_are_fine_tuned(encoder, code, shapes):
     y = X.mean(1) > np.median(X.mean(1))
     tuning = {"max_iter": 40, "tol": 1.0, "learning_rate": 0.05, "random_state": 0}
-    classifier = FineTunedClassifier(make(encoder, normalize=False), **tuning).fit(X, y)
+    patches = make(encoder, code=code, normalize=False)
+    classifier = FineTunedClassifier(patches, **tuning).fit(X, y)
     before = classifier.encoder_._encoding_layers()[0].parameters
     after = classifier.hidden_parameters_
     assert [part.shape for part in after.values()] == shapes
@@ -310,8 +339,9 @@ def test_pooled_codes_are_fine_tuned(encoder, shapes):
     assert classifier.predict(X).shape == y.shape
 
 
-def test_its_filters_are_shown():
-    model = make().fit(X)
+@pytest.mark.parametrize("code", ["auto", "split"])
+def test_its_filters_are_shown(code):
+    model = make(code=code).fit(X)
     display = FilterDisplay.from_estimator(model)
     W = model.encoder_.components_ @ model.whitening_
     assert_allclose(display.weights, W)
@@ -327,12 +357,13 @@ def test_centres_are_shown_as_what_patches_are_multiplied_with(whiten):
 
 
 @pytest.mark.parametrize(
-    ("encoder", "pooling"),
-    [(StackedCAE((6, 4), **HOW), p) for p in ("mean", "sum", "max")]
-    + [(DISTANCES, "sum")],
+    ("encoder", "pooling", "code"),
+    [(StackedCAE((6, 4), **HOW), p, "auto") for p in ("mean", "sum", "max")]
+    + [(StackedCAE((6, 4), **HOW), "sum", c) for c in ("rectified", "split")]
+    + [(DISTANCES, "sum", "auto")],
 )
-def test_pooled_codes_as_a_graph(encoder, pooling):
-    model = make(encoder, pooling=pooling, stride=2).fit(X)
+def test_pooled_codes_as_a_graph(encoder, pooling, code):
+    model = make(encoder, pooling=pooling, code=code, stride=2).fit(X)
     graph = to_onnx(model, X[:1]).SerializeToString()
     (codes,) = InferenceSession(graph).run(None, {"X": X})
     assert_allclose(codes, model.transform(X), rtol=1e-9, atol=1e-9)
@@ -344,6 +375,12 @@ def test_a_file_of_parts_that_do_not_fit_is_refused(tmp_path):
     save(model, tmp_path / "model.skops")
     with pytest.raises(ValueError, match="whitening_ must be a float32 or float64"):
         load(tmp_path / "model.skops")
+    for name in ("code", "pooling"):
+        model = make().fit(X)
+        model._fitted_structure = {**model._fitted_structure, name: "another"}
+        save(model, tmp_path / "model.skops")
+        with pytest.raises(ValueError, match=f"There is no {name}='another'"):
+            load(tmp_path / "model.skops")
 
 
 def test_an_encoder_without_layers_is_not_inspected():

@@ -4,7 +4,6 @@ With f = f_K ∘ ⋯ ∘ f_1 and f_k(x) = ψ_k(W_k x + b_k) it is J = D_K W_K �
 D_k has the slopes of layer k at a row on the diagonal.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import takewhile
 from typing import Any
@@ -89,13 +88,7 @@ def chain_jacobian_norms(chain: DenseChain, X: Tensor, *, keep: bool) -> Tensor:
         slopes = chain.slopes(x)
         with torch.set_grad_enabled(keep):
             return total(
-                chain.squared_norms(slopes, some) for some in split(part, step)
+                chain.squared_norms(slopes, some) for some in parts.split(part, step)
             )
 
     return sum_in_parts(norms, X, len(chain.weights[-1]), keep=keep)
-
-
-def split(units: range, step: int) -> Iterator[range]:
-    """Go through units, so many at a time."""
-    for start in range(0, len(units), step):
-        yield units[start : start + step]

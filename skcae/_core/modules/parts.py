@@ -32,11 +32,15 @@ def sum_in_parts(norms: Norms, X: Tensor, n_units: int, *, keep: bool) -> Tensor
     step = max(1, GRAPH_ELEMENTS // first)
     if step >= n_units:
         return norms(x, units, True)
-    parts = [units[k : k + step] for k in range(0, n_units, step)]
     found: Tensor = SumInParts.apply(  # type: ignore[no-untyped-call]
-        norms, parts, x, *leaves_of(graph[0], x)
+        norms, split(units, step), x, *leaves_of(graph[0], x)
     )
     return found
+
+
+def split(units: range, step: int) -> list[range]:
+    """Cut units into parts of so many."""
+    return [units[k : k + step] for k in range(0, len(units), step)]
 
 
 class SumInParts(torch.autograd.Function):
