@@ -40,6 +40,7 @@ bench: $(VENV)/demo.installed
 	$(BIN)/python benchmarks/speed/steps.py --threads 2 --shapes 784x1000
 	$(BIN)/python benchmarks/speed/small.py
 	$(BIN)/python benchmarks/speed/networks.py
+	$(BIN)/python benchmarks/speed/precision.py
 	$(BIN)/python benchmarks/speed/fit.py
 	$(BIN)/python benchmarks/speed/grid.py
 	$(BIN)/python benchmarks/speed/data_parallel.py
