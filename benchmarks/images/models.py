@@ -95,6 +95,8 @@ STRENGTHS = (0.1, 0.3, 1.0, 3.0, 10.0)
 gaussian = partial(DenoisingAutoencoder, corruption="gaussian")
 masking = partial(DenoisingAutoencoder, corruption="masking")
 CONTRACTION = grid("jacobian_penalty", *STRENGTHS)
+# Rectified, the strongest of these was the best.
+MORE = grid("jacobian_penalty", *STRENGTHS, 30.0)
 NOISE = grid("corruption_level", 0.3, 1.0)
 MODELS = {
     "raw": Model("raw pixels"),
@@ -109,8 +111,8 @@ MODELS = {
     "dae-b": Model("DAE-b", masking, grid("corruption_level", 0.25, 0.5)),
     "rbm": Model("RBM", rbm, grid("learning_rate", 0.03, 0.1, 0.3)),
     "cae": Model("CAE", ContractiveAutoencoder, CONTRACTION),
-    "cae-r": Model("CAE, rectified", ContractiveAutoencoder, CONTRACTION, "rectified"),
-    "cae-s": Model("CAE, split", ContractiveAutoencoder, CONTRACTION, "split"),
+    "cae-r": Model("CAE, rectified", ContractiveAutoencoder, MORE, "rectified"),
+    "cae-s": Model("CAE, split", ContractiveAutoencoder, MORE, "split"),
     "cae-h": Model(
         "CAE+H",
         ContractiveAutoencoder,
