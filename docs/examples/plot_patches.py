@@ -76,16 +76,28 @@ plt.show()
 # ---------------
 # A sum over many positions keeps nothing of a code that is linear: it is then the code
 # of the average patch, which is grey. How much of each code is odd, as a linear one is,
-# and how much is even, as the size of an answer is, shows what a sum can keep.
+# and how much is even, as the size of an answer is, shows what a sum can keep. With
+# ``code="rectified"`` a unit counts where it is above its value at rest and nowhere
+# else. That makes half of a linear code even.
 
 patches = PatchExtractor(patch_size=(6, 6), max_patches=1000, random_state=0)
 x = patches.transform(photographs[:, 256:]).reshape(2000, -1)
+
+
+def even_part(h, opposite):
+    """Return the share of the even part in a code of patches and of their opposites."""
+    return np.square(h + opposite).sum() / (2 * np.square([h, opposite]).sum())
+
+
 for name, model in models.items():
     u = (x - x.mean(1, keepdims=True)) / np.sqrt(x.var(1, keepdims=True) + 10 / 255**2)
     u = (u - model.patch_mean_) @ model.whitening_
-    h, opposite = (model.encoder_.transform(z) - model.resting_code_ for z in (u, -u))
-    even = np.square(h + opposite).sum() / np.square([2 * h, 2 * opposite]).sum()
-    print(f"{name:16} {even:4.0%} of the code is even")
+    codes = [model.encoder_.transform(z) - model.resting_code_ for z in (u, -u)]
+    rectified = np.maximum(0, codes)
+    print(
+        f"{name:16} {even_part(*codes):4.0%} of the code is even, "
+        f"{even_part(*rectified):4.0%} of the rectified code"
+    )
 
 # %%
 # What is left of a photograph
