@@ -10,7 +10,13 @@ from scipy.optimize import check_grad
 from sklearn.datasets import load_digits
 
 from benchmarks.images import cifar10, first_compression, report, transcription
-from benchmarks.images.models import MODELS, Model, kmeans, norm_of_jacobian
+from benchmarks.images.models import (
+    MODELS,
+    Model,
+    Products,
+    kmeans,
+    norm_of_jacobian,
+)
 from benchmarks.images.svm import LinearSVM, standardise
 from skcae import ContractiveAutoencoder, PatchEncoder
 from skcae.inspection import jacobian_norm
@@ -98,6 +104,14 @@ def test_the_transcription_whitens_and_finds_centres():
         torch.testing.assert_close(
             centres[k], rows[nearest == k].mean(0), rtol=0, atol=1e-3
         )
+
+
+def test_products_with_centres_are_of_length_one():
+    X = np.random.default_rng(0).random((40, 6))
+    model = kmeans(3, max_iter=0, random_state=0, kind=Products).fit(X)
+    # Each centre's product with itself is its length.
+    found = model.transform(model.cluster_centers_).diagonal()
+    np.testing.assert_allclose(found, np.linalg.norm(model.cluster_centers_, axis=1))
 
 
 def test_strips_that_train_and_test_do_not_meet():

@@ -28,6 +28,15 @@ class RandomPatches(KMeans):
         return self
 
 
+class Products(KMeans):
+    """The products of whitened patches with k-means' centres, of length 1."""
+
+    def transform(self, X):
+        """Return the products, (n, K)."""
+        centres = self.cluster_centers_
+        return X @ (centres / np.linalg.norm(centres, axis=1, keepdims=True)).T
+
+
 def pca(n_units, **how):
     """Return as many components as there are, if they are fewer than units."""
     return PCA(min(n_units, 108))
@@ -48,9 +57,9 @@ def rbm(n_units, *, max_iter, **how):
     return make_pipeline(FunctionTransformer(parts), machine)
 
 
-def kmeans(n_units, *, max_iter, random_state):
+def kmeans(n_units, *, max_iter, random_state, kind=KMeans):
     """Return k-means from random centres, of 50 iterations as in the authors' demo."""
-    return KMeans(
+    return kind(
         n_units, init="random", n_init=1, max_iter=50, random_state=random_state
     )
 
@@ -102,12 +111,19 @@ MODELS = {
     "raw": Model("raw pixels"),
     "random": Model("random whitened patches, triangle", random_patches),
     "kmeans": Model("k-means, triangle", kmeans),
+    "kmeans-s": Model(
+        "products with k-means' centres, split",
+        partial(kmeans, kind=Products),
+        code="split",
+    ),
     "pca": Model("PCA", pca),
     "ae": Model("AE", Autoencoder),
     "ae-r": Model("AE, rectified", Autoencoder, code="rectified"),
+    "ae-s": Model("AE, split", Autoencoder, code="split"),
     "ae-wd": Model("AE+wd", Autoencoder, grid("weight_decay", 1e-3, 1e-2, 1e-1)),
     "dae-g": Model("DAE-g", gaussian, NOISE),
     "dae-g-r": Model("DAE-g, rectified", gaussian, NOISE, "rectified"),
+    "dae-g-s": Model("DAE-g, split", gaussian, NOISE, "split"),
     "dae-b": Model("DAE-b", masking, grid("corruption_level", 0.25, 0.5)),
     "rbm": Model("RBM", rbm, grid("learning_rate", 0.03, 0.1, 0.3)),
     "cae": Model("CAE", ContractiveAutoencoder, CONTRACTION),

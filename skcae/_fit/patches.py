@@ -24,6 +24,7 @@ from skcae._fit.streams import Stream, check_training_data
 
 # What images are that have their colours first.
 COLOURS = (1, 3)
+# What a code can be, among it what is taken from the code at rest.
 RECTIFIED = ("rectified", "split")
 CODES = ("transform", *RECTIFIED, "triangle")
 # Parameters along the height and the width.
