@@ -28,6 +28,9 @@ that of the pooled code at 16 test images, by probes. Times are of one thread.
 {details}
 """
 
+# Of the curves, by what is made of the code.
+MARKERS = {"auto": "o", "rectified": "^", "split": "s"}
+
 
 def percent(row):
     """Return the test error in per cent."""
@@ -87,23 +90,33 @@ def details(runs):
     return table(header, lines)
 
 
+def family(name):
+    """Name a model without what is made of its code."""
+    return name.removesuffix("-r").removesuffix("-s")
+
+
 def draw(found):
     """Draw the errors over the number of units."""
     figure = Figure(figsize=(6, 4.2), layout="constrained")
     axes = figure.subplots()
-    for k, ((name, patches), rows) in enumerate(found.items()):
+    families = list(dict.fromkeys(family(name) for name, _ in found))
+    for (name, patches), rows in found.items():
+        line = label(name, patches, found)
         if name == "raw":
-            axes.axhline(percent(rows[0]), color="0.6", ls=":", label=MODELS[name].name)
+            axes.axhline(percent(rows[0]), color="0.6", ls=":", label=line)
             continue
         units = sorted(rows)
         is_ours = name.startswith("cae")
         axes.plot(
             units,
             [percent(rows[n]) for n in units],
-            "o-" if is_ours else ".--",
-            color=f"C{k % 10}",
+            "-" if is_ours else "--",
+            color=f"C{(families.index(family(name)) - 1) % 10}",
+            marker=MARKERS[MODELS[name].code],
+            # Hollow, where there are more patches than elsewhere.
+            mfc=None if line == MODELS[name].name else "white",
             lw=2 if is_ours else 1,
-            label=label(name, patches, found),
+            label=line,
         )
     axes.set_xscale("log")
     ticks = sorted({n for rows in found.values() for n in rows if n})
