@@ -38,34 +38,29 @@ def timed_fit(model, X):
 
 
 @contextmanager
-def silence():
-    """Let ranks go through all motions, and exchange nothing in a training."""
+def exchanged_by(function):
+    """Let ranks exchange by another function in a training."""
     exchange = distributed.all_reduce
-    distributed.all_reduce = lambda buffer: None
+    distributed.all_reduce = function
     try:
         yield
     finally:
         distributed.all_reduce = exchange
 
 
-@contextmanager
-def watch(seconds):
-    """Add up, in a training, the waiting for the other rank and the sums themselves."""
-    exchange = distributed.all_reduce
+def watched(seconds):
+    """Return an exchange that adds up the waiting for the other rank, and the sums."""
+    exchange, found = distributed.all_reduce, np.zeros(2)
+    seconds.append(found)
 
     def timed(buffer):
         start = time.perf_counter()
         distributed.barrier()
         ready = time.perf_counter()
         exchange(buffer)
-        seconds[-1] += (ready - start, time.perf_counter() - ready)
+        found[:] += ready - start, time.perf_counter() - ready
 
-    seconds.append(np.zeros(2))
-    distributed.all_reduce = timed
-    try:
-        yield
-    finally:
-        distributed.all_reduce = exchange
+    return timed
 
 
 def waiting():
@@ -85,10 +80,11 @@ def measure(rank, n, solver, rounds):
     for _ in range(rounds):
         times["alone"].append(waiting() if rank else timed_fit(single, X))
         times["apart"].append(timed_fit(single, X))
-        with silence():
+        # All motions, and nothing sent.
+        with exchanged_by(lambda buffer: None):
             times["silent"].append(timed_fit(shared, X))
         times["together"].append(timed_fit(shared, X))
-        with watch(times["exchange"]):
+        with exchanged_by(watched(times["exchange"])):
             timed_fit(shared, X)
     return {name: np.array(taken).T for name, taken in times.items()}
 
