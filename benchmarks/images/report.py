@@ -44,9 +44,8 @@ def by_units(runs):
         line = found.setdefault((row["model"], int(row["patches"])), {})
         line[int(row["units"])] = row
     order = list(MODELS)
-    return dict(
-        sorted(found.items(), key=lambda item: (order.index(item[0][0]), item[0][1]))
-    )
+    lines = sorted(found, key=lambda line: (order.index(line[0]), line[1]))
+    return {line: found[line] for line in lines}
 
 
 def label(name, patches, found):
@@ -68,22 +67,17 @@ def errors(found):
     return table(["patches by", *(f"{n} units" for n in units), "published"], lines)
 
 
-def details(runs):
+def details(found):
     """Return the table of what was chosen, and what it took."""
     header = ["patches by", "units", "settings", "features", "C", "held-out error, %"]
     header += ["fit, s", "encode an image, ms", "‖J‖"]
-    lines, found = [], by_units(runs)
+    lines = []
     for (name, patches), rows in found.items():
         for n, row in sorted(rows.items()):
             settings = json.loads(row["settings"])
             chosen = ", ".join(f"{key}={value}" for key, value in settings.items())
-            line = [
-                label(name, patches, found),
-                n or "",
-                chosen,
-                row["n_features"],
-                row["C"],
-            ]
+            line = [label(name, patches, found), n or "", chosen]
+            line += [row["n_features"], row["C"]]
             line.append(f"{100 * float(row['validation_error']):.1f}")
             names = ["fit_s", "encode_ms_per_image", "jacobian_norm"]
             lines.append(line + [row[name].replace("nan", "") for name in names])
@@ -141,7 +135,7 @@ def write(runs, folder):
         settings=settings,
         errors=errors(found),
         choose=last["choose"],
-        details=details(runs),
+        details=details(found),
     )
     (folder / "cifar10.md").write_text(text, encoding="utf-8")
     draw(found).savefig(folder / "cifar10.png", dpi=150)

@@ -327,7 +327,7 @@ class PatchEncoder(
     @property
     def code_shape_(self) -> Shape:
         """Regions along the height and the width, and the components of a code."""
-        return *self._fitted_structure["regions"], len(self._pool().rest)
+        return self._pool().code_shape
 
     @property
     def _n_features_out(self) -> int:

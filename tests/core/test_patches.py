@@ -28,6 +28,15 @@ def rows(n=4, seed=0):
     return torch.rand(n, 189, generator=torch.Generator().manual_seed(seed)).double()
 
 
+def assert_derivatives(chain, X, V):
+    """Compare the Jacobians of a chain, and their products with V, with autograd's."""
+    J = torch.autograd.functional.jacobian(lambda X: chain.outputs(X)[-1].sum(0), X)
+    states = chain.states_at(X)
+    torch.testing.assert_close(chain.jacobians(states), J.transpose(0, 1))
+    pushed = chain.push_forward(states, V[:, None])
+    torch.testing.assert_close(pushed[:, 0], torch.einsum("hnd,nd->nh", J, V))
+
+
 def dense(n_units, n_inputs, activation, seed=1):
     generator = torch.Generator().manual_seed(seed)
     W = torch.randn(n_units, n_inputs, generator=generator).double() / 3
@@ -174,12 +183,7 @@ def test_the_derivatives_of_a_triangle_are_those_of_autograd():
         torch.randn(n, 4, generator=generator).double().requires_grad_()
         for n in (5, 2, 2)
     )
-    chain = Chain((Triangle(C), dense(3, 5, "tanh")))
-    J = torch.autograd.functional.jacobian(lambda X: chain.outputs(X)[-1].sum(0), X)
-    states = chain.states_at(X)
-    torch.testing.assert_close(chain.jacobians(states), J.transpose(0, 1))
-    pushed = chain.push_forward(states, V[:, None])
-    torch.testing.assert_close(pushed[:, 0], torch.einsum("hnd,nd->nh", J, V))
+    assert_derivatives(Chain((Triangle(C), dense(3, 5, "tanh"))), X, V)
     assert torch.autograd.gradcheck(lambda C, X: Triangle(C).outputs(X), (C, X))
 
 
@@ -203,9 +207,5 @@ def test_the_derivatives_of_a_rectified_code_are_those_of_autograd(splits):
     rest = torch.full((5,), 0.1).double()
     chain = Chain((dense(5, X.shape[1], "tanh"), Rectified(rest, splits)))
     X.requires_grad_()
-    J = torch.autograd.functional.jacobian(lambda X: chain.outputs(X)[-1].sum(0), X)
-    states = chain.states_at(X)
-    torch.testing.assert_close(chain.jacobians(states), J.transpose(0, 1))
-    pushed = chain.push_forward(states, V[:, None])
-    torch.testing.assert_close(pushed[:, 0], torch.einsum("hnd,nd->nh", J, V))
+    assert_derivatives(chain, X, V)
     assert torch.autograd.gradcheck(lambda X: chain.outputs(X)[-1], (X,))
