@@ -14,6 +14,7 @@ from sklearn.svm import SVC
 from threadpoolctl import threadpool_limits
 
 from benchmarks.paper.models import SVM, encoder, encoder_parameters, tuning_parameters
+from benchmarks.paper.protocol import CONFIRMING
 from skcae import FineTunedClassifier
 from skcae.exceptions import DeadModelWarning
 from skcae.inspection import jacobian_norm, saturation
@@ -79,8 +80,8 @@ def trial(cell, setting, n_epochs, seed, noise=0.0):
         svm = SVC(**setting, cache_size=500).fit(images.X_train, images.y_train)
         return {"valid_error": 1 - svm.score(images.X_valid, images.y_valid)}
     model = encoder_of(cell, setting, n_epochs, seed)
-    # What is tried with several noises starts at the same encoder.
-    fit = remembered(cell.folder) if noise else fitted
+    # What is run again with several noises starts at the same encoder.
+    fit = remembered(cell.folder) if seed in CONFIRMING else fitted
     model = fit(model, images.X_train)
     train = images.X_train, images.y_train
     return validated(cell, setting, model, seed, *train, corruption_level=noise)

@@ -1,8 +1,8 @@
 """The search: trials of a cell that optuna draws, in rungs, and what is chosen.
 
 Each rung runs the best trials of the one below with more epochs of pre-training
-(successive halving). The best of all rungs are run with a second seed, and of these
-that with the lowest mean validation error is chosen.
+(successive halving). The best of all rungs are run again as final runs are, and of
+these that with the lowest mean validation error is chosen.
 """
 
 import json
@@ -16,6 +16,7 @@ from benchmarks.paper import runs
 from benchmarks.paper.cells import text_of
 from benchmarks.paper.models import SVM
 from benchmarks.paper.protocol import (
+    CONFIRMING,
     N_REGION,
     NOISE,
     ONE_LAYER,
@@ -23,6 +24,7 @@ from benchmarks.paper.protocol import (
     STARTS,
     SVM_TRIALS,
     region,
+    settling,
 )
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -43,7 +45,7 @@ class Choice(NamedTuple):
     n_epochs : (int, int)
         Of pre-training of each layer, and of fine-tuning.
     valid_error : float
-        Mean over the seeds.
+        Mean over the seeds that confirm it.
     noise : float
         On the rows while fine-tuning.
     """
@@ -146,37 +148,43 @@ def best(rows):
 
 
 def chosen(cell):
-    """Run the best trials with a second seed, and choose one of them."""
-    confirmed = []
-    n_confirmed = 1 if cell.model == SVM else cell.budget.n_confirmed
-    for row in best(rows_of(cell))[:n_confirmed]:
-        setting, n_epochs = json.loads(row["setting"]), int(row["n_epochs"])
-        both = [row]
-        if n_confirmed > 1:
-            both.append(run(cell, setting, n_epochs, seed=1))
-        confirmed.append(
-            Choice(setting, (n_epochs, best_epoch(both)), mean_error(both))
-        )
+    """Run the best trials again, as final runs are, and choose one of them."""
+    n_confirmed = 0 if cell.model == SVM else cell.budget.n_confirmed
+    ranked = best(rows_of(cell))
+    if not n_confirmed:
+        return choice_of(cell, ranked[0], float(ranked[0]["valid_error"]))
+    confirmed = [confirmed_of(cell, row) for row in ranked[:n_confirmed]]
     return min(confirmed, key=lambda choice: choice.valid_error)
 
 
-def best_epoch(rows):
-    """Return the epochs of fine-tuning, rounded from the mean of several seeds."""
-    epochs = [int(row["best_epoch"] or 0) for row in rows]
-    return round(sum(epochs) / len(epochs))
+def choice_of(cell, row, valid_error):
+    """Choose the setting and the epochs of a trial; all epochs of tuning are run."""
+    setting, n_tuning = json.loads(row["setting"]), cell.budget.n_tuning
+    if cell.model == SVM:
+        return Choice(setting, (0, 0), valid_error)
+    return Choice(settling(setting), (int(row["n_epochs"]), n_tuning), valid_error)
 
 
-def mean_error(rows):
-    """Return the mean validation error."""
-    return sum(float(row["valid_error"]) for row in rows) / len(rows)
+def confirmed_of(cell, row):
+    """Return the choice that a trial is, with its error as final runs would have it."""
+    choice = choice_of(cell, row, float(row["valid_error"]))
+    errors = [
+        last_error(run(cell, choice.setting, choice.n_epochs[0], seed))
+        for seed in CONFIRMING
+    ]
+    return choice._replace(valid_error=sum(errors) / len(errors))
+
+
+def last_error(row):
+    """Return the validation error after the last epoch, of what diverged the worst."""
+    return float(row["last_valid_error"] or row["valid_error"])
 
 
 def chosen_with_noise(cell, choice):
     """Choose the noise of fine-tuning for what was chosen without."""
+    seed = CONFIRMING[0]
     tried = [
-        run(cell, choice.setting, choice.n_epochs[0], noise=noise) for noise in NOISE
+        run(cell, choice.setting, choice.n_epochs[0], seed, noise) for noise in NOISE
     ]
-    row = best(tried)[0]
-    n_epochs = choice.n_epochs[0], best_epoch([row])
-    noise = float(row["noise"])
-    return Choice(choice.setting, n_epochs, float(row["valid_error"]), noise)
+    row = min(tried, key=last_error)
+    return choice._replace(valid_error=last_error(row), noise=float(row["noise"]))

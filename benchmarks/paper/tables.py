@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from benchmarks.paper import command, finals, paired_tests, published, report
-from benchmarks.paper.models import SETS_OF_TABLE_2, SVM
+from benchmarks.paper.models import SETS_OF_TABLE_2, SVM, encoder_parameters
 from benchmarks.paper.protocol import MODELS, WITH_NOISE
 from benchmarks.paper.search import best, rows_of, rungs
 
@@ -114,10 +114,13 @@ def tests_of(cell, line):
 
 
 def trial_of(cell, row):
-    """Return the trial whose setting and epochs a final run has."""
+    """Return the trial whose encoder a final run has."""
     n_epochs, _, _ = row["n_epochs"].partition("+")
+    wanted = encoder_parameters(json.loads(row["setting"]))
     rows = rows_of(cell, n_epochs)
-    return next((r for r in rows if r["setting"] == row["setting"]), {})
+    return next(
+        r for r in rows if encoder_parameters(json.loads(r["setting"])) == wanted
+    )
 
 
 def rows_text(cell):
