@@ -103,6 +103,7 @@ tangents = {
     "tangent_penalty": st.sampled_from([0.0, 0.1]),
     "tangent_output": st.sampled_from(["prediction", "linear"]),
     "n_tangents": st.integers(1, 3),
+    "n_tangent_rows": st.sampled_from([None, 3, 100]),
 }
 
 AUTOENCODERS = {

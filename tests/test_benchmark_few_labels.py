@@ -34,7 +34,7 @@ def test_few_labels_on_digits(tmp_path, capsys):
     # model with 2 seeds.
     n_tunings = grids.size(grids.FEW_LABELS_TUNING)
     assert len(records) == 2 * (n_tunings * 2 + 3 + 3 * 2)
-    assert {tuple(r["n_epochs"]) for r in records} == {(2, 4), (2, 2)}
+    assert {tuple(r["n_epochs"]) for r in records} == {(2, 6), (2, 2)}
     # An encoder and random weights for each seed, that of the search included.
     assert len(list(tmp_path.glob(".cache/encoders/*"))) == 2 * 3
     assert str(tmp_path) not in lines + text
@@ -175,7 +175,7 @@ def test_all_numbers_of_labels_get_as_many_steps():
         300,
         100,
     ]
-    assert epochs(40, 120, 2) == 4
+    assert epochs(40, 120, 2) == 6
 
 
 def test_a_finished_run_is_kept_when_the_next_is_interrupted(

@@ -16,7 +16,12 @@ from sklearn.preprocessing import MaxAbsScaler, PolynomialFeatures, StandardScal
 from sklearn.utils.class_weight import compute_sample_weight
 from torch.func import jacrev, vmap
 
-from skcae import FineTunedClassifier, FineTunedRegressor, StackedCAE
+from skcae import (
+    ConvolutionalCAE,
+    FineTunedClassifier,
+    FineTunedRegressor,
+    StackedCAE,
+)
 from skcae._encoders import tangents as tangents_of_encoders
 from skcae.inspection import tangent_vectors
 from tests import oracles
@@ -334,6 +339,75 @@ def test_float32_and_float64_stay(make, X, y):
     assert_same_network(single, double, rtol=1e-3, atol=1e-4)
 
 
+# ---- rows of their own ----------------------------------------------------------
+
+
+@both
+def test_rows_that_have_tangents_are_drawn_from_all_there_are(make, X, y, sizes):
+    encoder = FrozenEstimator(contractive().fit(X))
+    few = make(encoder, n_tangent_rows=5).fit(X[:9], y[:9], X_unlabeled=X[9:])
+    every = make(encoder, n_tangent_rows=99).fit(X[:9], y[:9], X_unlabeled=X[9:])
+    make(encoder, n_tangent_rows=99).fit(X[:9], y[:9])
+    assert sizes == [(5, 2, 8), (40, 2, 8), (9, 2, 8)]
+    again = make(encoder, n_tangent_rows=99).fit(X[:9], y[:9], X_unlabeled=X[9:])
+    assert_same_network(again, every, rtol=1e-12)
+    others = make(encoder, n_tangent_rows=99).fit(X[:9], y[:9], X_unlabeled=X[9:] / 2)
+    for model in (few, others):
+        assert not same_network(model, every)
+
+
+def test_predictions_are_flat_where_no_label_is(digits):
+    """Along the tangents of rows without one, by differences of probabilities."""
+    X, y = digits
+    X, y, X_rest = X[:50], y[:50], X[50:450]
+    encoder = FrozenEstimator(
+        contractive(n_components=32, loss="cross_entropy", batch_size=100).fit(X_rest)
+    )
+    tangents = tangent_vectors(encoder, X_rest, 3).transpose(1, 0, 2)
+    how = {"tangent_penalty": 3.0, "n_tangents": 3, "max_iter": 150}
+    how |= {"encoder_rate_factor": 1.0, "learning_rate": 0.02, "alpha": 0.0}
+
+    def slopes(**rows):
+        model = classifier(encoder, **how, **rows).fit(X, y, X_unlabeled=X_rest)
+        assert model.score(X, y) > 0.9
+        changes = [
+            model.predict_proba(X_rest + 1e-4 * u)
+            - model.predict_proba(X_rest - 1e-4 * u)
+            for u in tangents
+        ]
+        return np.square(changes).sum(2).mean()
+
+    assert slopes(n_tangent_rows=300) < 0.7 * slopes()
+
+
+@both
+@pytest.mark.parametrize("kind", ["plain", "scaled", "convolution"])
+def test_such_rows_may_be_of_any_kind(kind, make, X, y):
+    """Sparse, single, of a pipeline, and of an encoder that torch differentiates."""
+    X = np.where(X > 0.4, X, 0.0)
+    if kind == "convolution":
+        encoder = ConvolutionalCAE(
+            3, image_shape=(2, 4, 1), kernel_size=3, tol=0.5, random_state=0
+        )
+    else:
+        front = [MaxAbsScaler()] if kind == "scaled" else []
+        encoder = make_pipeline(*front, contractive())
+    model = make(FrozenEstimator(encoder.fit(X)), batch_size=9, n_tangent_rows=20)
+
+    def fitted(X):
+        return clone(model).fit(X[:15], y[:15], X_unlabeled=X[15:])
+
+    def same(a, b, **how):
+        for name, array in a._named_weights().items():
+            assert_allclose(array, b._named_weights()[name], **how)
+
+    dense = fitted(X)
+    same(fitted(X.astype("f4")), dense, rtol=1e-3, atol=2e-4)
+    same(fitted(torch.from_numpy(X)), dense, rtol=1e-9, atol=1e-12)
+    if kind != "convolution":
+        same(fitted(sparse.csr_array(X)), dense, rtol=1e-9)
+
+
 # ---- searches and callbacks -----------------------------------------------------
 
 
@@ -421,7 +495,12 @@ def test_an_encoder_that_cannot_be_fitted_says_so_itself(X, y):
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("tangent_penalty", -0.1), ("tangent_penalty", "much"), ("n_tangents", 0)],
+    [
+        ("tangent_penalty", -0.1),
+        ("tangent_penalty", "much"),
+        ("n_tangents", 0),
+        ("n_tangent_rows", 0),
+    ],
 )
 @both
 def test_parameters_that_are_none_are_refused(name, value, make, X, y):

@@ -29,10 +29,11 @@ from skcae import ContractiveAutoencoder, FineTunedClassifier
 
 # To be raised when what a run does changes, so that its results are not taken for the
 # same as those of before. In runs of version 2 the output layer's biases began at 0, in
-# those of version 3 at the logarithms of the classes' shares.
-PROTOCOL_VERSION = 3
+# those of version 3 at the logarithms of the classes' shares; version 4 has steps of 50
+# rows in place of 100, and tangents at rows without a label.
+PROTOCOL_VERSION = 4
 # Rows to a step of fine-tuning.
-BATCH_SIZE = 100
+BATCH_SIZE = 50
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,11 @@ class FewLabelsTask:
             batch_size=BATCH_SIZE,
             max_iter=n_epochs,
             random_state=self.seed + 500,
-        ).fit(images.X_train[rows], images.y_train[rows])
+        ).fit(
+            images.X_train[rows],
+            images.y_train[rows],
+            X_unlabeled=np.delete(images.X_train, rows, 0),
+        )
         measured = {
             "valid_error": 1 - network.score(images.X_valid, images.y_valid),
             "training_loss": float(network.loss_curve_[-1]),

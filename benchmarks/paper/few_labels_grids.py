@@ -17,14 +17,15 @@ FEW_LABELS_TUNING = {
     "tuning": ["adam 0.01", "sgd 0.1", "sgd 0.3"],
     "output": ["softmax", "sigmoid"],
 }
+# What of these served CAE best with each number of labels, in an earlier search.
+TUNED = {"tuning": "sgd 0.3", "output": "sigmoid"}
 # What is not to change along the tangents, and the strength of that. Linear outputs are
-# larger than probabilities, and so are their changes.
+# larger than probabilities, and so are their changes. And how many tangents are at how
+# many rows, with a label or without.
 TANGENTS = {
-    "tangents": [
-        *("prediction 3", "prediction 10"),
-        *("linear 0.003", "linear 0.01", "linear 0.03"),
-    ],
-    "n_tangents": [5, 10, 15, 25],
+    "tangents": ["prediction 3", "prediction 10", "linear 0.03", "linear 0.1"],
+    "n_tangents": [5, 10, 15],
+    "n_tangent_rows": [1000],
 }
 MODELS = ["NN", "CAE", "MTC"]
 
@@ -35,10 +36,7 @@ def settings_of(n_trials):
     return {
         "NN": tunings,
         "CAE": [CAE_H | tuning for tuning in tunings],
-        "MTC": [
-            CAE_H | setting
-            for setting in draw("MTC", FEW_LABELS_TUNING | TANGENTS, n_trials)
-        ],
+        "MTC": [CAE_H | TUNED | setting for setting in draw("MTC", TANGENTS, n_trials)],
     }
 
 
@@ -59,6 +57,7 @@ def tangent_parameters(setting):
         "tangent_output": output,
         "tangent_penalty": float(strength),
         "n_tangents": setting["n_tangents"],
+        "n_tangent_rows": setting["n_tangent_rows"],
     }
 
 

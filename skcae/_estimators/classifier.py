@@ -140,6 +140,10 @@ class FineTunedClassifier(ClassifierMixin, BaseFineTuned):
     encoder takes: after the preprocessing. The derivatives along them and the gradient
     are exact. The products of a step have 1 + `n_tangents` times as many columns.
 
+    The penalty asks for no label. With `n_tangent_rows` it is that of rows which are
+    drawn from all there are, and the mean over those of a step stands in the place of
+    the sum at x. With few labels that is what serves.
+
     References
     ----------
     .. [1] S. Rifai, P. Vincent, X. Muller, X. Glorot and Y. Bengio, "Contractive

@@ -284,6 +284,12 @@ _TANGENTS = r"""
         Number of tangents of each row, at most min(n_components, n_features) of the
         encoder. All together are n_samples · n_tangents · n_features numbers in
         memory, in the data's precision.
+
+    n_tangent_rows : int or None, default=None
+        How many rows have tangents. They are drawn once from X and `X_unlabeled`
+        together, all of them if there are no more, and each step takes as many of them,
+        drawn anew, as its batch has rows. None: those that are fine-tuned on, each
+        with its loss.
 """
 
 _RUNNING_OF_FINE_TUNING = put_into(

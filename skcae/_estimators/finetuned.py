@@ -134,11 +134,11 @@ class BaseFineTuned(MetaEstimatorMixin, FineTuningParameters, BaseEstimator):
 
         X_unlabeled : {array-like, sparse matrix} of shape (n_unlabeled, n_features), \
                 default=None
-            Further data of the same kind as X, for pre-training only, each row with
-            weight 1. Through the `fit` of a search or `cross_validate` it is cut into
-            folds if it has as many rows as X, as all that scikit-learn is given of that
-            length: give those a `FrozenEstimator` of an encoder that was fitted on
-            these rows.
+            Further data of the same kind as X, each row with weight 1: for
+            pre-training, and with `n_tangent_rows` for the penalty along tangents.
+            Through the `fit` of a search or `cross_validate` it is cut into folds if it
+            has as many rows as X, as all that scikit-learn is given of that length:
+            give those a `FrozenEstimator` of an encoder that was fitted on these rows.
 
         X_val : {array-like, sparse matrix} of shape (n_val, n_features), default=None
             Held-out data for `early_stopping`, in place of `validation_fraction`.

@@ -16,13 +16,14 @@ from skcae._core.data.arrays import (
     to_tensor,
     working_dtype,
 )
-from skcae._core.data.tensors import MatrixRows, rows_of
+from skcae._core.data.rows import random_order
+from skcae._core.data.tensors import MatrixRows, as_tensor, rows_of
 from skcae._core.layers.chain import Chain
 from skcae._core.layers.layer import Affine, Layer, Parameters
 from skcae._core.steps.differentiated import DifferentiatedObjective
 from skcae._core.steps.reconstruction import Corruption
 from skcae._core.steps.supervised import NetworkLearner, NetworkObjective
-from skcae._core.steps.tangents import TangentObjective
+from skcae._core.steps.tangents import TangentObjective, Tangents
 from skcae._core.training.loop import Training
 from skcae._encoders.steps import (
     encoding_layers,
@@ -34,6 +35,7 @@ from skcae._encoders.tensors import initial_network, name_of
 from skcae._fit.attributes import adopt
 from skcae._fit.data import check_n_features, check_range, normalized
 from skcae._fit.epochs import Fit, watched
+from skcae._fit.joining import joined
 from skcae._fit.network_diagnosis import warn_if_dead
 from skcae._fit.parameters import corruption_of
 from skcae._fit.plans import FineTuningData, Plan, plan_of
@@ -169,7 +171,7 @@ class FineTuningFit(Fit):
         )
         factors = self._rate_factors(network, len(rows))
         return NetworkLearner(
-            self._objective(rows),
+            self._objective(steps, rows),
             network,
             self.solver(network.parameters, factors=factors),
             rows,
@@ -191,23 +193,43 @@ class FineTuningFit(Fit):
         names = [name for name in network.parameters if not name.endswith(last)]
         return dict.fromkeys(names, factor)
 
-    def _objective(self, rows: MatrixRows) -> NetworkObjective:
-        """Settle what to lower, with the tangents of the rows if it takes any."""
+    def _objective(self, steps: list[Any], rows: MatrixRows) -> NetworkObjective:
+        """Settle what to lower, along tangents too if there is a penalty on that."""
         estimator, loss = self.estimator, self.plan.loss
         decay = estimator.alpha / max(len(rows), FEWEST_ROWS)
-        strength, layers = estimator.tangent_penalty, self.model.layers
-        tangents, output = None, loss.output
-        if estimator.tangent_output == "linear":
-            output = IDENTITY
-        if strength:
-            tangents = tangents_of(layers, rows, estimator.n_tangents)
-        if not Chain(tuple(layers)).is_affine:
-            return DifferentiatedObjective(
-                loss, strength=strength, tangents=tangents, output=output, decay=decay
-            )
+        tangents = None
+        if estimator.tangent_penalty:
+            tangents = self._tangents(steps, rows)
+        if not Chain(tuple(self.model.layers)).is_affine:
+            return DifferentiatedObjective(loss, tangents=tangents, decay=decay)
         if tangents is None:
             return NetworkObjective(loss, decay=decay)
-        return TangentObjective(loss, strength, tangents, output, decay=decay)
+        return TangentObjective(loss, tangents, decay=decay)
+
+    def _tangents(self, steps: list[Any], rows: MatrixRows) -> Tangents:
+        """Find the tangents of the rows to train on, or of rows that are drawn."""
+        estimator, layers = self.estimator, self.model.layers
+        linear = estimator.tangent_output == "linear"
+        output = IDENTITY if linear else self.plan.loss.output
+        strength, n_tangents = estimator.tangent_penalty, estimator.n_tangents
+        if estimator.n_tangent_rows is None:
+            return Tangents(tangents_of(layers, rows, n_tangents), strength, output)
+        drawn = self._rows_with_tangents(steps, rows)
+        return Tangents(
+            tangents_of(layers, drawn, n_tangents),
+            strength,
+            output,
+            rows=as_tensor(drawn),
+            generator=self.plan.generator,
+        )
+
+    def _rows_with_tangents(self, steps: list[Any], rows: MatrixRows) -> MatrixRows:
+        """Draw rows of X and X_unlabeled, as the first layer takes them."""
+        X, others = self.plan.data.X, self.plan.X_unlabeled
+        X = features_of(steps, X if others is None else joined(X, others))
+        order = random_order(X.shape[0], self.plan.generator)
+        drawn = np.sort(order[: self.estimator.n_tangent_rows])
+        return rows_of(X, dtype=rows.dtype, device=rows.device, subset=drawn)
 
     # ---- the fitted model -------------------------------------------------------
 

@@ -105,6 +105,7 @@ class FineTuningParameters(TrainingParameters):
     tangent_penalty: float = 0.0
     tangent_output: str = "prediction"
     n_tangents: int = 15
+    n_tangent_rows: int | None = None
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **TrainingParameters._parameter_constraints,
@@ -118,6 +119,7 @@ class FineTuningParameters(TrainingParameters):
         "tangent_penalty": [STRENGTH],
         "tangent_output": [StrOptions({"prediction", "linear"})],
         "n_tangents": [Interval(Integral, 1, None, closed="left")],
+        "n_tangent_rows": [Interval(Integral, 1, None, closed="left"), None],
     }
 
 

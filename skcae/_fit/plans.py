@@ -58,6 +58,8 @@ class Plan:
         The fitted attributes that are known already.
     data : LabelledData
         The labelled rows.
+    X_unlabeled : {array, sparse matrix or frame} or None
+        Validated rows without a label.
     loss : Loss
         Of the outputs.
     sample_weight, weights : ndarray of shape (n_samples,) or None
@@ -74,6 +76,7 @@ class Plan:
 
     attributes: dict[str, Any]
     data: LabelledData
+    X_unlabeled: Any
     loss: Loss
     sample_weight: Array | None
     weights: Array | None
@@ -108,10 +111,11 @@ def plan_of(estimator: Any, given: FineTuningData) -> Plan:
     data = check_labelled(scratch, given)
     sample_weight = check_weights(given.sample_weight, data.X)
     weights = estimator._fine_tuning_weights(data.y, sample_weight)
+    X_unlabeled = None
     if given.X_unlabeled is not None:
         check_same_kind(given.X, given.X_unlabeled)
         with naming("X_unlabeled"):
-            check_rows(scratch, given.X_unlabeled)
+            X_unlabeled = check_rows(scratch, given.X_unlabeled)
     held_out = check_held_out(scratch, data, given)
     if estimator.tangent_penalty > 0:
         check_n_tangents(estimator.n_tangents, estimator.encoder, data.X)
@@ -124,6 +128,7 @@ def plan_of(estimator: Any, given: FineTuningData) -> Plan:
     return Plan(
         attributes={**columns_of(scratch), **estimator._learnt(scratch)},
         data=data,
+        X_unlabeled=X_unlabeled,
         loss=estimator._loss(scratch),
         sample_weight=sample_weight,
         weights=weights,

@@ -10,7 +10,7 @@ from skcae._core.layers.dense import Dense
 from skcae._core.layers.pooling import AveragePooling, MaxPooling
 from skcae._core.steps.differentiated import DifferentiatedObjective
 from skcae._core.steps.supervised import NetworkObjective
-from skcae._core.steps.tangents import TangentObjective
+from skcae._core.steps.tangents import TangentObjective, Tangents
 from skcae.activations import ACTIVATIONS
 from skcae.losses import IDENTITY, LOG_SOFTMAX, LOSSES
 from tests import oracles
@@ -36,10 +36,10 @@ def formed(gradient, chain):
     return found
 
 
-def of_closed_form(loss, tangents, output, decay):
+def of_closed_form(loss, tangents, decay):
     if tangents is None:
         return NetworkObjective(loss, decay=decay)
-    return TangentObjective(loss, 0.3, tangents, output, decay=decay)
+    return TangentObjective(loss, tangents, decay=decay)
 
 
 @pytest.mark.parametrize("loss", LOSS)
@@ -55,12 +55,12 @@ def test_it_is_the_closed_form_of_dense_layers(
     chain = Chain((first, second, output_of(5)))
     X, T = draw(5, 4, seed=7), torch.rand(5, 3, dtype=torch.float64)
     T = T / T.sum(1, keepdim=True)
-    tangents = draw(5, n_tangents, 4, seed=8) if n_tangents else None
     output = IDENTITY if linear else LOSS[loss].output
-    closed = of_closed_form(LOSS[loss], tangents, output, 0.1)
-    ours = DifferentiatedObjective(
-        LOSS[loss], strength=0.3, tangents=tangents, output=output, decay=0.1
-    )
+    tangents = None
+    if n_tangents:
+        tangents = Tangents(draw(5, n_tangents, 4, seed=8), 0.3, output)
+    closed = of_closed_form(LOSS[loss], tangents, 0.1)
+    ours = DifferentiatedObjective(LOSS[loss], tangents=tangents, decay=0.1)
     assert ours.columns_per_row == closed.columns_per_row
     every = slice(None)
     values, gradient = ours.values_and_gradient(chain, every, X, T, weights)
@@ -78,9 +78,8 @@ def test_pooled_convolutions_have_a_naive_objective(pooling):
     first = Convolution(draw(2, 1, 3, 3), draw(2, seed=1), tanh, (5, 4, 1))
     chain = Chain((first, pooling(first.code_shape, 2), output_of(12)))
     X, T, U = draw(4, 20, seed=2), draw(4, 3, seed=3), draw(4, 2, 20, seed=4)
-    objective = DifferentiatedObjective(
-        LOSSES["squared_error"], strength=0.3, tangents=U
-    )
+    tangents = Tangents(U, 0.3, IDENTITY)
+    objective = DifferentiatedObjective(LOSSES["squared_error"], tangents=tangents)
     index = torch.tensor([2, 0, 3])
     values, gradient = objective.values_and_gradient(
         chain, index, X[index], T[index], None

@@ -21,7 +21,7 @@ from skcae._core.layers.layer import Affine
 from skcae._core.steps.objective import Objective
 from skcae._core.steps.reconstruction import ReconstructionLearner
 from skcae._core.steps.supervised import NetworkObjective
-from skcae._core.steps.tangents import TangentObjective
+from skcae._core.steps.tangents import TangentObjective, Tangents
 from skcae._core.training.solvers import Adam, Sgd
 from skcae.activations import ACTIVATIONS
 from skcae.losses import LOG_SOFTMAX, LOSSES
@@ -194,7 +194,7 @@ def test_fine_tuning_has_the_gradient_of_autograd(parameters, X, n_tangents):
     T = torch.eye(N_CLASSES, dtype=torch.float64)[[0, 2, 1, 1, 0]]
     tangents = draw(N_ROWS, n_tangents, N_FEATURES, seed=5)
     objective = (
-        TangentObjective(LOG_SOFTMAX, 0.3, tangents, LOG_SOFTMAX.output)
+        TangentObjective(LOG_SOFTMAX, Tangents(tangents, 0.3, LOG_SOFTMAX.output))
         if n_tangents
         else NetworkObjective(LOG_SOFTMAX)
     )

@@ -16,7 +16,7 @@ from skcae._core.steps.supervised import (
     NetworkLearner,
     NetworkObjective,
 )
-from skcae._core.steps.tangents import TangentObjective
+from skcae._core.steps.tangents import TangentObjective, Tangents
 from skcae._core.training.loop import Training
 from skcae._core.training.schedules import StoppingRule, constant_rate
 from skcae._core.training.solvers import Adam, Sgd
@@ -278,11 +278,15 @@ def test_the_decay_of_the_output_layer_equals_autograd(loss, n_tangents, weighte
     parameters = draw_parameters(2, n_outputs)
     X, T = torch.from_numpy(draw_rows(7)), draw_targets(loss, 7)
     weights = torch.from_numpy(draw_weights(7)) if weighted else None
-    tangents = torch.ones(7, n_tangents, N_FEATURES, dtype=torch.float64)
+    tangents = Tangents(
+        torch.ones(7, n_tangents, N_FEATURES, dtype=torch.float64),
+        0.3,
+        function.output,
+    )
 
     def outcome(decay):
         objective = (
-            TangentObjective(function, 0.3, tangents, function.output, decay=decay)
+            TangentObjective(function, tangents, decay=decay)
             if n_tangents
             else NetworkObjective(function, decay=decay)
         )

@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch.func import jacrev, vmap
 
+from skcae._core.steps.differentiated import DifferentiatedObjective
 from skcae._core.steps.supervised import NetworkObjective
-from skcae._core.steps.tangents import TangentObjective
+from skcae._core.steps.tangents import TangentObjective, Tangents
 from skcae.activations import ACTIVATIONS
 from skcae.losses import IDENTITY, LOG_SOFTMAX, LOSSES
 from tests.core.test_supervised import (
@@ -44,7 +45,7 @@ def draw_tangents(n, m=2, seed=4):
 def objective_of(loss, tangents, strength=STRENGTH, *, linear=False):
     loss = NETWORK_LOSSES[loss][0]
     output = IDENTITY if linear else loss.output
-    return TangentObjective(loss, strength, tangents, output)
+    return TangentObjective(loss, Tangents(tangents, strength, output))
 
 
 def value_and_gradient(objective, chain, X, T, weights=None, index=slice(None)):
@@ -117,6 +118,45 @@ def test_the_gradient_equals_autograd(activation, depth, loss, weighted, linear)
         torch.testing.assert_close(
             tensor, tracked[name].grad, rtol=1e-10, atol=1e-12, msg=name
         )
+
+
+@pytest.mark.parametrize("objective_class", [TangentObjective, DifferentiatedObjective])
+@pytest.mark.parametrize("weighted", [True, False])
+@pytest.mark.parametrize("loss", sorted(NETWORK_LOSSES))
+@pytest.mark.parametrize("depth", [1, 3])
+def test_at_rows_of_their_own_the_gradient_equals_autograd(
+    depth, loss, weighted, objective_class
+):
+    """As many as the batch has, drawn anew, of which the loss is not."""
+    network, names = network_of("sigmoid", depth)
+    function = NETWORK_LOSSES[loss][0]
+    parameters = draw_parameters(depth, NETWORK_LOSSES[loss][2])
+    X, T = torch.from_numpy(draw_rows(7)), draw_targets(loss, 7)
+    weights = torch.from_numpy(draw_weights(7)) if weighted else None
+    rows, vectors = torch.from_numpy(draw_rows(30, seed=8)), draw_tangents(30, m=3)
+    generator = torch.Generator().manual_seed(0)
+    tangents = Tangents(
+        vectors, STRENGTH, function.output, rows=rows, generator=generator
+    )
+    objective = objective_class(function, tangents=tangents)
+    assert objective.columns_per_row == 5
+    chain, same = network(parameters), torch.Generator().manual_seed(0)
+    for _ in range(2):
+        value, gradient = value_and_gradient(objective, chain, X, T, weights)
+        index = torch.randint(30, (7,), generator=same)
+
+        tracked = {name: p.clone().requires_grad_() for name, p in parameters.items()}
+        losses = NETWORK_LOSSES[loss][1](T, naive_outputs(tracked, X, names))
+        at = rows[index], vectors[index]
+        penalty = STRENGTH * naive_penalties(tracked, *at, names, loss).mean()
+        w = torch.ones(7, dtype=torch.float64) if weights is None else weights
+        expected = (w * (losses + penalty)).mean()
+        expected.backward()
+        torch.testing.assert_close(value, expected.detach(), rtol=1e-11, atol=1e-13)
+        for name, tensor in gradient.items():
+            torch.testing.assert_close(
+                tensor, tracked[name].grad, rtol=1e-10, atol=1e-12, msg=name
+            )
 
 
 @pytest.mark.parametrize(

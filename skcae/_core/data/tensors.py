@@ -159,12 +159,17 @@ def on_device(rows: Any) -> Any:
     if not isinstance(rows, MatrixRows) or sparse.issparse(rows.matrix):
         return rows
     is_there = isinstance(rows, TensorRows) and rows.matrix.device == rows.device
-    shape = (len(rows), rows.n_features)
     n_bytes = len(rows) * rows.n_features * rows.dtype.itemsize
     if is_there or not fits_on(rows.device, n_bytes):
         return rows
-    there = torch.empty(shape, dtype=torch_dtype(rows.dtype), device=rows.device)
-    for part in row_slices(*shape):
-        rows.read(part, there[part])
     weights = None if rows.weights is None else rows.weights[rows.subset]
-    return TensorRows(there, weights, dtype=rows.dtype, device=rows.device)
+    return TensorRows(as_tensor(rows), weights, dtype=rows.dtype, device=rows.device)
+
+
+def as_tensor(rows: MatrixRows) -> Tensor:
+    """Return all rows as one dense tensor on their device, (n, n_features)."""
+    shape = (len(rows), rows.n_features)
+    X = torch.empty(shape, dtype=torch_dtype(rows.dtype), device=rows.device)
+    for part in row_slices(*shape):
+        rows.read(part, X[part])
+    return X

@@ -33,6 +33,13 @@ class Gradient:
         """Whether all of it is kept as factors, which may change where they lie."""
         return not any(isinstance(part, Tensor) for part in self.parts.values())
 
+    def plus(self, other: "Gradient", parameters: Parameters) -> "Gradient":
+        """Return the sum of this and another of as many samples, formed."""
+        zeros = {name: torch.zeros_like(part) for name, part in parameters.items()}
+        for each in (self, other):
+            each.add_to(zeros, parameters, decay=1.0)
+        return Gradient(1.0, dict(zeros))
+
     def add_to(
         self, tensors: Parameters, parameters: Parameters, *, decay: float = 0.0
     ) -> None:
