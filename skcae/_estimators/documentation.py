@@ -271,25 +271,21 @@ _STOPPING_OF_FINE_TUNING = r"""
 
 _TANGENTS = r"""
     tangent_penalty : float, default=0.0
-        Strength of the penalty on the outputs' change along the tangents of each row,
-        see Notes. 0 computes no tangents.
+        Strength of the penalty on the outputs' change along the tangents of rows, see
+        Notes. 0 computes no tangents.
 
     tangent_output : {"prediction", "linear"}, default="prediction"
         What is not to change along them: the prediction, for a classifier its
-        probabilities, or the linear output that it is made of. Where a network is
-        sure, its probabilities change little along any direction, and its linear
-        outputs still do.
+        probabilities, or the linear output that it is made of. Where a network is sure,
+        its probabilities change little in any case, and its linear outputs still do.
 
     n_tangents : int, default=15
         Number of tangents of each row, at most min(n_components, n_features) of the
-        encoder. All together are n_samples · n_tangents · n_features numbers in
-        memory, in the data's precision.
+        encoder. So many vectors of each row are in memory, in the data's precision.
 
     n_tangent_rows : int or None, default=None
-        How many rows have tangents. They are drawn once from X and `X_unlabeled`
-        together, all of them if there are no more, and each step takes as many of them,
-        drawn anew, as its batch has rows. None: those that are fine-tuned on, each
-        with its loss.
+        At how many rows of X and `X_unlabeled`, of which each step draws as many as its
+        batch has. None: at those that are fine-tuned on.
 """
 
 _RUNNING_OF_FINE_TUNING = put_into(
