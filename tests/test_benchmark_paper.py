@@ -9,6 +9,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from benchmarks.paper import (
+    all_labels,
     command,
     data,
     figures,
@@ -60,6 +61,15 @@ def test_the_tables_and_figures_on_few_rows(tmp_path, monkeypatch, capsys):
     table1.main(first)
     assert "seconds" not in capsys.readouterr().out
     assert rows_of(folder / "table1_digits.csv") == kept
+
+    all_labels.main(first)
+    kept = rows_of(folder / "all_labels_digits.csv")
+    assert [row["stage"] for row in kept] == ["search"] * 5 + ["final"] * 2
+    all_labels.main(first)
+    assert rows_of(folder / "all_labels_digits.csv") == kept
+    text = (folder / "all_labels_digits.md").read_text(encoding="utf-8")
+    assert "| MTC | " in text
+    assert "CAE − MTC: " in text
 
     figures.main(["--quick", "--results", str(tmp_path), "--jobs=1", "--epochs=2"])
     text = (folder / "figures_digits.md").read_text(encoding="utf-8")

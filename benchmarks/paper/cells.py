@@ -79,6 +79,11 @@ class Cell:
         """Read what was tried beside the search."""
         return self._records(f"ablations_{self.data}.csv")
 
+    @property
+    def all_labels(self):
+        """Read the runs of the manifold tangent classifier with all labels."""
+        return self._records(f"all_labels_{self.data}.csv")
+
     def _records(self, name):
         self.folder.mkdir(parents=True, exist_ok=True)
         return Records(self.folder / name)
