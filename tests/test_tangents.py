@@ -309,13 +309,18 @@ def test_only_rows_that_are_trained_on_have_tangents(make, X, y, weights, sizes)
 
 
 @both
-def test_rows_left_out_do_not_matter(make, X, y, weights):
+@pytest.mark.parametrize("n_rows", [None, 12])
+def test_rows_left_out_do_not_matter(n_rows, make, X, y, weights):
     """The tangents of a batch are those of its rows, whatever the subset."""
     encoder = FrozenEstimator(contractive().fit(X))
     kept = np.arange(40) % 3 > 0
-    left_out = make(encoder, batch_size=7).fit(X, y, sample_weight=weights * kept)
-    alone = make(encoder, batch_size=7)
-    alone.fit(X[kept], y[kept], sample_weight=weights[kept])
+    model = make(encoder, batch_size=7, n_tangent_rows=n_rows)
+    left_out = clone(model).fit(
+        X, y, sample_weight=weights * kept, X_unlabeled=X[:9] / 2
+    )
+    alone = clone(model).fit(
+        X[kept], y[kept], sample_weight=weights[kept], X_unlabeled=X[:9] / 2
+    )
     assert_same_network(left_out, alone, rtol=1e-9)
 
 

@@ -224,11 +224,13 @@ class FineTuningFit(Fit):
         )
 
     def _rows_with_tangents(self, steps: list[Any], rows: MatrixRows) -> MatrixRows:
-        """Draw rows of X and X_unlabeled, as the first layer takes them."""
+        """Draw rows to train on and unlabelled ones, as the first layer takes them."""
         X, others = self.plan.data.X, self.plan.X_unlabeled
         X = features_of(steps, X if others is None else joined(X, others))
-        order = random_order(X.shape[0], self.plan.generator)
-        drawn = np.sort(order[: self.estimator.n_tangent_rows])
+        n = len(self.plan.data.y)
+        usable = np.append(np.arange(n)[self.plan.train], np.arange(n, X.shape[0]))
+        order = random_order(len(usable), self.plan.generator)
+        drawn = np.sort(usable[order[: self.estimator.n_tangent_rows]])
         return rows_of(X, dtype=rows.dtype, device=rows.device, subset=drawn)
 
     # ---- the fitted model -------------------------------------------------------
