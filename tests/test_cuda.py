@@ -143,12 +143,13 @@ def test_stacks_and_networks(digits):
     ):
         on_cpu, on_cuda = (measure(encoder, X) for encoder in stacks)
         assert_allclose(on_cuda, on_cpu, rtol=1e-4, atol=1e-7)
-    for penalty in (0.0, 0.5):
+    for penalty, n_rows in ((0.0, None), (0.5, None), (0.5, 20)):
         networks = [
             FineTunedClassifier(
                 FrozenEstimator(stacks[0]),
                 tangent_penalty=penalty,
                 n_tangents=2,
+                n_tangent_rows=n_rows,
                 early_stopping=True,
                 device=device,
                 **HOW,
