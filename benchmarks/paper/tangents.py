@@ -5,7 +5,7 @@
 
 NN is the network from random weights, CAE the same from a contractive encoder of all
 rows, and MTC that with a penalty on changes along the encoder's tangents (Rifai et al.,
-NIPS 2011), at rows with a label and without. Finished runs are kept in a file and never
+NIPS 2011), at rows with a label or without. Finished runs are kept in a file and never
 run again, and so are encoders.
 """
 
@@ -65,7 +65,7 @@ def parsed(arguments):
     parser.add_argument("--sizes", type=int, nargs=3, help="rows of each part")
     parser.add_argument("--n-components", type=int, default=1000)
     parser.add_argument("--epochs", type=int, nargs=2, default=(30, 30))
-    parser.add_argument("--trials", type=int, default=4, help="of MTC")
+    parser.add_argument("--trials", type=int, default=8, help="of MTC")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--results", type=Path, default=FOLDER)
@@ -239,8 +239,8 @@ By the error on {n_valid:,} validation rows, with one draw of the labelled rows.
 encoder has {report.setting_text(CAE_H)} for all numbers of labels. NN and CAE are tried
 with all {size(FEW_LABELS_TUNING)} settings of fine-tuning, and MTC with
 {args.trials} of {size(TANGENTS)} settings of the tangents, drawn evenly, and
-{report.setting_text(TUNED)}. Its tangents are at rows that are drawn from all, with a
-label or without. The runs above have new seeds, and they alone have read
+{report.setting_text(TUNED)}. Tangents are at the rows with a label, or at
+so many that are drawn from all. The runs above have new seeds, and they alone have read
 the test rows. Epochs are those of pre-training + fine-tuning; all numbers of labels get
 as many steps.{failed_text(failed)}
 
