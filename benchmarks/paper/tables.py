@@ -10,6 +10,7 @@ from itertools import accumulate
 import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import FormatStrFormatter, MaxNLocator
 
 from benchmarks.paper import command, finals, paired_tests, published, report
 from benchmarks.paper.models import SETS_OF_TABLE_2, SVM, encoder_parameters
@@ -207,6 +208,8 @@ def pairs(model, wrong):
                     " ".join(f"{paired_tests.mcnemar(a, b):.3f}" for a, b in tests),
                 ]
             )
+    if not rows:
+        return "No other model has been run yet."
     header = ["pair", "difference of seed means, points", "p, paired bootstrap"]
     return report.markdown([*header, "p, McNemar of each seed"], rows)
 
@@ -288,7 +291,7 @@ def dots(wrong):
                 low, high = paper[line] - half, paper[line] + half
                 bar(ax, at + 0.12, paper[line], low, high, "D", "C1", hollow=True)
         ax.set_yticks(range(len(lines)), list(lines))
-        ax.invert_yaxis()
+        ax.set_ylim(len(lines) - 0.5, -0.5)
         ax.grid(axis="x", alpha=0.3)
         ax.set_title(data, fontsize="medium", loc="left")
     axes[-1].set_xlabel("test error, %: ours (filled), the paper's (hollow)")
@@ -320,7 +323,10 @@ def curves(cells):
         ax.plot(len(lowest), end, "o", color=line.get_color(), markersize=4)
     ax.set_xlabel("trials of the first rung; the dot is the best of all rungs")
     ax.set_ylabel("lowest validation error, %")
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set_yscale("log")
+    for place in (ax.yaxis.set_major_formatter, ax.yaxis.set_minor_formatter):
+        place(FormatStrFormatter("%.3g"))
     ax.legend(fontsize="x-small", ncols=2)
     figure.tight_layout()
     return figure
