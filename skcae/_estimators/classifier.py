@@ -142,7 +142,7 @@ class FineTunedClassifier(ClassifierMixin, BaseFineTuned):
 
     The penalty asks for no label. With `n_tangent_rows` it is that of rows which are
     drawn from all there are, and the mean over those of a step stands in the place of
-    the sum at x. With few labels that is what serves.
+    the sum at x.
 
     References
     ----------
