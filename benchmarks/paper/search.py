@@ -152,22 +152,23 @@ def chosen(cell):
     n_confirmed = 0 if cell.model == SVM else cell.budget.n_confirmed
     ranked = best(rows_of(cell))
     if not n_confirmed:
-        return choice_of(cell, ranked[0], float(ranked[0]["valid_error"]))
+        return choice_of(cell, ranked[0])
     confirmed = [confirmed_of(cell, row) for row in ranked[:n_confirmed]]
     return min(confirmed, key=lambda choice: choice.valid_error)
 
 
-def choice_of(cell, row, valid_error):
+def choice_of(cell, row):
     """Choose the setting and the epochs of a trial; all epochs of tuning are run."""
-    setting, n_tuning = json.loads(row["setting"]), cell.budget.n_tuning
+    setting, valid_error = json.loads(row["setting"]), float(row["valid_error"])
     if cell.model == SVM:
         return Choice(setting, (0, 0), valid_error)
-    return Choice(settling(setting), (int(row["n_epochs"]), n_tuning), valid_error)
+    n_epochs = int(row["n_epochs"]), cell.budget.n_tuning
+    return Choice(settling(setting), n_epochs, valid_error)
 
 
 def confirmed_of(cell, row):
     """Return the choice that a trial is, with its error as final runs would have it."""
-    choice = choice_of(cell, row, float(row["valid_error"]))
+    choice = choice_of(cell, row)
     errors = [
         last_error(run(cell, choice.setting, choice.n_epochs[0], seed))
         for seed in CONFIRMING
