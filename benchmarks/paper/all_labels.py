@@ -78,10 +78,8 @@ def run(cell, choice, size, penalty, stage):
     if not cell.all_labels.find(key):
         cell.check_time()
         measured = runs.timed(measure, cell, choice, size, penalty, stage)
-        # A training that diverges gives no answer.
-        nothing = np.full(len(cell.images.y_test), 255)
         if stage == "final":
-            keep(cell, penalty, measured.get("predicted", nothing))
+            finals.kept(cell, kept_as(line_of(penalty)), SEED, measured)
         found = {name: measured[name] for name in ("seconds", "commit")}
         cell.all_labels.add({**key, "error": measured.get("error", 1.0), **found})
     return cell.all_labels.find(key)
@@ -92,8 +90,7 @@ def measure(cell, choice, size, penalty, stage):
     images = cell.images
     X, y, rows = images.X_train, images.y_train, "valid"
     if stage == "final":
-        X = np.concatenate([X, images.X_valid])
-        y, rows = np.concatenate([y, images.y_valid]), "test"
+        (X, y), rows = runs.rows_of_final_runs(images), "test"
     network = fine_tuned(cell, choice, size, penalty, X, y)
     predicted = network.predict(images[f"X_{rows}"])
     error = float(np.mean(predicted != images[f"y_{rows}"]))
@@ -129,12 +126,9 @@ def line_of(penalty):
     return "CAE" if penalty == NONE else "MTC"
 
 
-def keep(cell, penalty, predicted):
-    """Keep what a final run predicts."""
-    truth = cell.images.y_test
-    path = finals.predictions_file(cell, f"all_labels_{line_of(penalty)}")
-    finals.keep(path, f"seed {SEED}", predicted)
-    finals.keep(finals.predictions_file(cell, "truth"), "truth", truth)
+def kept_as(line):
+    """Name the line in the folder of predictions, beside Table 1's."""
+    return f"all_labels_{line}"
 
 
 def written(cell, small, large):
@@ -148,9 +142,7 @@ def written(cell, small, large):
     tested, wrong = [], {}
     for row in (row for row in rows if row["stage"] == "final"):
         line = line_of(row["penalty"])
-        path = finals.predictions_file(cell, f"all_labels_{line}")
-        answers = np.load(path)[f"seed {SEED}"]
-        wrong[line] = (answers != cell.images.y_test)[None]
+        wrong[line] = finals.wrong(cell, kept_as(line))
         error = with_interval(paired_tests.error(wrong[line]))
         tested.append([line, row["penalty"], PUBLISHED[line], error, minutes(row)])
     pair = "Not both have been run."

@@ -33,10 +33,7 @@ def test(cell, line, choice):
         measured = runs.timed(
             runs.tested, cell, choice.setting, choice.n_epochs, seed, choice.noise
         )
-        # A training that diverges gives no answer.
-        predicted = measured.get("predicted", np.full(len(cell.images.y_test), 255))
-        keep(predictions_file(cell, line), f"seed {seed}", predicted)
-        keep(predictions_file(cell, "truth"), "truth", cell.images.y_test)
+        predicted = kept(cell, line, seed, measured)
         records.add(
             {
                 **key,
@@ -46,6 +43,16 @@ def test(cell, line, choice):
                 "commit": measured["commit"],
             }
         )
+
+
+def kept(cell, line, seed, measured):
+    """Keep what a final run predicts of the test rows, and return it."""
+    truth = cell.images.y_test
+    # A training that diverges gives no answer.
+    predicted = measured.get("predicted", np.full(len(truth), 255))
+    keep(predictions_file(cell, line), f"seed {seed}", predicted)
+    keep(predictions_file(cell, "truth"), "truth", truth)
+    return predicted
 
 
 def predictions_file(cell, line):

@@ -127,9 +127,7 @@ def tested(cell, setting, n_epochs, seed, noise):
 
     `n_epochs` are those of pre-training and of fine-tuning, all of which are run.
     """
-    images = cell.images
-    X = np.concatenate([images.X_train, images.X_valid])
-    y = np.concatenate([images.y_train, images.y_valid])
+    X, y = rows_of_final_runs(cell.images)
     if cell.model == SVM:
         network = SVC(**setting, cache_size=500).fit(X, y)
     else:
@@ -139,7 +137,13 @@ def tested(cell, setting, n_epochs, seed, noise):
         parameters = {**tuning_parameters(setting), "corruption_level": noise}
         parameters["max_iter"] = n_epochs[1]
         network = fine_tuned(model, parameters, seed, X, y)
-    return {"predicted": network.predict(images.X_test)}
+    return {"predicted": network.predict(cell.images.X_test)}
+
+
+def rows_of_final_runs(images):
+    """Return training and validation rows together, with their labels."""
+    X = np.concatenate([images.X_train, images.X_valid])
+    return X, np.concatenate([images.y_train, images.y_valid])
 
 
 # ---- training ----------------------------------------------------------------------
