@@ -99,7 +99,7 @@ def test_an_interrupted_search_goes_on_to_the_same_end(cell, tmp_path, monkeypat
     """Whichever run is interrupted, nothing is run twice and nothing else is drawn."""
     whole = search.search(cell)
     rows = [without_times(row) for row in cell.trials.rows]
-    assert [int(row["n_epochs"]) for row in rows[:7]] == [1, 1, 1, 1, 2, 2, 4]
+    assert [int(row["n_epochs"]) for row in rows[:7]] == [1, 1, 1, 1, 2, 2, 1]
     trial, runs_left = runs.trial, [0]
 
     def interrupted(*arguments):
@@ -124,10 +124,21 @@ def without_times(row):
     return {name: value for name, value in row.items() if name != "seconds"}
 
 
-def test_each_rung_runs_the_best_of_the_one_below(cell):
+@pytest.mark.parametrize("helps_up_to", [1, 2, 4])
+def test_each_rung_runs_the_best_of_the_one_below(cell, monkeypatch, helps_up_to):
+    """But none is run above one that has not the lowest error so far."""
+
+    def measured(cell, setting, n_epochs, seed, noise):
+        # Of each rung the errors rise with the rate of fine-tuning.
+        error = setting["tuning_rate"] / 100 - min(n_epochs, helps_up_to) / 10
+        return {"valid_error": 0.5 + error, "last_valid_error": 0.5, "best_epoch": 1}
+
+    monkeypatch.setattr(runs, "trial", measured)
     search.search(cell)
     for (_, below), (n_best, above) in pairwise(cell.budget.rungs):
         best = search.best(search.rows_of(cell, below))[:n_best]
+        if below > helps_up_to:
+            best = []
         promoted = search.rows_of(cell, above)
         assert [r["setting"] for r in promoted] == [r["setting"] for r in best]
 

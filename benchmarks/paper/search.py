@@ -1,8 +1,8 @@
 """The search: trials of a cell that optuna draws, in rungs, and what is chosen.
 
 Each rung runs the best trials of the one below with more epochs of pre-training
-(successive halving). The best of all rungs are run again as final runs are, and of
-these that with the lowest mean validation error is chosen.
+(successive halving), as long as more of them help. The best of all rungs are run again
+as final runs are, and of these that with the lowest mean validation error is chosen.
 """
 
 import json
@@ -76,6 +76,8 @@ def search(cell, mnist=None):
         drawn.append(setting)
     below = n_epochs
     for n_best, n_epochs in above:
+        if int(best(rows_of(cell))[0]["n_epochs"]) < below:
+            break
         for row in best(rows_of(cell, below))[:n_best]:
             run(cell, json.loads(row["setting"]), n_epochs)
         below = n_epochs
