@@ -197,10 +197,12 @@ def test_missing_values_of_pandas_are_nan(model, unit_data, y):
 def test_missing_values_are_answered_with_an_imputer(model, unit_data, y):
     X = unit_data.copy()
     X[17, 3] = np.nan
-    words = r"Input X contains NaN.* Put a SimpleImputer before the {}".format
-    with pytest.raises(ValueError, match=words(type(model).__name__)):
+    # That of a network sees rows without a label, too.
+    what = "encoder" if hasattr(model, "encoder") else type(model).__name__
+    words = f"Input X contains NaN.* Put a SimpleImputer before the {what} in"
+    with pytest.raises(ValueError, match=words):
         model.fit(X, y)
-    with pytest.raises(ValueError, match=words(type(model).__name__)):
+    with pytest.raises(ValueError, match=words):
         codes_of(clone(model).fit(unit_data, y), X)
     pipeline = make_pipeline(SimpleImputer(add_indicator=True), model).fit(X, y)
     assert np.isfinite(codes_of(pipeline, X)).all()
@@ -215,6 +217,8 @@ def test_missing_values_behind_a_scaler_and_in_held_out_rows(unit_data, y):
     words = "Put a SimpleImputer before the ContractiveAutoencoder"
     with pytest.raises(ValueError, match=words):
         network.fit(X, y)
+    with pytest.raises(ValueError, match=r"Input X contains NaN.* before the encoder"):
+        network.fit(unit_data, y).predict(X)
     encoder = make_pipeline(SimpleImputer(), StandardScaler(), make_autoencoder())
     assert network.set_params(encoder=encoder).fit(X, y).predict(X).shape == (40,)
     with pytest.raises(ValueError, match=f"^X_val or sample_weight_val .*{words}"):

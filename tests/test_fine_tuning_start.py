@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
+from sklearn.compose import TransformedTargetRegressor
 from sklearn.datasets import load_diabetes, load_digits, load_wine
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.frozen import FrozenEstimator
+from sklearn.metrics import r2_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -69,6 +71,36 @@ def test_targets_may_be_of_any_scale(n_outputs, solver, dtype, encoder, diabetes
         for curve in ("loss_curve_", "validation_error_curve_"):
             values = getattr(scaled, curve) / scale**2
             assert_allclose(values, getattr(standard, curve), **tolerance)
+
+
+@pytest.mark.parametrize("scale", [1e-40, 1e-25, 1e17])
+def test_a_training_is_judged_in_the_units_of_its_steps(scale, encoder, diabetes):
+    """Squares of such targets are 0, or infinite, in float32."""
+    X, y = diabetes
+    how = {"learning_rate_schedule": "constant", "max_iter": 100}
+    model = FineTunedRegressor(encoder, tol=1e-2, random_state=0, **how)
+    plain, scaled = (
+        silent(clone(model).fit, X.astype("f4"), s * (y - y.mean())) for s in (1, scale)
+    )
+    assert plain.n_iter_ == scaled.n_iter_ > 6
+    assert_allclose(scaled.loss_curve_ / scale**2, plain.loss_curve_, rtol=1e-3)
+
+
+def test_targets_far_from_zero_are_not_equal(encoder, diabetes):
+    """Such as seconds since 1970."""
+    X, y = diabetes
+    model = FineTunedRegressor(encoder, random_state=0)
+    near, far = (silent(clone(model).fit, X, y + c).score(X, y + c) for c in (0, 2e9))
+    assert near == pytest.approx(far, abs=1e-4)
+    assert near > 0.5
+
+
+def test_targets_of_half_precision_are_those_values(encoder, diabetes):
+    X, y = diabetes
+    y = np.where(y > 150, 65504, -65504).astype(np.float16)
+    model = FineTunedRegressor(encoder, **SHORT)
+    half, double = (silent(clone(model).fit, X, t) for t in (y, y.astype(float)))
+    assert_array_equal(half.predict(X), double.predict(X))
 
 
 def test_a_regressor_begins_at_the_weighted_mean(encoder, diabetes):
@@ -217,6 +249,49 @@ def test_a_rate_that_is_too_high_warns(encoder, diabetes):
     with pytest.warns(DeadModelWarning, match="smaller learning_rate than 1e"):
         silent(model.fit, X, y)
     assert model.score(X, y) < -0.01
+
+
+def test_an_output_that_is_small_beside_another_warns(encoder, diabetes):
+    """Its part of the squared error is too small for it to be learnt."""
+    X, y = diabetes
+    model = FineTunedRegressor(encoder, max_iter=60, random_state=0)
+    Y = np.column_stack([X[:, 0], 1e4 * y, np.full(len(y), 7.0)])
+    with pytest.warns(
+        DeadModelWarning, match="3 outputs, those of number 0 .* Scale y"
+    ):
+        silent(model.fit, X, Y)
+    assert r2_score(Y[:, 0], model.predict(X)[:, 0]) < 0
+    scaled = TransformedTargetRegressor(model, transformer=StandardScaler())
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", DeadModelWarning)
+        silent(scaled.fit, X, Y)
+    assert r2_score(Y[:, 0], scaled.predict(X)[:, 0]) > 0.5
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"alpha": 1e6},
+        {"tangent_penalty": 1e4, "tangent_output": "linear", "n_tangents": 8},
+        {"corruption_level": 1.0},
+    ],
+    ids=lambda parameters: next(iter(parameters)),
+)
+def test_what_keeps_a_network_from_learning_is_named(parameters):
+    X, y = load_digits(return_X_y=True)
+    X, y = X[:300] / 16, y[:300]
+    encoder = ContractiveAutoencoder(16, max_iter=20, tol=0.1, random_state=0).fit(X)
+    how = {"max_iter": 60, "n_iter_no_change": np.inf, "corruption": "masking"}
+    model = FineTunedClassifier(
+        FrozenEstimator(encoder), random_state=0, **how, **parameters
+    )
+    ((name, value), *_) = parameters.items()
+    with pytest.warns(DeadModelWarning, match=f"or {name} than ") as caught:
+        silent(model.fit, X, y)
+    words = str(caught[-1].message)
+    assert words.endswith(f"{name} than {value:g}.")
+    others = {"alpha", "tangent_penalty", "corruption_level"} - {name}
+    assert not any(other in words for other in others)
 
 
 def test_what_has_learnt_is_silent_however_rare_a_class(diabetes):

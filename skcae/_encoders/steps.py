@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 from sklearn.frozen import FrozenEstimator
 from sklearn.neural_network import BernoulliRBM
 from sklearn.pipeline import Pipeline
-from sklearn.utils.validation import check_array, check_is_fitted
+from sklearn.utils.validation import _num_samples, check_array, check_is_fitted
 
 from skcae._core.layers.dense import Dense
 from skcae._core.layers.layer import Layer
+from skcae._encoders.missing import naming_cure
 from skcae._encoders.namespaces import received
 from skcae._encoders.tensors import dense_layers, stored
 from skcae.activations import ACTIVATIONS
@@ -74,11 +75,22 @@ def _steps(encoder: Any) -> Iterator[Any]:
     if isinstance(encoder, FrozenEstimator):
         yield from _steps(encoder.estimator)
     elif isinstance(encoder, Pipeline):
-        for _, step in encoder.steps:
-            if step is not None and step != "passthrough":
-                yield from _steps(step)
+        for step in _used(encoder):
+            yield from _steps(step)
     else:
         yield encoder
+
+
+def _used(pipeline: Pipeline) -> Iterator[Any]:
+    """Go through the steps of a pipeline that do something."""
+    return (s for _, s in pipeline.steps if s is not None and s != "passthrough")
+
+
+def begins_frozen(encoder: Any) -> bool:
+    """Tell whether what rows come to first stays as it was fitted."""
+    while isinstance(encoder, Pipeline):
+        encoder = next(_used(encoder))
+    return isinstance(encoder, FrozenEstimator)
 
 
 # ---- what an encoder says of itself --------------------------------------------
@@ -139,10 +151,26 @@ def _asked(encoder: Any) -> Any:
 
 
 def features_of(steps: Sequence[Any], X: Any) -> Any:
-    """Apply the fixed preprocessing, if any, and return what rows are made of."""
+    """Apply the fixed preprocessing, if any, and return what rows are made of.
+
+    Raises
+    ------
+    ValueError
+        If it gives other than one row of finite numbers for each row.
+    """
     if not steps:
         return X
+    n_rows = _num_samples(X)
     for step in steps:
         X = step.transform(X)
     X, dtype = received(X)
-    return check_array(X, accept_sparse="csr", dtype=dtype)
+    with naming_cure("encoder"):
+        X = check_array(X, accept_sparse="csr", dtype=dtype, input_name="X")
+    if X.shape[0] != n_rows:
+        names = ", ".join(map(_name, steps))
+        raise ValueError(
+            f"The steps before the encoder ({names}) give {X.shape[0]} rows for "
+            f"{n_rows}, so that it cannot be told which label or code is whose. Leave "
+            "rows out, or add some, before they are passed."
+        )
+    return X

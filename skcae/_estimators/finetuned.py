@@ -64,6 +64,9 @@ class BaseFineTuned(MetaEstimatorMixin, FineTuningParameters, BaseEstimator):
     intercepts_: ClassVar[list[Array]]
     _fitted_activations: ClassVar[list[str]]
 
+    # Where an imputer belongs, so that it sees rows without a label, too.
+    _imputed_before: ClassVar[str] = "encoder"
+
     # ---- what a subclass says ---------------------------------------------------
 
     def _targets(self, scratch: Any, y: Any) -> tuple[Array, Array]:
@@ -135,7 +138,9 @@ class BaseFineTuned(MetaEstimatorMixin, FineTuningParameters, BaseEstimator):
         X_unlabeled : {array-like, sparse matrix} of shape (n_unlabeled, n_features), \
                 default=None
             Further data of the same kind as X, each row with weight 1: for
-            pre-training, and with `n_tangent_rows` for the penalty along tangents.
+            pre-training, and with `n_tangent_rows` for the penalty along tangents. What
+            comes before the whole estimator in a pipeline does not see it: imputers and
+            scalers belong into `encoder`.
             Through the `fit` of a search or `cross_validate` it is cut into folds if it
             has as many rows as X, as all that scikit-learn is given of that length:
             give those a `FrozenEstimator` of an encoder that was fitted on these rows.

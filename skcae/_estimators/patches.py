@@ -394,7 +394,7 @@ class PatchEncoder(
                 f"The patches of this PatchEncoder are encoded by a "
                 f"{type(self.encoder_).__name__}, which has no layers to be "
                 "differentiated. Take an autoencoder of skcae, KMeans or a "
-                "BernoulliRBM."
+                "BernoulliRBM, and none in a pipeline."
             )
         return [layer]
 

@@ -154,7 +154,8 @@ class FineTunedRegressor(RegressorMixin, BaseFineTuned):
 
     def _targets(self, scratch: Any, y: Any) -> tuple[Array, Array]:
         y = check_values(scratch, y)
-        return y, y.reshape(len(y), -1)
+        # In float16 their squares would overflow.
+        return y, y.reshape(len(y), -1).astype(np.float64)
 
     def _held_out_targets(self, scratch: Any, y: Any) -> tuple[Array, Array]:
         return self._targets(scratch, y)

@@ -345,12 +345,8 @@ class BaseTrained(BaseEncoder):
 
     def _stored_coder(self) -> Any:
         """Give the fitted layers in the precision that they are kept in."""
-        return self._coder(self._stored_dtype, torch.device("cpu"))
-
-    @property
-    def _stored_dtype(self) -> np.dtype[Any]:
-        """The precision that the weights are kept in."""
-        return working_dtype(next(iter(self._named_weights().values())).dtype)
+        some = next(iter(self._named_weights().values()))
+        return self._coder(working_dtype(some.dtype), torch.device("cpu"))
 
     def _named_weights(self) -> dict[str, Array]:
         """Return the weights by their names in a file."""

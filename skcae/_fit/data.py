@@ -22,6 +22,7 @@ from torch import Tensor
 from skcae._core.data.arrays import Array, finite_range, is_on_disk, working_dtype
 from skcae._core.data.containers import check_is_read, opened
 from skcae._core.training.ranks import ALONE, Ranks
+from skcae._encoders.missing import naming_cure
 from skcae._encoders.namespaces import on_host, received
 from skcae.losses import LOSSES
 
@@ -94,7 +95,7 @@ def check_X(estimator: Any, X: Any, *, reset: bool = False) -> Any:
     if not reset and is_plain(estimator, X):
         return X
     check_is_read(X)
-    try:
+    with naming_cure(getattr(estimator, "_imputed_before", type(estimator).__name__)):
         X, dtype = received(X)
         X = getattr(estimator, "_as_rows", flat)(X)
         X = validate_data(
@@ -106,15 +107,6 @@ def check_X(estimator: Any, X: Any, *, reset: bool = False) -> Any:
             ensure_all_finite=not (dtype == "numeric" and is_on_disk(X)),
             reset=reset,
         )
-    except ValueError as error:
-        if not str(error).startswith("Input X contains NaN"):
-            raise
-        raise ValueError(
-            "Input X contains NaN, and a missing value cannot be encoded. Put a "
-            f"SimpleImputer before the {type(estimator).__name__} in a pipeline, "
-            "as in make_pipeline(SimpleImputer(add_indicator=True), ...), or leave "
-            "out such rows."
-        ) from error
     if sparse.issparse(X) and not X.has_canonical_format:
         X = X.copy()
         X.sum_duplicates()

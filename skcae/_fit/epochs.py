@@ -124,6 +124,8 @@ class Fit:
         Those who train together.
     size_of_entries : float
         The root mean square of what is to be reconstructed.
+    unit : float
+        What 1 of the training's objective is, where targets have units of their own.
     training : Training
         What the fit runs.
     """
@@ -132,6 +134,7 @@ class Fit:
     given: FitData
     ranks: Ranks = field(default=ALONE, init=False)
     size_of_entries: float = field(default=1.0, init=False)
+    unit: float = field(default=1.0, init=False)
     training: Training = field(init=False)
 
     # ---- what a model is --------------------------------------------------------
@@ -229,8 +232,11 @@ class Fit:
             epoch.begin()
             training.run_epoch()
             self.check_finite()
-            epoch.context.objective, epoch.context.held_out = training.last
-            measured = in_words(*training.last, digits=6)
+            objective, held_out = training.last
+            objective *= self.unit
+            held_out = None if held_out is None else self.unit * held_out
+            epoch.context.objective, epoch.context.held_out = objective, held_out
+            measured = in_words(objective, held_out, digits=6)
             watch.log("epoch %d/%d: %s", number, max_iter, measured)
             if self.ranks.any(epoch.end(self.attributes_now)):
                 training.was_cut_short = training.is_unsettled()

@@ -5,7 +5,9 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import torch
 from sklearn.base import clone
+from sklearn.utils.validation import _num_samples
 from torch import Tensor
 
 from skcae._core.data.arrays import (
@@ -35,7 +37,6 @@ from skcae._encoders.tensors import initial_network, name_of
 from skcae._fit.attributes import adopt
 from skcae._fit.data import check_n_features, check_range, normalized
 from skcae._fit.epochs import Fit, watched
-from skcae._fit.joining import joined
 from skcae._fit.network_diagnosis import warn_if_dead
 from skcae._fit.parameters import corruption_of
 from skcae._fit.plans import FineTuningData, Plan, plan_of
@@ -116,7 +117,7 @@ class FineTuningFit(Fit):
             task.begin()
             self.train(task)
             task.end()
-            warn_if_dead(self.training, self.plan.loss, estimator.learning_rate)
+            warn_if_dead(estimator, self.training, self.plan.loss, self.unit)
 
     def _set_up(self, encoder: Any) -> None:
         """Settle where the network starts, and what trains it."""
@@ -127,6 +128,8 @@ class FineTuningFit(Fit):
             encoding_layers(encoders),
             estimator._units(*plan.labels),
         )
+        # An objective is a square.
+        self.unit = self.model.units.one * self.model.units.one
         learner = self._learner(steps)
         n_rows = len(learner.rows)
         self.training = Training(
@@ -179,7 +182,6 @@ class FineTuningFit(Fit):
             batch_size=self.batch_size(len(rows)),
             validation=validation,
             error=partial(self.estimator._error, plan.loss),
-            unit=units.one * units.one,
             corrupt=self.corrupt,
             generator=plan.generator,
         )
@@ -214,24 +216,35 @@ class FineTuningFit(Fit):
         strength, n_tangents = estimator.tangent_penalty, estimator.n_tangents
         if estimator.n_tangent_rows is None:
             return Tangents(tangents_of(layers, rows, n_tangents), strength, output)
-        drawn = self._rows_with_tangents(steps, rows)
+        like: dict[str, Any] = {"dtype": rows.dtype, "device": rows.device}
+        X = self._rows_with_tangents(steps, like)
         return Tangents(
-            tangents_of(layers, drawn, n_tangents),
+            tangents_of(layers, rows_of(X, **like), n_tangents),
             strength,
             output,
-            rows=as_tensor(drawn),
+            rows=X,
             generator=self.plan.generator,
         )
 
-    def _rows_with_tangents(self, steps: list[Any], rows: MatrixRows) -> MatrixRows:
+    def _rows_with_tangents(self, steps: list[Any], like: dict[str, Any]) -> Tensor:
         """Draw rows to train on and unlabelled ones, as the first layer takes them."""
-        X, others = self.plan.data.X, self.plan.X_unlabeled
-        X = features_of(steps, X if others is None else joined(X, others))
-        n = len(self.plan.data.y)
-        usable = np.append(np.arange(n)[self.plan.train], np.arange(n, X.shape[0]))
-        order = random_order(len(usable), self.plan.generator)
-        drawn = np.sort(usable[order[: self.estimator.n_tangent_rows]])
-        return rows_of(X, dtype=rows.dtype, device=rows.device, subset=drawn)
+        plan = self.plan
+        sources = [("X", plan.data.X, np.arange(len(plan.data.y))[plan.train])]
+        if plan.X_unlabeled is not None:
+            n_others = _num_samples(plan.X_unlabeled)
+            sources.append(("X_unlabeled", plan.X_unlabeled, np.arange(n_others)))
+        n = sum(len(usable) for _, _, usable in sources)
+        # Positions among the usable rows of the first source, then of the second.
+        drawn = np.sort(
+            random_order(n, plan.generator)[: self.estimator.n_tangent_rows]
+        )
+        parts = []
+        for name, X, usable in sources:
+            is_here = drawn < len(usable)
+            chosen, drawn = usable[drawn[is_here]], drawn[~is_here] - len(usable)
+            part = rows_of(features_of(steps, X), subset=chosen, name=name, **like)
+            parts.append(as_tensor(part))
+        return torch.cat(parts)
 
     # ---- the fitted model -------------------------------------------------------
 
@@ -239,6 +252,7 @@ class FineTuningFit(Fit):
         """Describe the model that has these parameters, as NumPy arrays."""
         training, layers = self.training, self.model.layers
         validation, units = training.validation_curve, self.model.units
+        unit = self.unit
         arrays = {name: to_array(part) for name, part in parameters.items()}
         names = [(f"coefs.{k}", f"intercepts.{k}") for k in range(len(layers) + 1)]
         output = units.output_layer(*(arrays.pop(name) for name in names.pop()))
@@ -253,10 +267,12 @@ class FineTuningFit(Fit):
             "coefs_": [W.T for W, _ in pairs],
             "intercepts_": [b for _, b in pairs],
             "hidden_parameters_": hidden,
-            "loss_curve_": np.array(training.loss_curve),
-            "penalty_curve_": np.array([penalty for _, penalty in training.means]),
+            "loss_curve_": unit * np.array(training.loss_curve),
+            "penalty_curve_": unit * np.array([part for _, part in training.means]),
             "n_iter_": len(training.loss_curve),
-            "validation_error_curve_": np.array(validation) if validation else None,
+            "validation_error_curve_": unit * np.array(validation)
+            if validation
+            else None,
             "_fitted_activations": [
                 name_of(layer.activation)
                 for layer in layers

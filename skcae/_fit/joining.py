@@ -75,7 +75,8 @@ def joined(X: Any, X_unlabeled: Any) -> Any:
     if is_dispatched(X):
         above = tensor_of(X)
         below = torch.from_numpy(np.asarray(on_host(X_unlabeled)))
-        return like(torch.cat([above, below.to(above)]), X)
+        # To the wider type of both.
+        return like(torch.cat([above, below.to(above.device)]), X)
     if not is_frame(X):
         return np.concatenate([as_array(X), as_array(on_host(X_unlabeled))])
     check_same_names(names_of(X), names_of(X_unlabeled))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from skcae._core.data.arrays import Array, to_array
@@ -46,6 +47,10 @@ class Look:
         The weighted mean loss.
     constant_loss : float
         That of the best outputs without inputs.
+    constant_loss_of_all : float
+        The same of all rows of the training.
+    worse : tensor of bool of shape (n_outputs,)
+        Which outputs have a small part of the squared error and are worse than that.
     """
 
     X: Tensor
@@ -54,6 +59,8 @@ class Look:
     targets: Tensor
     loss: float
     constant_loss: float
+    constant_loss_of_all: float
+    worse: Tensor
 
 
 def look(learner: NetworkLearner, loss: Loss, parameters: Parameters) -> Look:
@@ -65,46 +72,89 @@ def look(learner: NetworkLearner, loss: Loss, parameters: Parameters) -> Look:
     every = rows.weights_of(slice(None))
     constant = best_constant(loss, learner.targets, every).to(Z)
 
-    def mean_loss(outputs: Tensor) -> float:
-        losses = loss.value(targets, outputs)
-        return float(losses.mean() if weights is None else weights @ losses / len(X))
+    def mean(losses: Tensor, w: Tensor | None = weights) -> Tensor:
+        return losses.mean(0) if w is None else w @ losses / len(w)
 
+    def mean_loss(outputs: Tensor) -> float:
+        return float(mean(loss.value(targets, outputs)))
+
+    of_all = loss.value(learner.targets, constant.expand_as(learner.targets))
+
+    constants = constant.expand_as(Z.mT)
+    worse = torch.zeros(len(Z), dtype=torch.bool)
+    if loss is LOSSES["squared_error"]:
+        each, best = (
+            mean(loss.elementwise(targets, outputs)) for outputs in (Z.mT, constants)
+        )
+        is_small = (best < GAIN * best.max()) & (targets.amax(0) > targets.amin(0))
+        worse = is_small & (each > (1 + GAIN) * best)
     return Look(
-        X, hidden, Z.mT, targets, mean_loss(Z.mT), mean_loss(constant.expand_as(Z.mT))
+        X,
+        hidden,
+        Z.mT,
+        targets,
+        mean_loss(Z.mT),
+        mean_loss(constants),
+        float(mean(of_all, every)),
+        worse,
     )
 
 
-def warn_if_dead(training: Training, loss: Loss, learning_rate: float) -> None:
-    """Warn of a network that answers all rows alike, or has gained nothing."""
+def warn_if_dead(estimator: Any, training: Training, loss: Loss, unit: float) -> None:
+    """Warn of a network that answers all rows alike, or has gained nothing.
+
+    And of outputs of which that is true beside others that have learnt. `unit` is what
+    a loss of 1 is.
+    """
     learner: Any = training.learner
     seen = look(learner, loss, training.learnt)
-    if not is_dead(seen, training.loss_curve):
+    losses = [of_epoch for of_epoch, _ in training.means]
+    if is_dead(seen, losses):
+        found = "; ".join(findings(seen, loss, unit))
+        text = (
+            f"The network has learnt nothing: on {len(seen.Z)} of its training rows, "
+            f"{found}. Scale the data, as by a StandardScaler or MinMaxScaler before "
+            "the encoder in a pipeline, or try a smaller "
+            f"{' or '.join(too_large(estimator))}."
+        )
+    elif len(losses) >= N_EPOCHS and seen.worse.any():
+        names = ", ".join(map(str, seen.worse.nonzero()[:, 0].tolist()))
+        text = (
+            f"Of the {len(seen.worse)} outputs, those of number {names} (the first is "
+            f"0) are worse on {len(seen.Z)} of the training rows than their means: "
+            "their values are small beside the others', and so is their part of the "
+            "squared error. Scale y, as by a TransformedTargetRegressor with a "
+            "StandardScaler."
+        )
+    else:
         return
-    found = "; ".join(findings(seen, loss, learner.unit))
-    warnings.warn(
-        f"The network has learnt nothing: on {len(seen.Z)} of its training rows, "
-        f"{found}. Scale the data, as by a StandardScaler or MinMaxScaler before the "
-        "encoder in a pipeline, or try a smaller learning_rate than "
-        f"{learning_rate:g}.",
-        DeadModelWarning,
-        stacklevel=level_of_caller(),
-    )
+    warnings.warn(text, DeadModelWarning, stacklevel=level_of_caller())
 
 
-def is_dead(seen: Look, curve: list[float]) -> bool:
+def too_large(estimator: Any) -> list[str]:
+    """Name what hinders learning if it is large, with what it is."""
+    names = ["learning_rate", "tangent_penalty", "corruption_level"]
+    # The decay has a default that is small.
+    if estimator.alpha > type(estimator).alpha:
+        names.append("alpha")
+    values = {name: getattr(estimator, name) for name in names}
+    return [f"{name} than {value:g}" for name, value in values.items() if value]
+
+
+def is_dead(seen: Look, losses: list[float]) -> bool:
     """Tell whether a network has learnt nothing of rows that differ in their targets.
 
     It answers all of them alike; or after enough epochs it is worse than a constant
-    answer, or no better, and the objective is where it began.
+    answer, or in all of the training no better.
     """
     teaches = not (alike(seen.X.mT).all() or alike(seen.targets.mT).all())
     if seen.loss < (1 - GAIN) * seen.constant_loss or not teaches:
         return False
     is_worse = seen.loss > (1 + GAIN) * seen.constant_loss
-    has_fallen = curve[-1] < (1 - GAIN) * curve[0]
-    has_had_time = len(curve) >= N_EPOCHS
+    has_gained = losses[-1] < (1 - GAIN) * seen.constant_loss_of_all
+    has_had_time = len(losses) >= N_EPOCHS
     return bool(alike(seen.Z.mT).all()) or (
-        has_had_time and (is_worse or not has_fallen)
+        has_had_time and (is_worse or not has_gained)
     )
 
 

@@ -7,10 +7,18 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.frozen import FrozenEstimator
-from sklearn.utils.validation import check_consistent_length
+from sklearn.utils.validation import _num_samples, check_consistent_length
 
-from skcae._core.data.arrays import Array, device_for, make_generator, resolve_device
-from skcae._encoders.steps import split_steps
+from skcae._core.data.arrays import (
+    Array,
+    device_for,
+    is_on_disk,
+    make_generator,
+    resolve_device,
+    working_dtype,
+)
+from skcae._core.data.rows import Rows
+from skcae._encoders.steps import begins_frozen, split_steps
 from skcae._encoders.tangents import check_n_tangents
 from skcae._fit.data import (
     FitData,
@@ -114,8 +122,7 @@ def plan_of(estimator: Any, given: FineTuningData) -> Plan:
     X_unlabeled = None
     if given.X_unlabeled is not None:
         check_same_kind(given.X, given.X_unlabeled)
-        with naming("X_unlabeled"):
-            X_unlabeled = check_rows(scratch, given.X_unlabeled)
+        X_unlabeled = check_unlabeled(scratch, given.X_unlabeled)
     held_out = check_held_out(scratch, data, given)
     if estimator.tangent_penalty > 0:
         check_n_tangents(estimator.n_tangents, estimator.encoder, data.X)
@@ -143,11 +150,28 @@ def check_rows(scratch: Any, X: Any, *, reset: bool = False) -> Any:
     """Validate X as far as the preprocessing, if there is any, does not do it."""
     steps, encoders = split_steps(scratch.encoder)
     if steps:
-        return check_names(scratch, X, reset=reset)
-    if reset and isinstance(scratch.encoder, FrozenEstimator):
+        X = check_names(scratch, X, reset=reset)
+        if _num_samples(X) == 0:
+            raise ValueError("Found 0 rows, while at least 1 is required.")
+        return X
+    if reset and begins_frozen(scratch.encoder):
         with naming("The frozen encoder"):
             check_names(copy.copy(encoders[0]), X)
     return check_X(scratch, X, reset=reset)
+
+
+def check_unlabeled(scratch: Any, X: Any) -> Any:
+    """Validate rows without a label."""
+    with naming("X_unlabeled"):
+        X = check_rows(scratch, X)
+    steps, _ = split_steps(scratch.encoder)
+    if not (steps or isinstance(scratch.encoder, FrozenEstimator)) and is_on_disk(X):
+        # Pre-training copies them as a whole: each is read here, and looked at.
+        dtype = working_dtype(X.dtype)
+        rows = Rows(X, dtype=dtype, device=torch.device("cpu"), name="X_unlabeled")
+        for _ in rows.chunks(X.shape[1]):
+            pass
+    return X
 
 
 def check_labelled(scratch: Any, given: FineTuningData) -> LabelledData:

@@ -16,6 +16,7 @@ from sklearn.impute import SimpleImputer
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import (
+    FunctionTransformer,
     MaxAbsScaler,
     OneHotEncoder,
     StandardScaler,
@@ -24,6 +25,7 @@ from sklearn.preprocessing import (
 from skcae import (
     ContractiveAutoencoder,
 )
+from skcae.inspection import saturation
 from tests.estimators.finetuned import (
     ENCODERS,
     HOW,
@@ -124,6 +126,56 @@ def test_a_frozen_encoder_of_a_frame(kind, X, y):
         model.fit(frame[list("hgfedcba")], y)
 
 
+@pytest.mark.parametrize("depth", [1, 2])
+def test_a_frozen_encoder_in_a_pipeline_knows_its_columns(depth, X, y):
+    frame = pd.DataFrame(X, columns=list("abcdefgh"))
+    encoder = FrozenEstimator(contractive().fit(frame))
+    for _ in range(depth):
+        encoder = make_pipeline("passthrough", encoder)
+    classifier(encoder).fit(frame, y)
+    with pytest.raises(ValueError, match=r"frozen encoder .* names should match"):
+        classifier(encoder).fit(frame[list("hgfedcba")], y)
+
+
+def less(X):
+    return X[:-1]
+
+
+def more(X):
+    return np.vstack([X, X[:1]])
+
+
+@both
+@pytest.mark.parametrize("change", [less, more])
+def test_each_row_is_one_row_behind_the_preprocessing(change, make, X, two, values):
+    """Or labels would be those of other rows."""
+    target = two if make is classifier else values
+    steps = FunctionTransformer(change), StandardScaler()
+    words = (
+        rf"\(FunctionTransformer, StandardScaler\) give {len(change(X))} rows for 40"
+    )
+    for encoder in (
+        make_pipeline(*steps, contractive()),
+        FrozenEstimator(make_pipeline(*steps, contractive()).fit(X)),
+    ):
+        with pytest.raises(ValueError, match=words):
+            make(encoder).fit(X, target)
+    pipeline = make_pipeline(*steps, contractive()).fit(X)
+    with pytest.raises(ValueError, match=words):
+        saturation(pipeline, X)
+
+
+@both
+def test_held_out_rows_stay_as_many(make, X, two, values):
+    target = two if make is classifier else values
+    dropped = FunctionTransformer(lambda X: X[X[:, 0] < 2])
+    model = make(make_pipeline(dropped, contractive()), early_stopping=True)
+    held_out = X.copy()
+    held_out[3, 0] = 3
+    with pytest.raises(ValueError, match="give 39 rows for 40"):
+        model.fit(X, target, X_val=held_out, y_val=target)
+
+
 @both
 def test_frames_behind_a_column_transformer(make, X, two, values):
     frame = pd.DataFrame(X, columns=list("abcdefgh"))
@@ -188,12 +240,12 @@ def test_rows_without_labels_join_pretraining_alone(
     model = make(ENCODERS[kind](X))
     target = (two if is_classifier(model) else values)[:25]
     how = {"sample_weight": weights[:25]} if weighted else {}
+    # Those of rows with labels have the mean 1 among themselves.
+    joined = np.concatenate([weights[:25] / weights[:25].mean(), np.ones(15)])
     model.fit(X[:25], target, X_unlabeled=X[25:], **how)
     if weighted and kind in ("contractive", "stack"):
-        joined = np.concatenate([weights[:25], np.ones(15)])
         alone = clone(model.encoder).fit(X, sample_weight=joined)
     elif weighted and kind == "preprocessed":
-        joined = np.concatenate([weights[:25], np.ones(15)])
         alone = clone(model.encoder).fit(
             X,
             standardscaler__sample_weight=joined,
@@ -201,10 +253,10 @@ def test_rows_without_labels_join_pretraining_alone(
         )
     else:
         alone = clone(model.encoder).fit(X)
-    assert_array_equal(model.encoder_.transform(X), alone.transform(X))
+    assert_allclose(model.encoder_.transform(X), alone.transform(X), rtol=1e-9)
     few = clone(model.encoder).fit(X[:25])
     assert not np.array_equal(alone.transform(X), few.transform(X))
-    tuned_alone = make(FrozenEstimator(alone)).fit(X[:25], target, **how)
+    tuned_alone = make(FrozenEstimator(model.encoder_)).fit(X[:25], target, **how)
     assert same_network(model, tuned_alone)
     assert_array_equal(model.loss_curve_, tuned_alone.loss_curve_)
 
@@ -249,6 +301,36 @@ def test_rows_without_labels_keep_the_precision_of_the_labelled(X, y):
     model = classifier().fit(X.astype("f4"), y, X_unlabeled=X)
     assert model.coefs_[0].dtype == np.float32
     assert model.decision_function(X.astype("f4")).dtype == np.float32
+
+
+@pytest.mark.parametrize("kind", ["contractive", "preprocessed"])
+def test_no_rows_without_labels_are_refused(kind, X, y):
+    with pytest.raises(ValueError, match=r"^X_unlabeled cannot be used: .* 0 "):
+        classifier(ENCODERS[kind](X)).fit(X, y, X_unlabeled=X[:0])
+
+
+@pytest.mark.parametrize("is_frozen", [True, False])
+def test_a_bad_value_on_a_disk_is_found_in_rows_without_labels(
+    is_frozen, X, y, tmp_path
+):
+    U = X[::-1].copy()
+    U[30, 4] = np.nan
+    np.save(tmp_path / "U.npy", U)
+    mapped = np.load(tmp_path / "U.npy", mmap_mode="r")
+    encoder = contractive()
+    if is_frozen:
+        encoder = FrozenEstimator(encoder.fit(X))
+    tangents = {"tangent_penalty": 0.5, "n_tangents": 3, "n_tangent_rows": 100}
+    words = "X_unlabeled cannot be used: row 30 .* has the value nan in column 4"
+    with pytest.raises(ValueError, match=words):
+        classifier(encoder, **tangents).fit(X, y, X_unlabeled=mapped)
+    np.save(tmp_path / "U.npy", X[::-1])
+    mapped = np.load(tmp_path / "U.npy", mmap_mode="r")
+    model, plain = (
+        classifier(encoder, **tangents).fit(X, y, X_unlabeled=rows)
+        for rows in (mapped, X[::-1])
+    )
+    assert_same_network(model, plain)
 
 
 @pytest.mark.filterwarnings("ignore:X (has|does not have valid) feature names")

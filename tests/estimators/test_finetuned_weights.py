@@ -66,6 +66,19 @@ def test_where_pretraining_takes_no_weights_fine_tuning_does(
     assert same_network(by_hand, weighted)
 
 
+@pytest.mark.parametrize("scale", [1e-9, 1e9])
+def test_only_the_ratio_of_weights_counts_beside_rows_without_labels(
+    scale, X, y, weights
+):
+    model = classifier(make_pipeline(StandardScaler(), contractive()))
+    one, other = (
+        clone(model).fit(X, y, sample_weight=w, X_unlabeled=X[:9] + 1)
+        for w in (weights, scale * weights)
+    )
+    assert_allclose(one.encoder_[0].mean_, other.encoder_[0].mean_)
+    assert_same_network(one, other, rtol=1e-6, atol=1e-9)
+
+
 def test_weights_reach_the_steps_that_take_them(X, y, weights):
     """At any depth of pipelines; PCA takes none."""
     inner = make_pipeline(PCA(7, random_state=0), contractive())

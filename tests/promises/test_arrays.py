@@ -125,6 +125,18 @@ def test_no_row_goes_through_numpy(kind, unit_data, to_numpy):
     assert to_numpy
 
 
+@pytest.mark.parametrize("dtype", [torch.int64, torch.uint8, torch.bool, torch.float32])
+def test_rows_without_labels_keep_their_precision(dtype, unit_data):
+    X, U = torch.tensor(unit_data > 0.5).to(dtype), torch.tensor(unit_data)
+    y = np.arange(len(X)) % 2
+    plain = FineTunedClassifier(encoder(), **SHORT)
+    model = clone(plain)
+    plain.fit(X.numpy(), y, X_unlabeled=U.numpy())
+    with config_context(array_api_dispatch=True):
+        model.fit(X, torch.from_numpy(y), X_unlabeled=U)
+    assert_allclose(model.encoder_.components_, plain.encoder_.components_, rtol=1e-9)
+
+
 # scikit-learn's Ridge divides by singular values of 0, and takes what comes of it.
 @pytest.mark.filterwarnings("ignore:invalid value encountered:RuntimeWarning")
 def test_a_pipeline_stays_where_its_rows_are(unit_data, make):

@@ -34,6 +34,14 @@ def test_seeds(kind, digits):
         assert_array_equal(one, other)
 
 
+def test_a_notebook_shows_it_before_and_after_its_fit(kind, unit_data):
+    """To do so, scikit-learn asks for every attribute."""
+    model = kind()
+    for shown in (model, model.fit(unit_data, kind.target(unit_data))):
+        assert {"fit", *kind.methods} <= set(dir(shown))
+        assert type(model).__name__ in shown._repr_html_()
+
+
 def test_fitting_again_gives_the_same(kind, unit_data):
     y = kind.target(unit_data)
     model = kind().fit(unit_data, y)

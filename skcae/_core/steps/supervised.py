@@ -113,8 +113,6 @@ class NetworkLearner:
         Held-out data with their targets.
     error : callable
         From (T, Z) to what is measured on the held-out data, for each row.
-    unit : float
-        By what the objective and the held-out error are multiplied to be reported.
     corrupt : callable, optional
         What is predicted from is a corrupted copy of each batch, fresh at each
         presentation. Held-out rows stay as they are.
@@ -130,7 +128,6 @@ class NetworkLearner:
     batch_size: int = field(kw_only=True)
     validation: tuple[MatrixRows, Tensor] | None = field(default=None, kw_only=True)
     error: Callable[[Tensor, Tensor], Tensor] = field(kw_only=True)
-    unit: float = field(default=1.0, kw_only=True)
     corrupt: Corruption | None = field(default=None, kw_only=True)
     generator: torch.Generator = field(default_factory=torch.Generator, kw_only=True)
 
@@ -165,7 +162,6 @@ class NetworkLearner:
             self.chain, index, X, T, weights
         )
         totals.copy_(values.sum(1) if weights is None else values @ weights)
-        totals.mul_(self.unit)
         self.solver.update(gradient, rate)
 
     def held_out(self) -> float | None:
@@ -179,10 +175,9 @@ class NetworkLearner:
             Z = self.chain.forward(X.mT)[-1].mT
             return self.error(targets[part], Z)
 
-        mean = mean_over_rows(
+        return mean_over_rows(
             rows,
             errors,
             width=self.chain.width,
             n_multiplications=self.chain.n_multiplications,
         )
-        return self.unit * mean
