@@ -354,7 +354,8 @@ def test_a_bad_value_is_found_when_its_row_is_read(
 def test_a_bad_value_is_found_in_a_batch_from_a_disk(mapped, unit_data):
     X = unit_data.copy()
     X[25, 3] = np.nan
-    with pytest.raises(ValueError, match=r"A batch of X cannot be used: row 5 .* nan"):
+    words = "^Rows 20 to 39 of X, .* one batch, cannot be used: row 5 .* value nan in"
+    with pytest.raises(ValueError, match=words):
         ContractiveAutoencoder(3, **HOW).fit(Batches(mapped(X), 20, len(X) - 20))
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from skcae._core.data.arrays import Array
+from skcae._core.data.modes import plainly
 
 
 class Kept(NamedTuple):
@@ -33,6 +34,7 @@ class Kept(NamedTuple):
 KEPT: WeakKeyDictionary[Any, Kept] = WeakKeyDictionary()
 
 
+@plainly()
 def kept_layers(
     model: Any,
     make: Callable[[np.dtype[Any], torch.device], Any],

@@ -18,6 +18,7 @@ from skcae._core.data.arrays import (
     torch_dtype,
     working_dtype,
 )
+from skcae._core.data.modes import plainly
 from skcae._core.data.moments import Moments, moments_of, scaling_of
 from skcae._core.data.streams import StreamedRows, TrainingRows
 from skcae._core.data.tensors import MatrixRows, rows_of
@@ -101,6 +102,7 @@ class AutoencoderFit(Fit):
 
     # ---- from the data to the model ---------------------------------------------
 
+    @plainly()
     def run(self) -> None:
         """Fit, or take up the fit that was cut off."""
         estimator, given, progress = self.estimator, self.given, self.progress
@@ -130,6 +132,7 @@ class AutoencoderFit(Fit):
                 rate = self.highest_rate(self.training.parameters)
                 warn_if_dead(estimator, self.training, rate)
 
+    @plainly()
     def run_pass(self) -> None:
         """Pass over the data once, at a constant rate and with the weights as given.
 

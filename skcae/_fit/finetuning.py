@@ -18,6 +18,7 @@ from skcae._core.data.arrays import (
     to_tensor,
     working_dtype,
 )
+from skcae._core.data.modes import plainly
 from skcae._core.data.rows import random_order
 from skcae._core.data.tensors import MatrixRows, as_tensor, rows_of
 from skcae._core.layers.chain import Chain
@@ -99,6 +100,7 @@ class FineTuningFit(Fit):
 
     # ---- from the data to the model ---------------------------------------------
 
+    @plainly()
     def run(self) -> None:
         """Fit the encoder, and fine-tune the network."""
         estimator, given = self.estimator, self.given

@@ -81,7 +81,7 @@ def look(learner: NetworkLearner, loss: Loss, parameters: Parameters) -> Look:
     of_all = loss.value(learner.targets, constant.expand_as(learner.targets))
 
     constants = constant.expand_as(Z.mT)
-    worse = torch.zeros(len(Z), dtype=torch.bool)
+    worse = torch.zeros_like(Z[:, 0], dtype=torch.bool)
     if loss is LOSSES["squared_error"]:
         each, best = (
             mean(loss.elementwise(targets, outputs)) for outputs in (Z.mT, constants)

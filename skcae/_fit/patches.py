@@ -1,7 +1,8 @@
 """One fit of an encoder of patches: the images, and the patches drawn from them."""
 
+import copy
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +12,8 @@ from sklearn.base import clone, is_clusterer
 from sklearn.utils.random import sample_without_replacement
 
 from skcae._core.data.arrays import Array, to_array, torch_dtype, working_dtype
+from skcae._core.data.containers import batches_of, is_stream
+from skcae._core.data.modes import plainly
 from skcae._core.data.rows import Rows, row_slices
 from skcae._core.layers.images import Pair, Shape
 from skcae._core.layers.patches import Patches, whitening
@@ -20,7 +23,7 @@ from skcae._fit.attributes import adopt
 from skcae._fit.data import CheckedData, FitData, draw_seed
 from skcae._fit.images import counts_of, pair_of
 from skcae._fit.pretraining import fit_encoder
-from skcae._fit.streams import Stream, check_training_data
+from skcae._fit.streams import Stream, check_training_data, rows_of
 
 # What images are that have their colours first.
 COLOURS = (1, 3)
@@ -55,6 +58,7 @@ class PatchFit:
     data: CheckedData = field(init=False)
     structure: dict[str, Any] = field(init=False)
 
+    @plainly()
     def run(self) -> None:
         """Draw patches, prepare them, and fit the encoder on them."""
         self._check_data()
@@ -82,11 +86,12 @@ class PatchFit:
     def _check_data(self) -> None:
         """Validate the images, and settle what their patches are."""
         estimator, X = self.estimator, on_host(self.given.X)
-        shape = check_image_shape(estimator.image_shape)
-        if shape is None and getattr(X, "ndim", 2) > 2:
-            shape = shape_of_images(X)
+        shape = check_image_shape(estimator.image_shape) or shape_given(X)
+        # All batches are to have the shape of the first.
+        scratch = copy.copy(estimator)
+        scratch.image_shape = shape
         self.data = check_training_data(
-            estimator, X, None, loss="squared_error", continues=False
+            scratch, X, None, loss="squared_error", continues=False
         )
         shape = shape or shape_of_images(self.data.X)
         n_images, n_features = self.data.X.shape
@@ -150,6 +155,13 @@ def check_image_shape(image_shape: Any) -> Shape | None:
             "into that order by numpy.moveaxis(images, 1, -1)."
         )
     return height, width, channels
+
+
+def shape_given(X: Any) -> Shape | None:
+    """Return the shape of images that come as such, at once or in batches."""
+    if is_stream(X) and not isinstance(X, Iterator):
+        X = next((on_host(rows_of(batch)) for batch in batches_of(X)), None)
+    return shape_of_images(X) if getattr(X, "ndim", 2) > 2 else None
 
 
 def shape_of_images(X: Any) -> Shape:
@@ -298,7 +310,9 @@ def draw_patches(
 def cut_patches(rows: Rows, image: Array, position: Array, patches: Patches) -> Array:
     """Return the patches at these positions of these images, (m, N)."""
     needed, which = np.unique(image, return_inverse=True)
-    X = torch.empty(len(needed), rows.n_features, dtype=torch_dtype(rows.dtype))
+    X = torch.empty(
+        len(needed), rows.n_features, dtype=torch_dtype(rows.dtype), device="cpu"
+    )
     rows.read(needed, X)
     # Positions are counted line by line.
     views = patches.views(X).numpy()

@@ -14,6 +14,7 @@ import numpy as np
 from sklearn.utils import check_random_state
 
 from skcae._core.data.arrays import is_on_disk
+from skcae._core.data.modes import plainly
 from skcae._core.training.ranks import ALONE, Ranks
 from skcae._fit.agreement import check_agreement
 from skcae._fit.attributes import adopt, check_continues, forget_progress
@@ -66,6 +67,7 @@ class StackFit:
     held_out: CheckedData | None = field(default=None, init=False)
     fitted: list[Any] = field(default_factory=list, init=False)
 
+    @plainly()
     def run(self) -> None:
         """Fit the layers that are not done, and make the stack that of all.
 

@@ -12,6 +12,7 @@ from skcae._core.data.arrays import working_dtype
 from skcae._core.data.containers import batches_of, is_stream
 from skcae._core.data.moments import Moments, moments_of
 from skcae._core.data.rows import Rows
+from skcae._core.data.streams import check_count
 from skcae._encoders.namespaces import on_host
 from skcae._fit.data import (
     CheckedData,
@@ -60,7 +61,9 @@ class Stream:
     shape: tuple[int, int] = field(init=False)
 
     def __post_init__(self) -> None:
+        self._n_rows: int | None = None
         self.shape = self._look_through()
+        self._n_rows = self.shape[0]
 
     def _look_through(self) -> tuple[int, int]:
         """Read all batches once."""
@@ -79,7 +82,7 @@ class Stream:
                     rows,
                     dtype=working_dtype(rows.dtype),
                     device=torch.device("cpu"),
-                    name="A batch of X",
+                    name=batch_name(n_rows, rows.shape[0]),
                 )
             )
             self.moments = self.moments + moments if n_rows else moments
@@ -95,14 +98,23 @@ class Stream:
             n = _num_samples(rows)
             if n == 0:
                 continue
-            with naming(
-                f"Rows {first} to {first + n - 1} of X, which came as one batch,"
-            ):
+            with naming(batch_name(first, n)):
                 rows = check_X(self.estimator, rows, reset=not self.knows_columns)
                 check_bounds(rows, self.loss)
             self.knows_columns = True
             first += n
+            self._check_count(first, is_last=False)
             yield rows
+        self._check_count(first, is_last=True)
+
+    def _check_count(self, seen: int, *, is_last: bool) -> None:
+        if self._n_rows is not None:
+            check_count(self._n_rows, seen, is_last=is_last)
+
+
+def batch_name(first: int, n: int) -> str:
+    """Name the batch that has so many rows of X, from this one on."""
+    return f"Rows {first} to {first + n - 1} of X, which came as one batch,"
 
 
 def rows_of(batch: Any) -> Any:

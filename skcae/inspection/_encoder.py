@@ -14,6 +14,7 @@ from skcae._core.data.arrays import (
     working_dtype,
 )
 from skcae._core.data.evaluation import map_rows
+from skcae._core.data.modes import plainly
 from skcae._core.data.rows import Rows, copy_rows
 from skcae._core.layers.chain import Chain
 from skcae._core.layers.layer import Layer
@@ -92,6 +93,7 @@ def dense_rows(rows: Rows, chosen: np.ndarray) -> np.ndarray:
     return dense
 
 
+@plainly()
 def measurement(encoder: Any, X: Any, *, in_double: bool = False) -> Measurement:
     """Check an encoder and data for it.
 

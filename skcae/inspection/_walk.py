@@ -119,7 +119,9 @@ def walked(
     for _ in range(n_steps):
         outputs, states = layers.linearized(X)
         h = outputs[-1]
-        noise = torch.randn(h.shape, generator=generator, dtype=torch.float64)
+        noise = torch.randn(
+            h.shape, generator=generator, dtype=torch.float64, device="cpu"
+        )
         alpha = step_size * noise.to(h)
         # J Jᵀ α, without J.
         move = layers.push_forward(states, layers.pull_back(states, alpha[:, None]))

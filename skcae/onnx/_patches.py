@@ -20,7 +20,7 @@ def add_patches(graph: Any, patches: Patches, x: str) -> str:
     """Add the patches at all positions, one below the other, (n, d) → (n p, N)."""
     n, size = patches.n_numbers, math.prod(patches.image_shape)
     # Which numbers of a row each patch has.
-    where = patches.views(torch.arange(size)[None]).reshape(-1).numpy()
+    where = patches.views(torch.arange(size, device="cpu")[None]).reshape(-1).numpy()
     found = graph.node("Gather", x, graph.constant(where), axis=1)
     rows = reshaped(graph, found, n)
     if not patches.normalize:

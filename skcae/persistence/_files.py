@@ -1,9 +1,11 @@
 """Writing and reading models, and taking weights out and putting them in."""
 
 import os
+import sys
 import threading
 from copy import copy
 from importlib import import_module
+from types import FunctionType
 from typing import Any
 from zipfile import ZIP_STORED
 
@@ -163,16 +165,41 @@ def without_callbacks(value: Any) -> Any:
     """Return a value without the callbacks of the estimators in it.
 
     What has some in it is copied, and each object once.
+
+    Raises
+    ------
+    TypeError
+        If there is a function in it that a file cannot tell from others.
     """
     done: dict[int, tuple[Any, Any]] = {}
 
     def bare(part: Any) -> Any:
         if id(part) not in done:
+            check_can_be_found(part)
             done[id(part)] = part, part  # where a part leads back to itself
             done[id(part)] = part, with_parts(_without_own_callbacks(part), bare)
         return done[id(part)][1]
 
     return bare(value)
+
+
+def check_can_be_found(value: Any) -> None:
+    """Refuse functions that are not where their names say: a file has no more of them.
+
+    Raises
+    ------
+    TypeError
+        If it is one.
+    """
+    if not isinstance(value, FunctionType):
+        return
+    module, name = value.__module__, value.__name__
+    if getattr(sys.modules.get(module), name, None) is not value:
+        raise TypeError(
+            f"The function {module}.{value.__qualname__} cannot be written: a file "
+            f"has its name alone, by which it is not found as {module}.{name}. Define "
+            "it at the top level of a module, with def."
+        )
 
 
 def _without_own_callbacks(value: Any) -> Any:

@@ -1,5 +1,9 @@
 """Autoencoders of modules that the user has written, as a user has them."""
 
+import os
+import signal
+import threading
+
 import numpy as np
 import pytest
 import torch
@@ -12,7 +16,7 @@ from sklearn.svm import LinearSVC
 from torch import nn
 
 from skcae import ContractiveAutoencoder, FineTunedClassifier, ModuleAutoencoder
-from skcae.checkpoints import resume
+from skcae.checkpoints import Checkpoint, resume
 from skcae.functional import to_module
 from skcae.inspection import jacobian_norm
 from skcae.onnx import to_onnx
@@ -186,6 +190,30 @@ def test_a_file_needs_its_factories_to_be_trusted(model, unit_data, tmp_path):
         load(path, trusted=TRUSTED)
 
 
+class Elsewhere:
+    @staticmethod
+    def encoder(n_features):
+        return nn.Sequential(nn.Linear(n_features, 6), nn.Sigmoid())
+
+
+@pytest.mark.parametrize(
+    "factory",
+    [Elsewhere.encoder, lambda n: nn.Linear(n, 4)],
+    ids=["a name's double", "lambda"],
+)
+def test_a_file_is_of_functions_that_are_found_by_name(factory, unit_data, tmp_path):
+    """Another of the same name would be another network."""
+    model = ModuleAutoencoder(factory, **HOW).fit(unit_data)
+    path = tmp_path / "model.skops"
+    for whole in (model, make_pipeline(MinMaxScaler(), model)):
+        with pytest.raises(TypeError, match=r"function .* cannot be written: .* name"):
+            save(whole, path)
+    model.set_callbacks(Checkpoint(path))
+    with pytest.raises(TypeError, match="cannot be written"):
+        model.fit(unit_data)
+    assert not path.exists()
+
+
 def test_a_fit_is_taken_up_from_every_checkpoint(unit_data, tmp_path):
     callback = Copies(tmp_path / "training.skops")
     model = ModuleAutoencoder(encoder, decoder, jacobian_method="probes", **HOW)
@@ -218,6 +246,67 @@ def test_what_cannot_be_trained_is_refused_and_changes_nothing(model, unit_data)
     assert_array_equal(model.transform(unit_data), before)
     with pytest.raises(ValueError, match="The 'encoder' parameter"):
         model.set_params(encoder=nn.Linear(8, 2).weight).fit(unit_data)
+
+
+class Apart(nn.Module):
+    """One whose code torch cannot differentiate by its rows."""
+
+    def __init__(self, n_features, way):
+        super().__init__()
+        self.linear, self.way = nn.Linear(n_features, 4), way
+
+    def forward(self, X):
+        if self.way == "no_grad":
+            with torch.no_grad():
+                return self.linear(X)
+        if self.way == "NumPy":
+            X = torch.from_numpy(X.detach().numpy())
+        return torch.sigmoid(self.linear(X.detach()))
+
+
+@pytest.mark.parametrize("way", ["detach", "no_grad", "NumPy"])
+def test_a_code_without_a_derivative_is_refused(way, unit_data):
+    model = ModuleAutoencoder(lambda n: Apart(n, way), **HOW)
+    with pytest.raises(ValueError, match=r"encoder.* no derivative .* silent 0"):
+        model.fit(unit_data)
+
+
+@pytest.mark.parametrize("what", ["module", "fit"])
+def test_a_factory_may_begin_with_another_model(what, unit_data):
+    first = ModuleAutoencoder(encoder, **HOW).fit(unit_data)
+
+    def deeper(n_features):
+        if what == "fit":
+            ModuleAutoencoder(encoder, **HOW).fit(unit_data)
+        return nn.Sequential(to_module(first).encoder, nn.Linear(6, 2))
+
+    model = ModuleAutoencoder(deeper, **HOW).fit(unit_data)
+    assert model.transform(unit_data).shape == (40, 2)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_fork_draws_whatever_another_thread_draws(unit_data):
+    is_inside, may_end = threading.Event(), threading.Event()
+
+    def slow(n_features):
+        is_inside.set()
+        may_end.wait(20)
+        return encoder(n_features)
+
+    thread = threading.Thread(
+        target=ModuleAutoencoder(slow, **HOW).fit, args=[unit_data]
+    )
+    thread.start()
+    is_inside.wait(20)
+    process = os.fork()
+    if process == 0:
+        signal.alarm(10)
+        ModuleAutoencoder(encoder, **HOW).fit(unit_data)
+        os._exit(0)
+    may_end.set()
+    thread.join()
+    assert os.waitpid(process, 0)[1] == 0
 
 
 def test_going_on_with_another_module_is_refused(unit_data):

@@ -173,17 +173,43 @@ def test_the_shape_of_square_images_is_seen(n, shape):
 
 
 class Batches:
-    def __init__(self, size):
-        self.size = size
+    """Images in batches; from the second pass on so many, and changed."""
+
+    def __init__(self, images, n_later=None, change=np.asarray):
+        self.images, self.n_later, self.change = images, n_later, change
+        self.n_passes = 0
 
     def __iter__(self):
-        return (X[i : i + self.size] for i in range(0, len(X), self.size))
+        self.n_passes += 1
+        n = self.n_later if self.n_passes > 1 else None
+        for start in range(0, len(self.images[:n]), 7):
+            batch = self.images[:n][start : start + 7]
+            yield self.change(batch) if start else batch
 
 
 def test_a_stream_gives_the_same_patches():
     model = make().fit(X)
-    streamed = make().fit(Batches(7))
+    streamed = make().fit(Batches(X))
     assert_array_equal(streamed.transform(X), model.transform(X))
+
+
+@pytest.mark.parametrize("n_later", [6, 14])
+def test_a_stream_has_as_many_images_in_each_pass(n_later):
+    """Or there would be no patches where they are drawn from."""
+    with pytest.raises(ValueError, match=f"X had 20 rows .* now it has {n_later}"):
+        make().fit(Batches(X, n_later))
+
+
+def test_a_stream_of_images_tells_their_shape():
+    images = np.random.default_rng(0).random((20, 6, 8, 3))
+    model = make(image_shape=None).fit(Batches(images))
+    whole = make(image_shape=None).fit(images)
+    assert model.image_shape is None
+    assert_allclose(model.patch_mean_, whole.patch_mean_)
+    assert_allclose(model.transform(images), whole.transform(images))
+    turned = Batches(images, change=lambda batch: batch.transpose(0, 2, 1, 3))
+    with pytest.raises(ValueError, match=r"Rows 7 to 13 .* the shape \(7, 8, 6, 3\)"):
+        make(image_shape=None).fit(turned)
 
 
 def test_single_precision_stays(tmp_path):

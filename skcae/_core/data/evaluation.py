@@ -12,12 +12,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from skcae._core.data.modes import plainly
 from skcae._core.data.rows import Rows
 from skcae._core.data.sparse import SparseRows
 from skcae._core.data.tensors import MatrixRows
 from skcae._core.data.threads import fitting_threads
 
 
+@plainly()
 def map_rows(
     rows: MatrixRows,
     function: Callable[[Any, Tensor], object],

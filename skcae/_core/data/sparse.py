@@ -65,4 +65,4 @@ class SparseRows:
 
     def ones(self) -> Tensor:
         """Return 1 for each row, (n,), in float64."""
-        return torch.ones(len(self), dtype=torch.float64)
+        return torch.ones(len(self), dtype=torch.float64, device="cpu")

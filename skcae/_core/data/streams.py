@@ -56,7 +56,7 @@ class StreamedRows:
 
     def __post_init__(self) -> None:
         self.n_features = self.shape[1]
-        self._block = torch.empty(0)
+        self._block = torch.empty(0, device="cpu")
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -95,7 +95,7 @@ class StreamedRows:
         for piece in self.pieces:
             n, start = piece.shape[0], 0
             seen += n
-            self._check_count(seen, is_last=False)
+            check_count(len(self), seen, is_last=False)
             # A piece may fill several blocks, and a block take several pieces.
             while start < n:
                 end = min(n, start + length - filled)
@@ -106,25 +106,18 @@ class StreamedRows:
                 if filled == length:
                     yield block
                     filled = 0
-        self._check_count(seen, is_last=True)
+        check_count(len(self), seen, is_last=True)
         if filled:
             yield block[:filled]
-
-    def _check_count(self, seen: int, *, is_last: bool) -> None:
-        """Refuse a source that has not the same number of rows each time."""
-        if seen > len(self) or (is_last and seen < len(self)):
-            raise ValueError(
-                f"X had {len(self)} rows when it was first read, but now it has "
-                f"{seen if is_last else f'at least {seen}'}: it must give all its rows "
-                "each time that it is iterated over."
-            )
 
     def read(self, index: Array | Tensor | slice, out: Tensor) -> None:
         """Write rows into a tensor on the device; `index` is what `batches` gives."""
         if isinstance(index, slice):
             out.copy_(self._block)
         elif out.device.type == "cpu":
-            torch.index_select(self._block, 0, torch.as_tensor(index), out=out)
+            torch.index_select(
+                self._block, 0, torch.as_tensor(index, device="cpu"), out=out
+            )
         else:
             out.copy_(self._block[index])
         if self.bounds is not None:
@@ -141,6 +134,22 @@ class StreamedRows:
     def weights_of(self, index: Array | Tensor | slice) -> Tensor | None:
         """Return None: each row counts once."""
         return None
+
+
+def check_count(n_rows: int, seen: int, *, is_last: bool) -> None:
+    """Refuse a source that has not the same number of rows each time.
+
+    Raises
+    ------
+    ValueError
+        If it has more than at first, or where that was the last has fewer.
+    """
+    if seen > n_rows or (is_last and seen < n_rows):
+        raise ValueError(
+            f"X had {n_rows} rows when it was first read, but now it has "
+            f"{seen if is_last else f'at least {seen}'}: it must give all its rows "
+            "each time that it is iterated over."
+        )
 
 
 # What a training takes.

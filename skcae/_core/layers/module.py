@@ -1,15 +1,17 @@
 """A layer that is a module of torch: whatever the user has written."""
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from threading import Lock
+from threading import RLock
 from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from skcae._core.data.modes import plainly
 from skcae._core.data.moments import Scaling
 from skcae._core.layers.chain import Chain
 from skcae._core.layers.dense import Dense
@@ -21,8 +23,23 @@ from skcae.activations import ACTIVATIONS, Activation
 # What torch calls the parameters of a dense layer.
 TORCH_NAMES = {"weights": "weight", "intercept": "bias"}
 
-# Torch's global generator is one for all threads.
-ONE_AT_A_TIME = Lock()
+
+class _Drawing:
+    """What the threads of a process share that draw: torch's global generator is one.
+
+    What is drawn may be made of what is drawn for it.
+    """
+
+    lock = RLock()
+
+    @classmethod
+    def start_in_fork(cls) -> None:
+        """Start afresh: a thread that holds the lock is not in the fork."""
+        cls.lock = RLock()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_Drawing.start_in_fork)
 
 # From the number of features to a module.
 MakeModule = Callable[[int], nn.Module]
@@ -88,6 +105,11 @@ class Module(Differentiated):
             raise ValueError("it gives other numbers for the same rows at each call")
         if not torch.allclose(H[1], other[1], equal_nan=True):
             raise ValueError("what it gives for a row depends on the other rows")
+        if not torch.equal(H, other) and not has_derivative(module, rows):
+            raise ValueError(
+                "torch has no derivative of what it gives by its rows, so that its "
+                "Jacobian would be a silent 0: it computes without torch, or detaches"
+            )
         parameters = dict(module.named_parameters())
         trained = {name for name, p in parameters.items() if p.requires_grad}
         tensors, fixed = (
@@ -124,6 +146,18 @@ class Module(Differentiated):
             name: part.to(X.device, X.dtype if part.is_floating_point() else part.dtype)
             for name, part in self.buffers.items()
         }
+
+
+def has_derivative(module: nn.Module, X: Tensor) -> bool:
+    """Tell whether torch knows how what a module gives depends on the rows."""
+    X = X.clone().requires_grad_()
+    with torch.enable_grad():
+        # Some modules write into what they are given.
+        H = module(X.clone())
+        if not H.requires_grad:
+            return False
+        (found,) = torch.autograd.grad(H.sum(), X, allow_unused=True)
+    return found is not None
 
 
 def check_outputs(H: Any, n_inputs: int) -> None:
@@ -210,9 +244,10 @@ class ModuleArchitecture:
         )
         return Network(Chain((encoder,)), Chain((decoder,)))
 
+    @plainly()
     def _drawn(self, seed: int) -> Network:
         """Make the layers, with torch's global generator set, and put back then."""
-        with ONE_AT_A_TIME, torch.random.fork_rng(devices=[]), torch.device("cpu"):
+        with _Drawing.lock, torch.random.fork_rng(devices=[]), torch.device("cpu"):
             torch.manual_seed(seed)
             d, identity = self.n_features, ACTIVATIONS["identity"]
             encoder: Layer

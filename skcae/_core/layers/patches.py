@@ -98,7 +98,7 @@ def moments(rows: Tensor) -> tuple[Tensor, Tensor]:
     mean = rows.mean(0, dtype=torch.float64)
     # Samples are the axis 0.
     centred = (part.double() - mean for part in torch.split(rows, CHUNK_ROWS))
-    products = sum((Z.mT @ Z for Z in centred), start=torch.zeros(()).to(mean))
+    products = sum((Z.mT @ Z for Z in centred), start=mean.new_zeros(()))
     return mean, products / len(rows)
 
 

@@ -53,7 +53,7 @@ class FactoredMatrix:
         self.F = parts[0].new_empty(parts[0].shape[1], sum(sizes))
         for columns, part in zip(self.F.split_with_sizes(sizes, 1), parts, strict=True):
             columns.copy_(part.mT)
-        self.U = torch.eye(sum(sizes), dtype=torch.float64)
+        self.U = torch.eye(sum(sizes), dtype=torch.float64, device="cpu")
         self.multiply_out()
 
     def multiply_out(self) -> None:
@@ -63,7 +63,7 @@ class FactoredMatrix:
             Y = columns.double() @ self.U.mT
             self.K.addmm_(Y.mT, Y)
             columns.copy_(Y)
-        self.U = torch.eye(len(self.U), dtype=torch.float64)
+        self.U = torch.eye(len(self.U), dtype=torch.float64, device="cpu")
 
     def write_to(self, *parts: Tensor) -> None:
         """Write the rows of Y into such tensors."""
@@ -194,7 +194,7 @@ class FactoredLearner:
         step = rate / len(X)
         # (44): M = 1 − η G, and B = −η D.
         B = -2 * step * w[:, None] * H_hat
-        M = torch.eye(h + 1, dtype=B.dtype).addmm_(H_hat.mT, B)
+        M = torch.eye(h + 1, dtype=B.dtype, device=B.device).addmm_(H_hat.mT, B)
         if self.is_tied:
             # (45).
             M.diagonal()[:h].sub_(r, alpha=step)

@@ -33,7 +33,7 @@ def sample(n: int, m: int, generator: torch.Generator) -> Array:
     """Draw m of n places without replacement, in order."""
     if m == n:
         return np.arange(n)
-    places: Array = torch.randperm(n, generator=generator)[:m].numpy()
+    places: Array = torch.randperm(n, generator=generator, device="cpu")[:m].numpy()
     return np.sort(places)
 
 

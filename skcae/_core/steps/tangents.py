@@ -64,8 +64,9 @@ class Tangents:
     def drawn(self, n: int) -> tuple[Tensor, Tensor]:
         """Return n of the rows, (n, d), and the tangents of each, (n, m, d)."""
         assert self.rows is not None
-        index = torch.randint(len(self.rows), (n,), generator=self.generator)
-        index = index.to(self.rows.device)
+        index = torch.randint(
+            len(self.rows), (n,), generator=self.generator, device="cpu"
+        ).to(self.rows.device)
         return self.rows[index], self.vectors[index]
 
     def changes(self, Z: Tensor, Z_dot: Tensor) -> tuple[Tensor, Tensor, Tensor]:
