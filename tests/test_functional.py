@@ -491,6 +491,17 @@ def test_autocast_computes_in_single_precision(name, method, dtype):
     assert found == expected
 
 
+@pytest.mark.parametrize(
+    "encoder", [nn.Identity(), nn.Sequential(), lambda X: 1.0 * X], ids=str
+)
+def test_a_map_without_parameters_has_a_norm(encoder):
+    """Torch saves nothing for the way back through it."""
+    X = rows(5)
+    exact = {"method": "exact"}
+    assert jacobian_penalty(encoder, X, **exact) == pytest.approx(X[0].numel())
+    assert hessian_penalty(encoder, X, **exact) == 0
+
+
 def test_low_precision_is_summed_in_single():
     encoder, X = built(nn.Linear(300, 200)).bfloat16(), rows(300).bfloat16()
     found = jacobian_penalty(encoder, X)

@@ -84,6 +84,11 @@ def test_a_convolution_has_that_of_its_windows():
     assert jacobian_penalty_max(thin, **how) == pytest.approx(expected)
     signal = jacobian_penalty_max(X, image_shape=(40,), kernel_size=40)
     assert signal == pytest.approx(jacobian_penalty_max(X))
+    # One number is along the steps, whatever the channels of a signal.
+    several = {"image_shape": (1, 20, 2)}
+    assert jacobian_penalty_max(X, kernel_size=5, **several) == pytest.approx(
+        jacobian_penalty_max(X, kernel_size=(1, 5), **several)
+    )
 
 
 # ---- what it means ---------------------------------------------------------------
@@ -186,6 +191,8 @@ def test_a_grid_begins_at_zero_and_ends_at_a_part_of_it():
     assert_allclose(grid, largest * np.array([0, 1e-3, 1e-2, 1e-1]))
     grid = jacobian_penalty_grid(X, 9, top=1.0, activation="tanh")
     assert_allclose(grid[1:], largest * np.geomspace(0.01, 1, 8))
+    grid = jacobian_penalty_grid(X, 2, activation="tanh")
+    assert_allclose(grid, [0, 0.1 * largest])
     assert_array_equal(jacobian_penalty_grid(X, 1), [0.0])
 
 

@@ -4,6 +4,7 @@ import pickle
 import warnings
 from functools import partial
 
+import dask.dataframe as dask
 import numpy as np
 import pandas as pd
 import pytest
@@ -27,6 +28,7 @@ from skcae import (
     StackedCAE,
 )
 from skcae.model_selection import ContractiveAutoencoderCV, jacobian_penalty_grid
+from skcae.persistence import load, save
 from tests.promises.kinds import assert_same_model, curved_output, hidden_layers
 
 RNG = np.random.default_rng(0)
@@ -144,6 +146,25 @@ def test_a_number_of_penalties_is_a_grid_of_that_many():
         rows, 3, activation="tanh", loss="cross_entropy", sample_weight=WEIGHTS
     )
     assert_allclose(found.cv_results_["param_jacobian_penalty"].tolist(), expected)
+
+
+def test_it_is_kept_in_a_file(tmp_path):
+    pipeline = make_pipeline(StandardScaler(), search(cae())).fit(X, Y)
+    save(pipeline, tmp_path / "model.skops")
+    again = load(tmp_path / "model.skops")
+    assert_array_equal(again.transform(X), pipeline.transform(X))
+    pipeline[-1].n_features_in_ += 1
+    save(pipeline, tmp_path / "model.skops")
+    with pytest.raises(ValueError, match="damaged"):
+        load(tmp_path / "model.skops")
+
+
+def test_a_frame_of_dask_is_one_of_pandas():
+    frame = pd.DataFrame(X).add_prefix("c")
+    found = search(cae()).fit(dask.from_pandas(frame, npartitions=2), Y)
+    plain = search(cae()).fit(frame, Y)
+    assert found.best_score_ == plain.best_score_
+    assert list(found.feature_names_in_) == list(frame.columns)
 
 
 @pytest.mark.parametrize(

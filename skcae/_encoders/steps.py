@@ -129,7 +129,16 @@ def encoding_layers(encoders: Sequence[Any]) -> list[Layer]:
 
 
 def decoding_layers(encoders: Sequence[Any]) -> list[DecodingLayer]:
-    """Return the layers that decode what fitted encoders encode, from the code down."""
+    """Return the layers that decode what fitted encoders encode, from the code down.
+
+    Raises
+    ------
+    TypeError
+        If one of them has no decoder.
+    """
+    for encoder in encoders:
+        if not hasattr(type(_asked(encoder)), "_decoding_layers"):
+            raise TypeError(f"A {_name(encoder)} has no decoder.")
     parts = map(_asked, reversed(encoders))
     return [layer for part in parts for layer in part._decoding_layers()]
 

@@ -295,13 +295,15 @@ class PatchEncoder(
         n_images = images.shape[0]
         n_parts = min(n_images, effective_n_jobs(self.n_jobs))
         if n_parts == 1:
-            return like(self._encoded(images), X)
+            return like(self._encoded(images, slice(None)), X)
         run = Parallel(n_jobs=n_parts, prefer="threads")
         slices = gen_even_slices(n_images, n_parts)
-        parts = run(delayed(self._encoded)(images[part]) for part in slices)
+        parts = run(
+            delayed(self._encoded)(images, np.arange(n_images)[part]) for part in slices
+        )
         return like(joined_rows(parts), X)
 
-    def _encoded(self, X: Any) -> Any:
+    def _encoded(self, X: Any, subset: np.ndarray | slice) -> Any:
         """Return the pooled codes of images, a few of them at a time."""
         dtype = working_dtype(X.dtype)
         layer = self._layer()
@@ -317,7 +319,7 @@ class PatchEncoder(
             layer = layer.to(torch_dtype(dtype), device)
             pool, encode = layer.pool, layer.encode
         return map_rows(
-            rows_of(X, dtype=dtype, device=device),
+            rows_of(X, dtype=dtype, device=device, subset=subset),
             lambda rows, out: out.copy_(pool.outputs(rows, encode)),
             shape=(self._n_features_out,),
             width=max(pool.n_inputs, self._n_features_out),

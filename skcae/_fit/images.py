@@ -1,6 +1,7 @@
 """Rows that are images or signals: what shape they have, and what fits it."""
 
 import math
+import sys
 from collections.abc import Iterable
 from numbers import Integral
 from typing import Any
@@ -17,7 +18,9 @@ def counts_of(name: str, value: Any, lengths: Iterable[int], form: str) -> list[
     ValueError
         If it is none; `form` says what it has to be.
     """
-    counts = list(value) if isinstance(value, Iterable) else []
+    # An array may be of one number.
+    is_sequence = isinstance(value, Iterable) and getattr(value, "ndim", None) != 0
+    counts = list(value) if is_sequence else []
     are_counts = all(isinstance(n, Integral) and int(n) > 0 for n in counts)
     if len(counts) not in lengths or not are_counts:
         raise ValueError(f"{name} must be {form}, but it is {value!r}.")
@@ -64,6 +67,11 @@ def image_shape_of(
             return *shape, 1
         if len(shape) == 3 and shape[2] in (1, 3):
             return shape
+        if len(shape) == 3:
+            raise ValueError(
+                f"Images of the shape {shape} have {shape[2]} channels, of which "
+                "nothing says how to show or move them: 1 is grey, and 3 are colours."
+            )
     raise ValueError(
         f"image_shape={image_shape} is no grey or RGB image of {n_features} features."
     )
@@ -87,9 +95,7 @@ def filters_of(n_filters: Any) -> tuple[int, ...]:
     if isinstance(n_filters, Integral):
         return (int(n_filters),)
     form = "a positive integer, or one for each layer from the input up"
-    # As many layers as there are.
-    lengths = range(1, len(n_filters) + 1)
-    return tuple(counts_of("n_filters", n_filters, lengths, form))
+    return tuple(counts_of("n_filters", n_filters, range(1, sys.maxsize), form))
 
 
 def flat_images(X: Any, shape: Shape | None) -> Any:

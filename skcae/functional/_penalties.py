@@ -55,7 +55,8 @@ def jacobian_penalty(
 
         - In closed form, for about one more forward pass, of modules that are one
           `Linear`, `Conv1d`, `Conv2d` or `Conv3d` padded with zeros, followed by any
-          elementwise activations of torch without parameters, max-pooling and
+          elementwise activations of torch without parameters (not `Hardsigmoid`,
+          which torch differentiates only once), max-pooling and
           `Flatten`, in `Sequential` or alone: exactly of these classes, and without
           hooks or parametrizations. For a convolution what its filters have beyond the
           border does not count.

@@ -16,6 +16,7 @@ from sklearn.utils.parallel import Parallel, delayed
 from skcae._encoders.steps import split_steps
 from skcae._estimators.stacked import StackedCAE
 from skcae._fit.collapse import is_tied_layer
+from skcae._fit.images import pair_of, shape_of
 from skcae.exceptions import DeadModelWarning
 from skcae.inspection._measures import jacobian_norm, saturation
 from skcae.model_selection import jacobian_penalty_max
@@ -128,9 +129,12 @@ def name_of_penalty(encoder: Any) -> str:
             "penalty of its own. Draw it for one layer after the other: a "
             "ContractiveAutoencoder of the codes below it."
         )
-    if not names:
+    if not (names and hasattr(encoders[0], "score_samples")):
+        lacks = (
+            "score_samples to measure by" if names else "jacobian_penalty to be varied"
+        )
         raise TypeError(
-            f"{type(encoders[0]).__name__} has no jacobian_penalty to be varied. Pass "
+            f"{type(encoders[0]).__name__} has no {lacks}. Pass "
             "a ContractiveAutoencoder, ConvolutionalCAE, DeepCAE or ModuleAutoencoder, "
             "or a Pipeline that ends with one."
         )
@@ -185,8 +189,11 @@ def penalty_max_of(encoder: Any, X: Any, y: Any) -> float | None:
     how = {"activation": encoder.activation, "loss": encoder.loss}
     if of_windows:
         X = encoder._as_rows(X)
-        how["image_shape"] = encoder.image_shape or X.shape[1:]
-        how["kernel_size"] = encoder.kernel_size
+        shape = shape_of(encoder.image_shape) or (1, X.shape[1], 1)
+        kernel_size = pair_of("kernel_size", encoder.kernel_size, shape)
+        if kernel_size[0] > shape[0] or kernel_size[1] > shape[1]:
+            return None  # no window lies in an image
+        how |= {"image_shape": shape, "kernel_size": kernel_size}
     return float(jacobian_penalty_max(X, **how))
 
 

@@ -181,7 +181,8 @@ def jacobian_penalty_grid(
     array([0.   , 0.006, 0.056, 0.559])
     """
     largest = top * jacobian_penalty_max(X, **of_data)
-    return np.concatenate([[0.0], largest * np.geomspace(SMALLEST, 1, n - 1)])
+    # From the largest down, which is there however few there are.
+    return np.append(0.0, largest * np.geomspace(1, SMALLEST, n - 1)[::-1])
 
 
 def checked(X: Any, sample_weight: Any) -> tuple[Any, Array]:
@@ -207,7 +208,11 @@ def windows_of(
             f"image_shape={tuple(image_shape)} is not the shape of rows of "
             f"{rows.shape[1]} features."
         )
-    size = (kernel_size,) * 2 if np.ndim(kernel_size) == 0 else tuple(kernel_size)
+    if np.ndim(kernel_size) == 0:
+        # Of signals along the steps only.
+        size = (1 if shape[0] == 1 else kernel_size, kernel_size)
+    else:
+        size = tuple(kernel_size)
     if not are_sizes(size, 2):
         raise ValueError(
             f"kernel_size must be an int, 1 or larger, or two of them, got "

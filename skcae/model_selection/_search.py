@@ -32,8 +32,9 @@ from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import check_is_fitted, column_or_1d, indexable
 
 from skcae._core.data.arrays import Array
-from skcae._core.data.containers import check_is_read
+from skcae._core.data.containers import check_is_read, computed
 from skcae._estimators.contractive import ContractiveAutoencoder
+from skcae._estimators.integrity import check_n_features_in
 from skcae._fit.attributes import adopt
 from skcae._fit.collapse import is_tied_layer
 from skcae._fit.data import draw_seed
@@ -142,7 +143,7 @@ class ContractiveAutoencoderCV(
     scikit-learn propagates, those of the encoder at its own. What a short fit warns of,
     that it has not converged or learnt nothing, is left to its score.
 
-    A file, a graph or an inspection is to be of `encoder_`.
+    A graph or an inspection is to be of `encoder_`.
 
     Examples
     --------
@@ -225,7 +226,7 @@ class ContractiveAutoencoderCV(
                 "ContractiveAutoencoderCV requires y to be passed, but the target y is "
                 "None: λ is chosen by how well the judge predicts it."
             )
-        X, y, sample_weight = indexable(X, y, sample_weight)
+        X, y, sample_weight = indexable(computed(X), y, sample_weight)
         seed = draw_seed(self.random_state)
         encoder = self._encoder_to_fit(seed)
         splits = list(self._splitter(y, seed).split(X, y))
@@ -312,6 +313,11 @@ class ContractiveAutoencoderCV(
         has_classes = is_classified and type_of_target(y) in ("binary", "multiclass")
         divide = StratifiedShuffleSplit if has_classes else ShuffleSplit
         return divide(1, test_size=HELD_OUT, random_state=seed)
+
+    def _check_whole(self) -> None:
+        """Refuse to be a search whose encoder takes other columns."""
+        if hasattr(self, "encoder_"):
+            check_n_features_in(self, self.encoder_.n_features_in_)
 
     # ---- what is handed on ---------------------------------------------------------
 

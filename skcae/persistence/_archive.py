@@ -18,10 +18,13 @@ UNPACKED_TIMES = 16
 
 # ---- types ----------------------------------------------------------------------
 
-OURS = tuple(
-    f"{estimator.__module__}.{estimator.__name__}"
-    for estimator in map(vars(skcae).get, skcae.__all__)
-    if isinstance(estimator, type)
+OURS = (
+    *(
+        f"{estimator.__module__}.{estimator.__name__}"
+        for estimator in map(vars(skcae).get, skcae.__all__)
+        if isinstance(estimator, type)
+    ),
+    "skcae.model_selection._search.ContractiveAutoencoderCV",
 )
 # What scikit-learn's estimators keep besides what skops trusts: plain Python objects
 # without code of their own in C, which could be led astray by what is set on them.

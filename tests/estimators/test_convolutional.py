@@ -130,6 +130,8 @@ REFUSED = {
     "no shape": ({"image_shape": (4, 6.5)}, "image_shape must be .* but it is"),
     "shape of four": ({"image_shape": (4, 6, 3, 1)}, "image_shape must be"),
     "no filters": ({"n_filters": ()}, "n_filters must be a positive integer, or one"),
+    "array of one": ({"n_filters": np.array(3)}, r"n_filters must .* array\(3\)"),
+    "kernel as such": ({"kernel_size": np.array(3)}, r"kernel_size must .* array\(3\)"),
     "negative": ({"n_filters": (3, -1)}, "n_filters must be"),
     "kernel of three": ({"kernel_size": (3, 3, 3)}, "kernel_size must be .* two"),
     "kernel": (

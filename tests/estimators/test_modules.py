@@ -309,6 +309,13 @@ def test_a_fork_draws_whatever_another_thread_draws(unit_data):
     assert os.waitpid(process, 0)[1] == 0
 
 
+@pytest.mark.parametrize("side", ["encoder", "decoder"])
+def test_a_module_in_the_place_of_what_makes_it_is_refused(side, unit_data):
+    model = ModuleAutoencoder(n_components=8, **HOW, **{side: nn.Linear(8, 8)})
+    with pytest.raises(TypeError, match=f"{side} must be a function of the number of"):
+        model.fit(unit_data)
+
+
 def test_going_on_with_another_module_is_refused(unit_data):
     model = ModuleAutoencoder(encoder, decoder, warm_start=True, **HOW).fit(unit_data)
     with pytest.raises(ValueError, match="cannot go on"):

@@ -27,7 +27,13 @@ from skcae import (
     PatchEncoder,
     StackedCAE,
 )
-from skcae.inspection import FilterDisplay, jacobian, jacobian_norm
+from skcae.inspection import (
+    FilterDisplay,
+    jacobian,
+    jacobian_norm,
+    reconstruction_losses,
+    sample,
+)
 from skcae.onnx import to_onnx
 from skcae.persistence import load, save
 
@@ -248,6 +254,16 @@ def test_threads_give_the_same_codes(n_jobs):
     assert_array_equal(model.set_params(n_jobs=n_jobs).transform(X), H)
 
 
+@pytest.mark.parametrize("n_jobs", [1, 3])
+def test_rows_on_a_disk_have_their_number_in_any_thread(n_jobs, tmp_path):
+    model = make(n_jobs=n_jobs).fit(X)
+    bad = X.copy()
+    bad[13, 5] = np.nan
+    np.save(tmp_path / "X.npy", bad)
+    with pytest.raises(ValueError, match=r"row 13 .* has the value nan in column 5"):
+        model.transform(np.load(tmp_path / "X.npy", mmap_mode="r"))
+
+
 # ---- what is refused ----------------------------------------------------------------
 
 FIRST = np.moveaxis(X.reshape(-1, *SHAPE), -1, 1)
@@ -405,6 +421,12 @@ def test_a_file_of_parts_that_do_not_fit_is_refused(tmp_path):
         save(model, tmp_path / "model.skops")
         with pytest.raises(ValueError, match=f"There is no {name}='another'"):
             load(tmp_path / "model.skops")
+
+
+@pytest.mark.parametrize("ask", [reconstruction_losses, sample])
+def test_it_decodes_nothing(ask):
+    with pytest.raises(TypeError, match="A PatchEncoder has no decoder"):
+        ask(make().fit(X), X)
 
 
 def test_an_encoder_without_layers_is_not_inspected():

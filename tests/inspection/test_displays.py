@@ -251,6 +251,17 @@ def test_modules_of_ones_own_have_no_filters(images):
         FilterDisplay.from_estimator(model)
 
 
+def test_other_channels_than_a_picture_has_are_refused(images):
+    X = np.hstack([images, images])
+    shape = (images.shape[1], 1, 2)
+    encoder = ConvolutionalCAE(4, (3, 1), image_shape=shape, **HOW).fit(X)
+    words = r"the shape \(3, 1, 2\) have 2 channels, .* 1 is grey, and 3 are colours"
+    with pytest.raises(ValueError, match=words):
+        FilterDisplay.from_estimator(encoder)
+    with pytest.raises(ValueError, match="have 2 channels"):
+        TangentDisplay.from_estimator(encoder, X[:2])
+
+
 @pytest.mark.parametrize("n_channels", [1, 3])
 def test_filters_of_a_convolution_are_pictures(n_channels):
     X = np.random.default_rng(0).random((40, 4 * 5 * n_channels))
@@ -291,7 +302,9 @@ def test_tangents_are_those_of_the_function(images):
 def test_what_is_no_image(encoder, unit_data):
     with pytest.raises(ValueError, match="8 features are no square grey image"):
         FilterDisplay.from_estimator(encoder)
-    for wrong in ((3, 3), (2, 4, 3), (2, 2, 2), (8,), 8, (-2, -4), (2, 4, 1, 5)):
+    with pytest.raises(ValueError, match=r"shape \(2, 2, 2\) have 2 channels"):
+        TangentDisplay.from_estimator(encoder, unit_data, image_shape=(2, 2, 2))
+    for wrong in ((3, 3), (2, 4, 3), (8,), 8, (-2, -4), (2, 4, 1, 5)):
         with pytest.raises(ValueError, match="is no grey or RGB image of 8 features"):
             TangentDisplay.from_estimator(encoder, unit_data, image_shape=wrong)
 

@@ -2,6 +2,7 @@
 
 import sys
 
+import dask.dataframe as dask
 import numpy as np
 import pandas as pd
 import pytest
@@ -23,6 +24,7 @@ from skcae import (
     ConvolutionalCAE,
     DeepCAE,
     ModuleAutoencoder,
+    PatchEncoder,
     StackedCAE,
 )
 from skcae.inspection import (
@@ -166,6 +168,12 @@ def test_it_goes_up_to_the_largest_of_tied_weights(rows):
         (scaled(cae()), StandardScaler().fit_transform(X), {}),
         (conv(), X, in_windows),
         (conv(image_shape=None), X, as_signals),
+        (conv(image_shape=np.array([3, 3])), X, in_windows),
+        (
+            conv(image_shape=(1, 3, 3)),
+            X,
+            {"image_shape": (1, 3, 3), "kernel_size": (1, 2)},
+        ),
     ):
         largest = jacobian_penalty_max(data, **how)
         display = draw(encoder, X)
@@ -183,6 +191,8 @@ def test_where_there_is_none_it_goes_up_to_what_weighs_as_much_as_the_loss(rows)
         conv(pool="max"),
         conv(tied_weights=False),
         conv(n_filters=(3, 2)),
+        # No window lies in an image.
+        conv(kernel_size=4, padding="same"),
     ):
         display = draw(encoder, rows)
         fitted = clone(encoder).set_params(jacobian_penalty=0).fit(rows)
@@ -257,6 +267,7 @@ def test_encoders_and_data_of_all_kinds(rows):
         (DeepCAE((5, 3), **HOW), pd.DataFrame(rows)),
         (conv(pool="max"), rows),
         (cae(), sparse.csr_array(rows)),
+        (cae(), dask.from_pandas(pd.DataFrame(rows).add_prefix("c"), npartitions=2)),
         (make_pipeline(scaled(cae())), rows.astype(np.float32)),
     ):
         assert titles_of(draw(encoder, X, penalties=[0.1])) == WITHOUT_TASK
@@ -274,6 +285,8 @@ def test_what_has_no_path(rows):
     for wrong in (Autoencoder(3), BernoulliRBM(3), scaled(Autoencoder(3))):
         with pytest.raises(TypeError, match="has no jacobian_penalty to be varied"):
             draw(wrong, rows)
+    with pytest.raises(TypeError, match="PatchEncoder has no score_samples"):
+        draw(PatchEncoder(cae(), patch_size=2), rows)
     for wrong in (StackedCAE((3, 2)), make_pipeline(cae(), cae())):
         with pytest.raises(TypeError, match="each layer is trained by itself"):
             draw(wrong, rows)

@@ -96,8 +96,7 @@ def opened(X: Any, name: str = "X") -> tuple[Any, Any]:
     """
     if type(X) is np.ndarray and X.dtype.kind in NUMBERS:
         return X, "numeric"
-    if nw.dependencies.is_dask_dataframe(X):
-        X = cast(Any, X).compute()
+    X = computed(X)
     # A frame is asked column by column: as an array it might be all objects.
     frame = as_frame(X)
     if frame is not None:
@@ -110,6 +109,11 @@ def opened(X: Any, name: str = "X") -> tuple[Any, Any]:
     if X.dtype.kind == "O" and not sparse.issparse(X):
         return numbers_of(X), FLOATS
     return X, "numeric" if kind in NUMBERS else FLOATS
+
+
+def computed(X: Any) -> Any:
+    """Return a frame of Dask as one of pandas, and anything else as it is."""
+    return cast(Any, X).compute() if nw.dependencies.is_dask_dataframe(X) else X
 
 
 def as_frame(X: Any) -> Any:
@@ -134,6 +138,11 @@ def as_array(X: Any) -> Any:
     if isinstance(X, list | tuple) and X and isinstance(X[0], Tensor):
         # NumPy asks each for its numbers, of which it has not all types.
         X = [array_of(row) for row in X]
+    if isinstance(X, list | tuple) and X and sparse.issparse(X[0]):
+        raise TypeError(
+            "X is a list of sparse matrices: join them by scipy.sparse.vstack, or pass "
+            "an object whose __iter__ gives one after the other."
+        )
     return X if hasattr(getattr(X, "dtype", None), "kind") else np.asarray(X)
 
 

@@ -1,5 +1,6 @@
 """Rows of a matrix: their order, slices of them, and batches as tensors."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -211,12 +212,12 @@ class Rows(WeightedRows):
             if isinstance(position, slice)
             else int(position[row])
         )
+        value = float(rows[row, column])
         found = (
-            f"row {number} (the first is 0) has the value {float(rows[row, column]):g} "
-            f"in column {column}"
+            f"row {number} (the first is 0) has the value {value:g} in column {column}"
         )
         where = "It was found as the row was read: the data is memory-mapped."
-        if self._allowed == finite_range(self.dtype):
+        if self._allowed == finite_range(self.dtype) or not math.isfinite(value):
             raise ValueError(
                 f"{self.name} cannot be used: {found}, but all must be finite. {where}"
             )

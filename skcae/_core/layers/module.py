@@ -281,10 +281,16 @@ def module_of(name: str, make: MakeModule, n_features: int, n_inputs: int) -> Mo
     Raises
     ------
     TypeError
-        If it gives no module.
+        If it gives no module, or is one.
     ValueError
         If the module cannot be used.
     """
+    if isinstance(make, nn.Module):
+        raise TypeError(
+            f"{name} must be a function of the number of features that returns a "
+            "torch.nn.Module, so that each fit has fresh weights, but it is a "
+            f"{type(make).__name__} itself: pass what makes it."
+        )
     module = make(n_features)
     if not isinstance(module, nn.Module):
         raise TypeError(

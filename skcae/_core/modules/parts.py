@@ -29,7 +29,8 @@ def sum_in_parts(norms: Norms, X: Tensor, n_units: int, *, keep: bool) -> Tensor
         return norms(x, units, False).detach()
     graph: list[Tensor] = []
     first = saved_by(lambda: graph.append(norms(x, units[:1], True)))
-    step = max(1, GRAPH_ELEMENTS // first)
+    # A map without parameters may save nothing.
+    step = max(1, GRAPH_ELEMENTS // max(1, first))
     if step >= n_units:
         return norms(x, units, True)
     found: Tensor = SumInParts.apply(  # type: ignore[no-untyped-call]

@@ -6,6 +6,7 @@ from typing import Any, Self
 import numpy as np
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 
+from skcae._core.data.containers import computed
 from skcae._estimators.documentation import documented
 from skcae.inspection._penalty_path import (
     check_penalties,
@@ -179,6 +180,7 @@ class PenaltyPathDisplay:
         name_of_penalty(estimator)
         if penalties is not None:
             penalties = check_penalties(penalties)
+        X = computed(X)
         largest = penalty_max_of(estimator, X, y)
         if penalties is None:
             penalties = default_penalties(estimator, X, y, largest)

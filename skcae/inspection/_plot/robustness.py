@@ -11,7 +11,7 @@ from sklearn.metrics import check_scoring
 from sklearn.utils import check_array, check_scalar, indexable
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 
-from skcae._core.data.containers import FLOATS, as_frame
+from skcae._core.data.containers import FLOATS, as_frame, computed
 from skcae._estimators.documentation import documented
 from skcae._fit.data import draw_seed
 from skcae._fit.images import image_shape_of
@@ -184,7 +184,7 @@ class RobustnessCurveDisplay:
         check_matplotlib_support(cls.__name__)
         check_scalar(n_repeats, "n_repeats", Integral, min_val=1)
         estimators = named(estimator)
-        X, y = indexable(X, y)
+        X, y = indexable(computed(X), y)
         rows = check_array(X, dtype=FLOATS)
         perturb = perturbation_of(perturbation, image_shape)
         strengths = strengths_of(perturbation, strengths, rows, image_shape)
