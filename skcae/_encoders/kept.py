@@ -34,7 +34,6 @@ class Kept(NamedTuple):
 KEPT: WeakKeyDictionary[Any, Kept] = WeakKeyDictionary()
 
 
-@plainly()
 def kept_layers(
     model: Any,
     make: Callable[[np.dtype[Any], torch.device], Any],
@@ -54,5 +53,8 @@ def kept_layers(
     if kept is None or not kept.are_of(arrays, dtype, device):
         for array in arrays:
             array.flags.writeable = False
-        kept = KEPT[model] = Kept(arrays, dtype, device, make(dtype, device))
+        # They outlive the mode of torch that the program is in.
+        with plainly():
+            layers = make(dtype, device)
+        kept = KEPT[model] = Kept(arrays, dtype, device, layers)
     return kept.layers

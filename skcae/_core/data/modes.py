@@ -15,10 +15,15 @@ def plainly() -> Iterator[None]:
 
     What is made where torch infers has no derivatives, ever.
     """
+    infers = torch.is_inference_mode_enabled()
+    casting = [kind for kind in CASTING if torch.is_autocast_enabled(kind)]
+    # A single row is encoded in less time than it takes to enter a mode.
+    if not infers and not casting:
+        yield
+        return
     with ExitStack() as stack:
-        if torch.is_inference_mode_enabled():
+        if infers:
             stack.enter_context(torch.inference_mode(False))
-        for kind in CASTING:
-            if torch.is_autocast_enabled(kind):
-                stack.enter_context(torch.autocast(kind, enabled=False))
+        for kind in casting:
+            stack.enter_context(torch.autocast(kind, enabled=False))
         yield
