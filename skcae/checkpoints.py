@@ -13,7 +13,7 @@ from skcae._encoders.namespaces import on_host
 from skcae._fit.attributes import OPTIONAL_ATTRIBUTES
 from skcae._fit.data import check_same_rows, check_weights, check_X
 from skcae.persistence._files import DATA, read, save
-from skcae.persistence._fingerprint import fingerprint
+from skcae.persistence._fingerprint import are_alike, fingerprint
 
 __all__ = ["Checkpoint", "resume"]
 
@@ -293,8 +293,8 @@ def check_same_data(then: Any, now: dict[str, str] | None) -> None:
         raise ValueError("The checkpoint is damaged in what it knows of its data.")
     check_same_rows(int(then[n_rows]), int(now[n_rows]))
     for name, text in now.items():
-        if then[name] != text:
-            before, after = (t.partition(", ")[0] for t in (then[name], text))
+        if not are_alike(then[name], text):
+            before, after = (t.partition(": ")[0] for t in (then[name], text))
             difference = (
                 f"was {before} and is {after}"
                 if before != after
@@ -390,7 +390,7 @@ def resume(
             f"{os.fspath(path)!r} holds a {type(estimator).__name__}, and no "
             "checkpoint of an autoencoder or a StackedCAE."
         )
-    then = estimator.__dict__.pop(DATA, None)
+    then = vars(estimator).pop(DATA, None)
     check_same_data(then, fingerprints(estimator, X, sample_weight, reset=False))
     data = X, y, sample_weight, X_val, sample_weight_val
     estimator.set_callbacks(*callbacks)._resume(*data)

@@ -353,6 +353,22 @@ def test_the_same_values_are_the_same_data(name, checkpoints, unit_data):
         assert_same(resume(file, SAME[name](unit_data)), resume(file, unit_data))
 
 
+@pytest.mark.parametrize("first", ["in memory", "mapped"])
+def test_the_same_values_may_be_mapped_from_a_file(first, unit_data, tmp_path):
+    """Of which fewer are looked at."""
+    X = np.tile(unit_data, (10, 1))
+    np.save(tmp_path / "X.npy", X)
+    rows = {"in memory": X, "mapped": np.load(tmp_path / "X.npy", mmap_mode="r")}
+    other = X.copy()
+    other[4] += 0.1
+    callback = Copies(tmp_path / "training.skops")
+    ContractiveAutoencoder(6, **HOW).set_callbacks(callback).fit(rows.pop(first))
+    (again,) = rows.values()
+    assert_same(resume(callback.files[3], again), resume(callback.files[3], X))
+    with pytest.raises(ValueError, match="X has other values"):
+        resume(callback.files[3], other)
+
+
 @pytest.mark.parametrize("kind", [sparse.csr_matrix, sparse.csc_array])
 def test_sparse_values(kind, unit_data, tmp_path):
     callback, X = Copies(tmp_path / "training.skops"), np.round(unit_data)

@@ -2,18 +2,22 @@
 
 import re
 import warnings
+from itertools import product
 
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
+from scipy.linalg import eigh
+from sklearn.datasets import load_digits
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from skcae import ContractiveAutoencoder
+from skcae import ContractiveAutoencoder, ConvolutionalCAE
 from skcae._fit import collapse
 from skcae.activations import ACTIVATIONS
 from skcae.exceptions import DeadModelWarning
+from skcae.inspection import jacobian_norm
 from skcae.model_selection import jacobian_penalty_grid, jacobian_penalty_max
 
 SLOPES = {
@@ -69,21 +73,30 @@ def test_weights_are_repetitions():
     assert jacobian_penalty_max(X, sample_weight=7 * w) == pytest.approx(found)
 
 
-def test_a_convolution_has_that_of_its_windows():
+@pytest.mark.parametrize("padding", ["same", "valid"])
+def test_a_convolution_has_that_of_its_windows(padding):
     X = draw(30, 5 * 4 * 2)
-    images = (X - X.mean(0)).reshape(30, 5, 4, 2)
-    C = np.zeros((12, 12))
-    for i in range(3):
-        for j in range(3):
-            w = images[:, i : i + 3, j : j + 2].transpose(0, 3, 1, 2).reshape(30, -1)
-            C += w.T @ w / 30 / 9
-    expected = 8 * np.linalg.eigvalsh(C)[-1]
-    how = {"image_shape": (5, 4, 2), "kernel_size": (3, 2)}
+    images = X.reshape(30, 5, 4, 2)
+    images = images - images.mean((0, 1, 2))
+    S, m, n = np.zeros((12, 12)), np.zeros(12), np.zeros(12)
+    # Places of a window's first tap, some of them beyond the border.
+    places = {"same": (range(-1, 4), range(4)), "valid": (range(3), range(3))}[padding]
+    for i, j in product(*places):
+        w, is_in = np.zeros((30, 2, 3, 2)), np.zeros((2, 3, 2))
+        for a, b in product(range(3), range(2)):
+            if 0 <= i + a < 5 and 0 <= j + b < 4:
+                w[:, :, a, b], is_in[:, a, b] = images[:, i + a, j + b], 1
+        w = w.reshape(30, -1)
+        S, m, n = S + w.T @ w / 30, m + w.mean(0), n + is_in.ravel()
+    # The covariance of all windows, and ‖J‖² = wᵀ diag(n) w.
+    C = S - np.outer(m, m) / len([*product(*places)])
+    expected = 8 * eigh(C, np.diag(n), eigvals_only=True)[-1]
+    how = {"image_shape": (5, 4, 2), "kernel_size": (3, 2), "padding": padding}
     assert jacobian_penalty_max(X, **how) == pytest.approx(expected)
     thin = sparse.csr_array(X)
     assert jacobian_penalty_max(thin, **how) == pytest.approx(expected)
-    signal = jacobian_penalty_max(X, image_shape=(40,), kernel_size=40)
-    assert signal == pytest.approx(jacobian_penalty_max(X))
+    alone = jacobian_penalty_max(X, image_shape=(1, 1, 40), kernel_size=1)
+    assert alone == pytest.approx(jacobian_penalty_max(X))
     # One number is along the steps, whatever the channels of a signal.
     several = {"image_shape": (1, 20, 2)}
     assert jacobian_penalty_max(X, kernel_size=5, **several) == pytest.approx(
@@ -92,6 +105,22 @@ def test_a_convolution_has_that_of_its_windows():
 
 
 # ---- what it means ---------------------------------------------------------------
+
+
+@pytest.mark.filterwarnings("ignore::skcae.exceptions.DeadModelWarning")
+@pytest.mark.parametrize("padding", ["same", "valid"])
+def test_so_does_a_convolution_of_rows_without_a_mean_image(padding):
+    X = load_digits().data[:150] / 16
+    X -= X.mean(0)
+    how = {"image_shape": (8, 8), "activation": "identity", "padding": padding}
+    largest = jacobian_penalty_max(X, kernel_size=3, **how)
+    how |= {"max_iter": 200, "tol": 0.0, "n_iter_no_change": np.inf, "random_state": 0}
+    below, above = (
+        ConvolutionalCAE(1, 3, jacobian_penalty=part * largest, **how).fit(X)
+        for part in (0.9, 1.1)
+    )
+    assert jacobian_norm(below, X).mean() > 0.1
+    assert jacobian_norm(above, X).mean() < 1e-3
 
 
 @pytest.mark.filterwarnings("ignore::skcae.exceptions.DeadModelWarning")
@@ -234,7 +263,10 @@ def test_rows_far_from_the_origin_are_not_the_same():
         ({"loss": "hinge"}, "'loss'"),
         ({"image_shape": (2, 2)}, "belong together"),
         ({"image_shape": (3, 2), "kernel_size": 2}, r"\(3, 2\) is not the shape"),
-        ({"image_shape": (2, 2), "kernel_size": 3}, "is larger than images"),
+        (
+            {"image_shape": (2, 2), "kernel_size": 3, "padding": "valid"},
+            "is larger than images",
+        ),
         ({"image_shape": (-2, -2), "kernel_size": 1}, "is not the shape"),
         ({"image_shape": (2, 2), "kernel_size": (1, 1, 1)}, "or two of them"),
         ({"image_shape": (2, 2), "kernel_size": (1.5, 1)}, "or two of them"),

@@ -19,11 +19,12 @@ from skl2onnx.common.data_types import (
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import make_column_transformer
 from sklearn.decomposition import PCA
-from sklearn.ensemble import StackingClassifier, StackingRegressor
+from sklearn.ensemble import BaggingClassifier, StackingClassifier, StackingRegressor
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
+from sklearn.multiclass import OneVsRestClassifier
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neural_network import BernoulliRBM
 from sklearn.pipeline import FeatureUnion, make_pipeline
@@ -597,8 +598,9 @@ def test_rows_that_are_not_numbers():
         CalibratedClassifierCV(FineTunedClassifier(encoder(), **TUNING), cv=2),
         make_pipeline(encoder(), CalibratedClassifierCV(LinearSVC(), cv=2)),
         CalibratedClassifierCV(make_pipeline(encoder(), GaussianNB()), cv=2),
+        OneVsRestClassifier(CalibratedClassifierCV(LinearSVC(), cv=2)),
     ],
-    ids=["network", "pipeline", "without scores"],
+    ids=["network", "pipeline", "without scores", "one-vs-rest"],
 )
 def test_calibrated_probabilities(classifier, n_classes):
     y = np.minimum(LABELS, n_classes - 1)
@@ -619,12 +621,20 @@ PIPELINE = make_pipeline(StandardScaler(), NETWORK)
             CalibratedClassifierCV(GridSearchCV(NETWORK, {"tol": [0.5]}, cv=2), cv=2),
             "around a GridSearchCV",
         ),
+        (CalibratedClassifierCV(OneVsRestClassifier(PIPELINE), cv=2), "a Pipeline"),
+        (CalibratedClassifierCV(BaggingClassifier(PIPELINE, 2), cv=2), "a Pipeline"),
     ],
-    ids=["isotonic", "temperature", "pipeline", "search"],
+    ids=["isotonic", "temperature", "pipeline", "search", "one-vs-rest", "bagging"],
 )
-@pytest.mark.parametrize("around", [False, True])
+@pytest.mark.filterwarnings("ignore:Since .* does not appear to accept sample_weight")
+@pytest.mark.parametrize("around", ["nothing", "pipeline", "one-vs-rest", "bagging"])
 def test_calibrations_that_would_be_others(classifier, words, around):
-    model = make_pipeline(StandardScaler(), classifier) if around else classifier
+    model = {
+        "nothing": classifier,
+        "pipeline": make_pipeline(StandardScaler(), classifier),
+        "one-vs-rest": OneVsRestClassifier(classifier),
+        "bagging": BaggingClassifier(classifier, 2),
+    }[around]
     with pytest.raises(ValueError, match=words):
         to_onnx(model.fit(SINGLE, LABELS), SINGLE)
 

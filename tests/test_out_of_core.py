@@ -128,6 +128,20 @@ def test_float32_stays(unit_data):
     assert ContractiveAutoencoder(6, **HOW).fit(source).components_.dtype == np.float32
 
 
+@pytest.mark.parametrize("first", [np.float32, np.float64, np.int8])
+def test_batches_of_several_types_have_the_widest(first, unit_data):
+    class Source:
+        def __iter__(self):
+            yield unit_data[:20].astype(first)
+            yield unit_data[20:]
+
+    model = ContractiveAutoencoder(6, **HOW).fit(Source())
+    joined = np.concatenate([unit_data[:20].astype(first), unit_data[20:]])
+    assert model.components_.dtype == np.float64
+    plain = ContractiveAutoencoder(6, **HOW).fit(joined)
+    assert_allclose(model.components_, plain.components_, rtol=1e-9)
+
+
 def test_each_epoch_reads_the_source_once_and_the_fit_once_more(unit_data):
     source = Batches(unit_data, 30, 10)
     ContractiveAutoencoder(6, **HOW).fit(source)

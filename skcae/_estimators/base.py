@@ -214,7 +214,8 @@ class BaseAutoencoder(BaseTrained):
 
     def _named_weights(self) -> dict[str, Array]:
         """Return the weights by their names in a file."""
-        return {n: vars(self)[n] for n in LAYER_SHAPES if n in vars(self)}
+        held = vars(self)
+        return {n: held[n] for n in LAYER_SHAPES if held.get(n) is not None}
 
     def _weights_of_layers(
         self, encoding: Sequence[Affine], decoding: Sequence[Affine]

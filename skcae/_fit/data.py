@@ -251,7 +251,8 @@ def check_same_rows(n_rows: int, n_now: int) -> None:
     if n_now != n_rows:
         raise ValueError(
             f"The checkpoint is of a training on {n_rows} rows, but X and "
-            f"sample_weight now leave {n_now}. Pass the same data, or fit anew."
+            f"sample_weight now leave {n_now}. Pass the same data, with X_val if there "
+            "was one and without if there was none, or fit anew."
         )
 
 

@@ -147,6 +147,17 @@ class Fit:
         """Describe the model as it is between two epochs, for callbacks to keep."""
         return self.attributes(copy_of(self.training.parameters))
 
+    def _seen(self) -> dict[str, Any]:
+        """Describe it without what it has not, but for what it takes the place of.
+
+        scikit-learn sets all of it on a copy of the estimator.
+        """
+        return {
+            name: value
+            for name, value in self.attributes_now().items()
+            if value is not None or hasattr(self.estimator, name)
+        }
+
     def become(self, parameters: Parameters, *, in_step: bool = True) -> None:
         """Make the estimator the model that has these parameters.
 
@@ -210,14 +221,14 @@ class Fit:
         try:
             self._run_epochs(watch)
             self.ranks.close()
+            n_epochs = len(training.loss_curve)
+            is_last = not training.validation_curve or training.kept_epoch == n_epochs
+            self.become(training.learnt, in_step=is_last)
         except KeyboardInterrupt:
             # Raised again: a search must not take a truncated fit for a whole one.
             if training.kept:
                 self.become(training.kept, in_step=False)
             raise
-        n_epochs = len(training.loss_curve)
-        is_last = not training.validation_curve or training.kept_epoch == n_epochs
-        self.become(training.learnt, in_step=is_last)
 
     def _run_epochs(self, watch: Watch) -> None:
         """Train until the objective stalls, a callback says stop, or max_iter."""
@@ -238,7 +249,7 @@ class Fit:
             epoch.context.objective, epoch.context.held_out = objective, held_out
             measured = in_words(objective, held_out, digits=6)
             watch.log("epoch %d/%d: %s", number, max_iter, measured)
-            if self.ranks.any(epoch.end(self.attributes_now)):
+            if self.ranks.any(epoch.end(self._seen)):
                 training.was_cut_short = training.is_unsettled()
                 return
         training.was_cut_short = training.is_unsettled()

@@ -49,7 +49,7 @@ class Stream:
     moments : Moments
         Of its columns, from the same pass.
     dtype : dtype
-        That of the first batch.
+        The widest of all batches.
     """
 
     source: Any
@@ -75,8 +75,8 @@ class Stream:
             )
         n_rows = 0
         for rows in self:
-            if n_rows == 0:
-                self.dtype = rows.dtype
+            known = rows.dtype if n_rows == 0 else self.dtype
+            self.dtype = np.promote_types(known, rows.dtype)
             moments = moments_of(
                 Rows(
                     rows,

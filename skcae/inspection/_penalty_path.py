@@ -10,13 +10,14 @@ from sklearn.base import clone, is_classifier
 from sklearn.linear_model import RidgeClassifierCV, RidgeCV
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import ShuffleSplit, check_cv
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.utils import _safe_indexing, check_array, indexable
 from sklearn.utils.parallel import Parallel, delayed
 
 from skcae._encoders.steps import split_steps
 from skcae._estimators.stacked import StackedCAE
 from skcae._fit.collapse import is_tied_layer
-from skcae._fit.images import pair_of, shape_of
+from skcae._fit.images import shape_of
 from skcae.exceptions import DeadModelWarning
 from skcae.inspection._measures import jacobian_norm, saturation
 from skcae.model_selection import jacobian_penalty_max
@@ -118,27 +119,35 @@ def name_of_penalty(encoder: Any) -> str:
         If there is none, or it is not that of one encoder alone.
     """
     _, encoders = split_steps(encoder)
-    names: list[str] = [
-        name
-        for name in encoder.get_params()
-        if name.split("__")[-1] == "jacobian_penalty"
-    ]
+    # Steps before the encoder may have a λ of their own.
+    names, _, _ = taken_apart(encoder)
+    name = "__".join([*names, "jacobian_penalty"])
     if len(encoders) > 1 or isinstance(encoders[0], StackedCAE):
         raise TypeError(
             "A path is that of one λ, but here each layer is trained by itself, with a "
             "penalty of its own. Draw it for one layer after the other: a "
             "ContractiveAutoencoder of the codes below it."
         )
-    if not (names and hasattr(encoders[0], "score_samples")):
-        lacks = (
-            "score_samples to measure by" if names else "jacobian_penalty to be varied"
-        )
+    if name not in encoder.get_params():
         raise TypeError(
-            f"{type(encoders[0]).__name__} has no {lacks}. Pass "
+            f"{type(encoders[0]).__name__} has no jacobian_penalty to be varied. Pass "
             "a ContractiveAutoencoder, ConvolutionalCAE, DeepCAE or ModuleAutoencoder, "
             "or a Pipeline that ends with one."
         )
-    return names[0]
+    return name
+
+
+def taken_apart(encoder: Any) -> tuple[list[str], list[Any], Any]:
+    """Return the names of the last steps of pipelines, what is before, and the last."""
+    names, before = [], []
+    while isinstance(encoder, Pipeline):
+        used = [
+            (n, s) for n, s in encoder.steps if s is not None and s != "passthrough"
+        ]
+        *first, (name, encoder) = used
+        names.append(name)
+        before += [step for _, step in first]
+    return names, before, encoder
 
 
 def check_penalties(penalties: Any) -> np.ndarray:
@@ -180,20 +189,18 @@ def balance(encoder: Any, X: Any, y: Any) -> float:
 
 def penalty_max_of(encoder: Any, X: Any, y: Any) -> float | None:
     """Return λ_max of an encoder for what it takes after its preprocessing, if any."""
-    steps, (encoder, *_) = split_steps(encoder)
+    _, steps, encoder = taken_apart(encoder)
     of_windows = is_tied_convolution(encoder)
     if not (of_windows or is_tied_layer(encoder)):
         return None
-    for step in steps:
-        X = clone(step).fit_transform(X, y)
+    if steps:
+        # Those that are frozen stay what they are.
+        X = make_pipeline(*map(clone, steps)).fit_transform(X, y)
     how = {"activation": encoder.activation, "loss": encoder.loss}
     if of_windows:
         X = encoder._as_rows(X)
-        shape = shape_of(encoder.image_shape) or (1, X.shape[1], 1)
-        kernel_size = pair_of("kernel_size", encoder.kernel_size, shape)
-        if kernel_size[0] > shape[0] or kernel_size[1] > shape[1]:
-            return None  # no window lies in an image
-        how |= {"image_shape": shape, "kernel_size": kernel_size}
+        how["image_shape"] = shape_of(encoder.image_shape) or (1, X.shape[1], 1)
+        how |= {"kernel_size": encoder.kernel_size, "padding": encoder.padding}
     return float(jacobian_penalty_max(X, **how))
 
 

@@ -14,10 +14,12 @@ from skcae.inspection._units import check_can_be_undone, undone
 def reconstruction_losses(encoder: Any, X: Any) -> np.ndarray:
     """Compute the reconstruction loss of each feature of each sample.
 
-    Their sum over the features is minus the `score_samples` of the encoder: they say
-    which features a low score comes from. Layers one after the other encode and decode
-    together, and the loss is that of the first. What a pipeline does before that, such
-    as scaling, is not undone: the features are those that the first encoder takes.
+    Their sum over the features is minus the `score_samples` of an autoencoder or a
+    stack: they say which features a low score comes from. (A pipeline's is that of its
+    last layer, and a `BernoulliRBM`'s another measure.) Layers one after the other
+    encode and decode together, and the loss is that of the first. What a pipeline does
+    before that, such as scaling, is not undone: the features are those that the first
+    encoder takes.
 
     Parameters
     ----------

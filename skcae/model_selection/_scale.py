@@ -13,6 +13,7 @@ from sklearn.utils.validation import _check_sample_weight, check_array
 from skcae._core.data.arrays import Array
 from skcae._core.data.moments import largest_variance, moments_of
 from skcae._core.data.rows import Rows
+from skcae._core.layers.convolution import Axis, Padding
 from skcae._core.steps.diagnosis import largest_penalty
 from skcae._encoders.namespaces import on_host
 from skcae.activations import ACTIVATIONS
@@ -29,6 +30,7 @@ OF_DATA: dict[str, list[Any]] = {
     "sample_weight": ["array-like", Interval(Real, 0, None, closed="left"), None],
     "image_shape": ["array-like", None],
     "kernel_size": [Interval(Integral, 1, None, closed="left"), "array-like", None],
+    "padding": [StrOptions({"same", "valid"})],
 }
 
 
@@ -44,6 +46,7 @@ def jacobian_penalty_max(
     sample_weight: Any = None,
     image_shape: Sequence[int] | None = None,
     kernel_size: int | Sequence[int] | None = None,
+    padding: Padding = "same",
 ) -> float:
     r"""Compute the λ above which a code of tied weights collapses.
 
@@ -81,8 +84,16 @@ def jacobian_penalty_max(
         For a convolution the shape of a row, as `ConvolutionalCAE` has it.
 
     kernel_size : int or (int, int), default=None
-        For a convolution the size of its windows. C is then the mean over places of the
-        covariances of the windows that lie in the image.
+        For a convolution the size of its windows.
+
+    padding : {"same", "valid"}, default="same"
+        For a convolution where its windows lie, as `ConvolutionalCAE` has it, at a
+        stride of 1. C is the covariance of all windows, since one bias for each channel
+        does not follow a mean that differs from place to place. Beyond the border there
+        are zeros, and each entry counts as often as it is in the image, for the
+        contraction as for C. At the border a constant code makes a pattern; where that
+        is in the mean of the rows, a code lives above the limit, too, with ever smaller
+        weights, and it is a scale.
 
     Returns
     -------
@@ -118,7 +129,8 @@ def jacobian_penalty_max(
     if (image_shape is None) != (kernel_size is None):
         raise ValueError("image_shape and kernel_size belong together: give both.")
     if image_shape is not None:
-        matrix, weights = windows_of(matrix, weights, image_shape, kernel_size)
+        how = image_shape, kernel_size, padding
+        matrix, weights = windows_of(matrix, weights, *how)
     rows = Rows(matrix, weights, dtype=matrix.dtype, device=torch.device("cpu"))
     moments = moments_of(rows)
     if moments.are_alike:
@@ -197,9 +209,16 @@ def checked(X: Any, sample_weight: Any) -> tuple[Any, Array]:
 
 
 def windows_of(
-    rows: Any, weights: Array, image_shape: Sequence[int], kernel_size: Any
+    rows: Any,
+    weights: Array,
+    image_shape: Sequence[int],
+    kernel_size: Any,
+    padding: Padding,
 ) -> tuple[Array, Array]:
-    """Return windows of images less their mean at each place, and their weights."""
+    """Return windows of images less the mean of each channel, and their weights.
+
+    Entries that lie in the image at few of the places are the larger for it.
+    """
     shape = {1: (1, *image_shape, 1), 2: (*image_shape, 1)}.get(
         len(image_shape), tuple(image_shape)
     )
@@ -219,17 +238,25 @@ def windows_of(
             f"{kernel_size!r}."
         )
     height, width = (1, size[1]) if len(image_shape) == 1 else size
-    if height > shape[0] or width > shape[1]:
+    if padding == "valid" and (height > shape[0] or width > shape[1]):
         raise ValueError(
             f"kernel_size={kernel_size!r} is larger than images of {shape[:2]}."
         )
-    n_places = (shape[0] - height + 1) * (shape[1] - width + 1)
+    axes = [
+        Axis(n, k, 1, padding) for n, k in zip(shape, (height, width), strict=False)
+    ]
+    n_places = axes[0].n_places * axes[1].n_places
     step = max(1, len(weights) * n_places // MOST_WINDOWS)
     chosen = np.flatnonzero(weights)[::step]
     some, part = rows[chosen], weights[chosen] / weights[chosen].sum()
     some = some.toarray() if sparse.issparse(some) else some
-    images = (some - part @ some).reshape(-1, *shape)
+    images = some.reshape(-1, *shape)
+    images = images - np.einsum("n,nyxc->c", part, images) / (shape[0] * shape[1])
+    images = np.pad(images, [(0, 0), *(axis.n_zeros for axis in axes), (0, 0)])
     found = np.lib.stride_tricks.sliding_window_view(images, (height, width), (1, 2))
+    # Of so many places a tap is in the image, along each axis.
+    along = [axis.taps_at_places().numpy().mean(0) for axis in axes]
+    found = found / np.sqrt(np.outer(*along))
     return found.reshape(len(images) * n_places, -1), np.repeat(
         part / n_places, n_places
     )

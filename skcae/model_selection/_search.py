@@ -389,7 +389,7 @@ class ContractiveAutoencoderCV(
         Parameters
         ----------
         input_features : array-like of str or None, default=None
-            Not used, as the encoder does not use it.
+            Must be those of X in `fit`, or as many; names do not depend on them.
 
         Returns
         -------

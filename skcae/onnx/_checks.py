@@ -3,8 +3,11 @@
 from typing import Any
 
 import numpy as np
+from sklearn.base import is_classifier
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.pipeline import Pipeline
+
+from skcae.persistence._parts import everything_in
 
 
 def last_steps(estimator: Any) -> list[Any]:
@@ -57,8 +60,8 @@ def check_options(scope: Any, network: Any) -> None:
 
 
 def check_calibration(estimator: Any) -> None:
-    """Refuse the calibrations of which skl2onnx makes other ones."""
-    for step in last_steps(estimator):
+    """Refuse the calibrations of which skl2onnx makes other ones, wherever they are."""
+    for step in everything_in(estimator):
         if not isinstance(step, CalibratedClassifierCV):
             continue
         if step.method != "sigmoid":
@@ -67,10 +70,19 @@ def check_calibration(estimator: Any) -> None:
                 "makes of it, which would give other probabilities. Take "
                 "method='sigmoid'."
             )
-        inside = step.calibrated_classifiers_[0].estimator
-        if len(last_steps(inside)) > 1 and hasattr(inside, "decision_function"):
+        # What is a parameter alone is not fitted.
+        for fitted in getattr(step, "calibrated_classifiers_", ()):
+            check_calibrated(fitted.estimator)
+
+
+def check_calibrated(inside: Any) -> None:
+    """Refuse what skl2onnx calibrates by other numbers than it was fitted on."""
+    if not hasattr(inside, "decision_function"):
+        return
+    for part in everything_in(inside):
+        if len(last_steps(part)) > 1 and is_classifier(part):
             raise ValueError(
-                f"Of a CalibratedClassifierCV around a {type(inside).__name__}, "
+                f"Of a CalibratedClassifierCV around a {type(part).__name__}, "
                 "skl2onnx calibrates probabilities, not the scores that it was fitted "
                 "on: the labels would be wrong. Put it around the classifier alone, at "
                 "the end of the pipeline."

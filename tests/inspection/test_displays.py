@@ -18,6 +18,7 @@ from skcae import (
     ContractiveAutoencoder,
     ConvolutionalCAE,
     FineTunedClassifier,
+    FineTunedRegressor,
     ModuleAutoencoder,
 )
 from skcae.inspection import (
@@ -185,6 +186,39 @@ def test_spectra_are_those_of_the_function(scale, encoder, unit_data):
     assert band.get_datalim(display.ax_.transData).y1 == pytest.approx(
         (expected.mean + expected.std).max()
     )
+
+
+def test_a_jacobian_of_zero_has_no_logarithm(unit_data):
+    dead = ContractiveAutoencoder(8, **HOW).fit(unit_data)
+    dead.components_ = np.zeros_like(dead.components_)
+    display = JacobianSpectrumDisplay.from_estimator(dead, unit_data, scale="log")
+    display.figure_.canvas.draw()
+    assert np.isnan(display.lines_[0].get_ydata()).all()
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_a_curve_of_one_point_is_seen(unit_data):
+    one = ContractiveAutoencoder(1, random_state=0, max_iter=1).fit(unit_data)
+    for display in (
+        JacobianSpectrumDisplay.from_estimator(one, unit_data),
+        ContractionCurveDisplay.from_estimator(one, unit_data, radii=[1.0]),
+        LossCurveDisplay.from_estimator(one),
+    ):
+        assert display.lines_[0].get_marker() == "o"
+
+
+def test_a_legend_of_two_axes_hides_no_curve(unit_data):
+    y = unit_data[:, 0]
+    network = FineTunedRegressor(
+        ContractiveAutoencoder(8, **HOW), early_stopping=True, **HOW
+    ).fit(unit_data, y)
+    display = LossCurveDisplay.from_estimator(network)
+    display.figure_.canvas.draw()
+    legend = display.ax_.get_legend().get_window_extent()
+    assert legend.y0 >= display.ax_.get_window_extent().y1 - 1
+    # From the first epoch on, and from zero up.
+    assert 0 < display.ax_.get_xlim()[0] <= 1
+    assert display.figure_.axes[1].get_ylim()[0] <= 0
 
 
 @pytest.mark.parametrize("kind", KINDS)

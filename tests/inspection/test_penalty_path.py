@@ -11,6 +11,8 @@ from matplotlib.colors import same_color
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from sklearn.base import clone
+from sklearn.compose import ColumnTransformer
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LinearRegression, RidgeClassifierCV, RidgeCV
 from sklearn.model_selection import KFold, ShuffleSplit
 from sklearn.neural_network import BernoulliRBM
@@ -169,6 +171,8 @@ def test_it_goes_up_to_the_largest_of_tied_weights(rows):
         (conv(), X, in_windows),
         (conv(image_shape=None), X, as_signals),
         (conv(image_shape=np.array([3, 3])), X, in_windows),
+        (conv(kernel_size=4), X, {"image_shape": (3, 3), "kernel_size": 4}),
+        (conv(padding="valid"), X, {**in_windows, "padding": "valid"}),
         (
             conv(image_shape=(1, 3, 3)),
             X,
@@ -191,8 +195,6 @@ def test_where_there_is_none_it_goes_up_to_what_weighs_as_much_as_the_loss(rows)
         conv(pool="max"),
         conv(tied_weights=False),
         conv(n_filters=(3, 2)),
-        # No window lies in an image.
-        conv(kernel_size=4, padding="same"),
     ):
         display = draw(encoder, rows)
         fitted = clone(encoder).set_params(jacobian_penalty=0).fit(rows)
@@ -200,6 +202,32 @@ def test_where_there_is_none_it_goes_up_to_what_weighs_as_much_as_the_loss(rows)
         scale = -fitted.score(rows) / squares.mean()
         assert display.penalty_max is None
         assert_allclose(display.penalties, scale * PARTS)
+
+
+def test_the_penalty_is_that_of_the_encoder_and_not_of_a_step_before_it():
+    before = ColumnTransformer([("codes", cae(), slice(0, 9))])
+    inner = make_pipeline(before, cae())
+    outer = make_pipeline("passthrough", inner, "passthrough")
+    for encoder, name in (
+        (cae(), ""),
+        (inner, "contractiveautoencoder__"),
+        (outer, "pipeline__contractiveautoencoder__"),
+    ):
+        assert _penalty_path.name_of_penalty(encoder) == f"{name}jacobian_penalty"
+
+
+@pytest.mark.usefixtures("unfitted")
+def test_frozen_steps_stay_what_they_are(rows):
+    frozen = FrozenEstimator(StandardScaler().fit(100 * rows))
+    largest = jacobian_penalty_max(frozen.transform(rows))
+    for steps in ([frozen, cae()], [frozen, "passthrough", cae()]):
+        display = draw(make_pipeline(*steps), rows)
+        assert display.penalty_max == pytest.approx(largest)
+
+
+def test_constant_rows_have_a_path_and_no_largest(rows):
+    display = draw(cae(), 0 * rows, penalties=[0.0, 0.1])
+    assert display.penalty_max is None
 
 
 # ---- the picture -----------------------------------------------------------------
@@ -282,11 +310,10 @@ def test_encoders_and_data_of_all_kinds(rows):
 
 def test_what_has_no_path(rows):
     """It is said before there is a figure."""
-    for wrong in (Autoencoder(3), BernoulliRBM(3), scaled(Autoencoder(3))):
+    pooled = PatchEncoder(cae(), patch_size=2)
+    for wrong in (Autoencoder(3), BernoulliRBM(3), scaled(Autoencoder(3)), pooled):
         with pytest.raises(TypeError, match="has no jacobian_penalty to be varied"):
             draw(wrong, rows)
-    with pytest.raises(TypeError, match="PatchEncoder has no score_samples"):
-        draw(PatchEncoder(cae(), patch_size=2), rows)
     for wrong in (StackedCAE((3, 2)), make_pipeline(cae(), cae())):
         with pytest.raises(TypeError, match="each layer is trained by itself"):
             draw(wrong, rows)

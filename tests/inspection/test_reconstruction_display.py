@@ -11,7 +11,7 @@ from scipy import sparse
 from sklearn.decomposition import PCA
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import Normalizer, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, Normalizer, StandardScaler
 
 from skcae import (
     ContractiveAutoencoder,
@@ -123,6 +123,27 @@ def test_what_is_beyond_the_samples_is_cut():
     assert_array_equal(image[3:, :, 0], [[0, 1], [0.5, 0]])
 
 
+def test_a_missing_pixel_is_no_picture_of_black(rows):
+    X = rows.copy()
+    X[1, 0] = np.nan
+    filled = FunctionTransformer(np.nan_to_num, np.asarray, check_inverse=False)
+    encoder = make_pipeline(filled, ContractiveAutoencoder(4, **HOW)).fit(X)
+    shape = {"image_shape": (3, 4)}
+    grid = draw(encoder, X[:3], **shape).image_.get_array()
+    X[1, 0] = np.nanmin(X[:3])
+    whole = draw(encoder, X[:3], **shape).image_.get_array()
+    # The samples are above their reconstructions.
+    assert_array_equal(grid[:3], whole[:3])
+    assert len(np.unique(grid[4:])) > 9
+
+
+@pytest.mark.parametrize("kind", ["csr", "csc", "coo", "dia", "bsr", "lil", "dok"])
+def test_sparse_samples_of_any_format(kind, rows):
+    encoder = ContractiveAutoencoder(4, **HOW).fit(rows)
+    X = getattr(sparse, f"{kind}_array")(rows)
+    assert_allclose(draw(encoder, X, n_samples=2).samples, rows[:2])
+
+
 def test_images_of_a_convolution_have_its_shape(rows):
     """Also after a scaler, in colour, and where rows come as images."""
     grey = scaled(ConvolutionalCAE(3, 3, image_shape=(3, 4), **HOW)).fit(rows)
@@ -189,7 +210,9 @@ def test_signals_of_a_convolution(rows):
 def test_what_cannot_be_drawn(rows):
     """It is said before there is a figure."""
     encoder = ContractiveAutoencoder(4, **HOW).fit(rows)
-    for wrong in ((5, 5), (13,), (2, 3, 2), (1, 5, 2), 12):
+    with pytest.raises(ValueError, match=r"shape \(2, 3, 2\) have 2 channels"):
+        draw(encoder, rows, image_shape=(2, 3, 2))
+    for wrong in ((5, 5), (13,), (1, 5, 2), 12):
         with pytest.raises(ValueError, match="is no grey or RGB image of 12 features"):
             draw(encoder, rows, image_shape=wrong)
     with pytest.raises(ValueError, match="n_samples == 0, must be >= 1"):

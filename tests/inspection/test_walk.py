@@ -6,6 +6,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from sklearn.decomposition import PCA
 from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import (
     FunctionTransformer,
@@ -106,6 +107,18 @@ def test_an_inverse_that_gives_no_numbers_or_is_none(unit_data):
     walks = sample(pipeline, unit_data, n_steps=2, random_state=0)
     logs = sample(pipeline[-1], np.log1p(unit_data), n_steps=2, random_state=0)
     assert_allclose(walks, np.expm1(logs))
+
+
+@pytest.mark.parametrize("indicator", [True, False])
+def test_an_imputer_cannot_be_undone(indicator, unit_data):
+    """What is decoded says neither where values were missing nor that none were."""
+    X = unit_data.copy()
+    X[5:20, 3] = np.nan
+    imputer = SimpleImputer(add_indicator=indicator)
+    for steps in ([imputer], [imputer, StandardScaler()]):
+        pipeline = make_pipeline(*steps, ContractiveAutoencoder(4, **HOW)).fit(X)
+        with pytest.raises(TypeError, match="SimpleImputer has no inverse_transform"):
+            sample(pipeline, X[:3])
 
 
 @pytest.mark.parametrize(

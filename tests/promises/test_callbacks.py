@@ -2,10 +2,19 @@
 
 import numpy as np
 import pytest
+from numpy.testing import assert_array_equal
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 
-from tests.promises.kinds import assert_same_model, parts
+from skcae.persistence import get_weights, load, save
+from tests.promises.kinds import (
+    assert_same_model,
+    curved_output,
+    hidden_layers,
+    parts,
+)
+
+FACTORIES = [hidden_layers.__name__, curved_output.__name__]
 
 
 class Callback:
@@ -69,6 +78,25 @@ def stop(model):
 
 def interrupt(model):
     raise KeyboardInterrupt
+
+
+def test_what_a_callback_sees_is_a_model_like_any_other(kind, unit_data, tmp_path):
+    """Whose weights and file are those of its epoch, and of what it is only."""
+    y, path, seen = kind.target(unit_data), tmp_path / "model.skops", []
+
+    def keep(model):
+        assert all(np.isfinite(W).all() for W in get_weights(model).values())
+        save(model, path)
+        trusted = [f"tests.promises.kinds.{f}" for f in FACTORIES]
+        again = load(path, trusted=trusted)
+        for one, other in zip(
+            kind.answers(again, unit_data), kind.answers(model, unit_data), strict=True
+        ):
+            assert_array_equal(one, other)
+        seen.append(again)
+
+    kind().set_callbacks(Callback(keep)).fit(unit_data, y)
+    assert seen
 
 
 def test_a_callback_that_returns_true_ends_the_fit(kind, unit_data):

@@ -45,6 +45,11 @@ def curve_style(number: int) -> dict[str, Any]:
     }
 
 
+def marked(y: np.ndarray) -> dict[str, Any]:
+    """Return what makes a curve of one point be seen."""
+    return {"marker": "o"} if np.isfinite(y).sum() == 1 else {}
+
+
 def draw_curve(
     ax: Any,
     number: int,
@@ -55,7 +60,7 @@ def draw_curve(
     **style: Any,
 ) -> Any:
     """Draw one of several curves, shade the band about it, and return the line."""
-    (line,) = ax.plot(x, y, **curve_style(number) | style)
+    (line,) = ax.plot(x, y, **curve_style(number) | marked(y) | style)
     if band is not None:
         ax.fill_between(x, *band, color=line.get_color(), alpha=0.15, linewidth=0)
     return line

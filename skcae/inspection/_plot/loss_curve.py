@@ -11,7 +11,7 @@ from skcae._estimators.documentation import documented
 from skcae.inspection._plot._axes import (
     axes_for,
     curve_style,
-    include_origin,
+    marked,
     spelled_out,
 )
 
@@ -144,6 +144,7 @@ class LossCurveDisplay:
                     "color": curve_style(number)["color"],
                     "linestyle": dashes,
                     "label": f"{what}, {name}" if name else what,
+                    **marked(curve),
                     **spelled_out(line_kw),
                 }
                 # After a warm start there are held-out data of the last epochs only.
@@ -155,8 +156,19 @@ class LossCurveDisplay:
         ax.set_ylabel("objective, mean over rows")
         if other is not ax:
             other.set_ylabel("error on held-out rows")
-            include_origin(other)
-        ax.legend(handles=self.lines_)
+            # From zero up, and from the first epoch on.
+            other.update_datalim([(1, 0)])
+            other.autoscale_view()
+            # Above the axes: of two that share a place none is free of curves.
+            ax.legend(
+                handles=self.lines_,
+                loc="lower left",
+                bbox_to_anchor=(0, 1),
+                ncols=len(self.lines_),
+                frameon=False,
+            )
+        else:
+            ax.legend(handles=self.lines_)
         return self
 
 

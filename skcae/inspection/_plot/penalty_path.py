@@ -181,9 +181,14 @@ class PenaltyPathDisplay:
         if penalties is not None:
             penalties = check_penalties(penalties)
         X = computed(X)
-        largest = penalty_max_of(estimator, X, y)
         if penalties is None:
+            largest = penalty_max_of(estimator, X, y)
             penalties = default_penalties(estimator, X, y, largest)
+        else:
+            try:
+                largest = penalty_max_of(estimator, X, y)
+            except ValueError:  # constant rows have none
+                largest = None
         measures = penalty_path(
             estimator,
             X,

@@ -139,6 +139,7 @@ class ReconstructionDisplay:
         """
         check_matplotlib_support(cls.__name__)
         check_scalar(n_samples, "n_samples", Integral, min_val=1)
+        X = X.tocsr() if sparse.issparse(X) else X
         X = _safe_indexing(X, np.arange(min(n_samples, _num_samples(X))))
         measured = {
             name: measurement(encoder, X) for name, encoder in named(estimator).items()
@@ -178,7 +179,9 @@ class ReconstructionDisplay:
         n, n_features = self.samples.shape
         shape = image_shape_of(n_features, self.image_shape)
         rows = np.concatenate([self.samples, *self.reconstructions.values()])
-        limits = self.samples.min(), self.samples.max()
+        # What is missing in a sample is drawn as its lowest value.
+        limits = np.nanmin(self.samples), np.nanmax(self.samples)
+        rows = np.nan_to_num(rows, nan=limits[0])
         grid = grid_of(plain_images(rows, shape, limits), n)
         height, width, _ = grid.shape
         # As wide as other figures, and as high as the grid is then.

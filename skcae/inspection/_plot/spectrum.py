@@ -152,7 +152,9 @@ class JacobianSpectrumDisplay:
                 style["band"] = np.maximum(low, floor), mean + std
             rank = np.arange(1, len(mean) + 1)
             self.lines_.append(draw_curve(ax, number, rank, mean, **style))
-        ax.set_yscale(scale)
+        # Where all values are 0 there is none on a logarithmic scale.
+        if any(np.isfinite(line.get_ydata()).any() for line in self.lines_):
+            ax.set_yscale(scale)
         if scale == "linear":
             include_origin(ax)
         ax.set_xlabel("rank of the singular value")
