@@ -78,7 +78,7 @@ def training_state(
     return {
         "solver": estimator.solver,
         "solver_state": {name: to_array(tensor) for name, tensor in state.items()},
-        "generator": to_array(training.completed_generator),
+        "generator": to_array(training.complete.generator),
     }
 
 

@@ -47,7 +47,7 @@ SMALL_ENTRIES = 1 / 8
 FALLING_RATES = {"linear": linear_rate, "inverse": inverse_rate}
 
 # Where a call of `fit` may pass through between the user's line and ours.
-LIBRARIES = ("skcae", "sklearn", "joblib")
+LIBRARIES = ("skcae", "sklearn", "joblib", "contextlib")
 
 
 @dataclass(frozen=True)
@@ -226,6 +226,7 @@ class Fit:
             self.become(training.learnt, in_step=is_last)
         except KeyboardInterrupt:
             # Raised again: a search must not take a truncated fit for a whole one.
+            training.forget_what_is_not_complete()
             if training.kept:
                 self.become(training.kept, in_step=False)
             raise

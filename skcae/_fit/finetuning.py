@@ -42,7 +42,7 @@ from skcae._fit.network_diagnosis import warn_if_dead
 from skcae._fit.parameters import corruption_of
 from skcae._fit.plans import FineTuningData, Plan, plan_of
 from skcae._fit.pretraining import fit_encoder, rows_of_pretraining
-from skcae._fit.target_units import TargetUnits, best_constant
+from skcae._fit.target_units import TargetUnits, best_constant, check_squares
 from skcae.losses import IDENTITY
 
 # The penalty is spread over so many rows at least, and the encoder's rate does not fall
@@ -107,6 +107,10 @@ class FineTuningFit(Fit):
         # Without noise nothing is drawn, so that a training is what it was.
         self.corrupt = corruption_of(estimator) if estimator.corruption_level else None
         self.plan = plan_of(estimator, given)
+        units = estimator._units(*self.plan.labels)
+        # An objective is a square.
+        self.unit = units.one * units.one
+        check_squares(self.unit, self.plan.data.targets)
         rows = rows_of_pretraining(
             given.X, given.y, self.plan.sample_weight, given.X_unlabeled
         )
@@ -114,24 +118,22 @@ class FineTuningFit(Fit):
             encoder = clone(estimator.encoder)
             task = watch.subtask("pre-training")
             fit_encoder(estimator, encoder, *rows, task.context)
-            self._set_up(encoder)
+            self._set_up(encoder, units)
             task = watch.subtask("fine-tuning", estimator.max_iter)
             task.begin()
             self.train(task)
             task.end()
             warn_if_dead(estimator, self.training, self.plan.loss, self.unit)
 
-    def _set_up(self, encoder: Any) -> None:
+    def _set_up(self, encoder: Any, units: TargetUnits) -> None:
         """Settle where the network starts, and what trains it."""
         estimator, plan = self.estimator, self.plan
         steps, encoders = split_steps(encoder)
         self.model = PretrainedModel(
             {**plan.attributes, "encoder_": encoder},
             encoding_layers(encoders),
-            estimator._units(*plan.labels),
+            units,
         )
-        # An objective is a square.
-        self.unit = self.model.units.one * self.model.units.one
         learner = self._learner(steps)
         n_rows = len(learner.rows)
         self.training = Training(

@@ -57,6 +57,21 @@ def standard_units(targets: Array, weights: Array | None) -> TargetUnits:
     return TargetUnits(mean * largest, deviation * largest)
 
 
+def check_squares(unit: float, targets: Array) -> None:
+    """Refuse targets whose squared errors are infinite in their own units.
+
+    Raises
+    ------
+    ValueError
+        If the unit of these is.
+    """
+    if not np.isfinite(unit):
+        raise ValueError(
+            f"y reaches {np.abs(targets).max():g}, and squares of it are infinite. "
+            "Scale y, as by a TransformedTargetRegressor."
+        )
+
+
 def best_constant(loss: Loss, targets: Tensor, weights: Tensor | None) -> Tensor:
     """Return the outputs of the lowest weighted mean loss among those without inputs.
 

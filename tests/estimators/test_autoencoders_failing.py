@@ -219,6 +219,53 @@ def test_an_interrupt_after_the_steps_leaves_a_whole_epoch(
     assert_same_model(model, two, rtol=0)
 
 
+def interrupting(number):
+    """Interrupt at this line of those that end the third epoch; say whether it did."""
+    seen, codes = [0], [Training.run_epoch.__code__, Training._copied.__code__]
+
+    def trace(frame, event, _):
+        if frame.f_code not in codes:
+            return None
+        training = frame.f_locals["self"]
+        if event == "line" and training.complete.n_epochs >= 2:
+            seen[0] += 1
+            if seen[0] == number:
+                raise KeyboardInterrupt
+        return trace
+
+    return trace
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("early_stopping", [True, False])
+def test_an_interrupt_at_any_line_leaves_a_record_that_is_the_models(
+    early_stopping, digits
+):
+    X, how = digits[0][:60], {"learning_rate_schedule": "constant", "batch_size": 30}
+    model = ContractiveAutoencoder(
+        3, max_iter=3, early_stopping=early_stopping, random_state=0, tol=0, **how
+    )
+    whole = {n: clone(model).set_params(max_iter=n).fit(X) for n in (2, 3)}
+    before, ends = sys.gettrace(), set()
+    for number in range(1, 100):
+        interrupted = clone(model)
+        sys.settrace(interrupting(number))
+        try:
+            interrupted.fit(X)
+            break
+        except KeyboardInterrupt:
+            pass
+        finally:
+            sys.settrace(before)
+        ends.add(interrupted.n_iter_)
+        assert_same_model(interrupted, whole[interrupted.n_iter_], rtol=0)
+        for name in ("loss_curve_", "penalty_curve_", "validation_loss_curve_"):
+            if hasattr(interrupted, name):
+                assert len(getattr(interrupted, name)) == interrupted.n_iter_
+    assert number > 12
+    assert ends == {2, 3}
+
+
 INTERRUPTED = """
 import os, signal, threading, numpy as np
 from skcae import ContractiveAutoencoder

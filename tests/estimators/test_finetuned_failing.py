@@ -189,9 +189,7 @@ def test_targets_that_are_too_large_are_named(X):
     """Whether they are infinite in the precision of the data, or their squares are."""
     y, single = np.linspace(0, 1, 40), X.astype("f4")
     scaled = "TransformedTargetRegressor"
-    with pytest.raises(
-        ValueError, match=rf"diverged in epoch 1 .* and y by a {scaled}"
-    ):
+    with pytest.raises(ValueError, match=rf"y reaches 1e\+200, .* squares .* {scaled}"):
         regressor().fit(X, 1e200 * y)
     for name, held_out in [("y", y), ("y_val", 1e39 * y)]:
         with pytest.raises(ValueError, match=rf"{name} reaches 1e\+39.*{scaled}"):

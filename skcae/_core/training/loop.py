@@ -64,6 +64,31 @@ class Learner(Protocol):
         """Measure the model on held-out data, if there is any; less is better."""
 
 
+@dataclass(frozen=True)
+class Complete:
+    """What belongs to the epochs that are complete, put in place by one assignment.
+
+    No interrupt divides that, wherever it comes.
+
+    Parameters
+    ----------
+    n_epochs, n_validated : int
+        How much of the curves they are.
+    generator : tensor
+        The state of the generator after the last of them.
+    kept : dict of tensors
+        The parameters that are kept.
+    kept_epoch : int
+        The number of their epoch, counted from 1.
+    """
+
+    n_epochs: int
+    n_validated: int
+    generator: Tensor
+    kept: Parameters = field(default_factory=dict)
+    kept_epoch: int = 0
+
+
 @dataclass(eq=False, kw_only=True)
 class Training:
     """A training in progress: a model, what changes it, and the record so far.
@@ -98,18 +123,14 @@ class Training:
         For each epoch the mean objective, which is their sum.
     validation_curve : list of float
         For each epoch what was measured on held-out data at its end.
-    kept : dict of tensors
-        The parameters of the epoch that was best on the held-out data, or without any
-        those of the last complete epoch. Empty before the first.
-    kept_epoch : int
-        The number of that epoch, counted from 1.
+    complete : Complete
+        What belongs to the epochs that are complete. Kept are the parameters of the
+        one that was best on the held-out data, or without any those of the last.
     not_finite : str
         What of the last objectives and the parameters is not finite, in words; empty if
         all of it is.
     was_cut_short : bool
         Whether it ended while the objective was still falling.
-    completed_generator : tensor
-        The state of the generator after the last complete epoch.
     """
 
     learner: Learner = field(kw_only=False)
@@ -126,20 +147,30 @@ class Training:
     means: list[tuple[float, float]] = field(default_factory=list, init=False)
     loss_curve: list[float] = field(default_factory=list, init=False)
     validation_curve: list[float] = field(default_factory=list, init=False)
-    kept: Parameters = field(default_factory=dict, init=False)
-    kept_epoch: int = field(default=0, init=False)
+    complete: Complete = field(init=False)
     not_finite: str = field(default="", init=False)
     was_cut_short: bool = field(default=False, init=False)
-    completed_generator: Tensor = field(init=False)
 
     def __post_init__(self) -> None:
         self.shards = self.shards or [len(self.learner.rows)]
-        self.completed_generator = self.generator.get_state()
+        self.complete = Complete(0, 0, self.generator.get_state())
+        # Where the next copy goes while the last one is kept.
+        self._spare: Parameters = {}
 
     @property
     def parameters(self) -> Parameters:
         """What is being trained."""
         return self.learner.parameters
+
+    @property
+    def kept(self) -> Parameters:
+        """The parameters that are kept, none before the first epoch is complete."""
+        return self.complete.kept
+
+    @property
+    def kept_epoch(self) -> int:
+        """The number of their epoch, counted from 1."""
+        return self.complete.kept_epoch
 
     @property
     def learnt(self) -> Parameters:
@@ -154,17 +185,27 @@ class Training:
         held_out = self.learner.held_out()
         best = min(self.validation_curve, default=math.inf)
         self.not_finite = self._what_is_not_finite(sum(means), held_out)
-        # The record first and then the copy, one call that no interrupt divides: what
-        # is kept is then always what the record says.
         if held_out is not None:
             self.validation_curve.append(held_out)
         self.means.append(means)
         self.loss_curve.append(sum(means))
-        self.completed_generator = order
+        counts = len(self.loss_curve), len(self.validation_curve)
+        before = self.complete
+        kept = before.kept, before.kept_epoch
         # Of epochs with the same error the last: its rate is the lowest.
         is_best = held_out is None or held_out <= best
         if self.keeps_epochs and not self.not_finite and is_best:
-            self._keep()
+            kept = self._copied(), counts[0]
+        # The epoch is complete by this assignment, and not before.
+        self.complete = Complete(*counts, order, *kept)
+        if self.kept is not before.kept:
+            self._spare = before.kept
+
+    def forget_what_is_not_complete(self) -> None:
+        """Leave an epoch out of the curves that an interrupt has ended in its midst."""
+        del self.means[self.complete.n_epochs :]
+        del self.loss_curve[self.complete.n_epochs :]
+        del self.validation_curve[self.complete.n_validated :]
 
     def _what_is_not_finite(self, value: float, held_out: float | None) -> str:
         if not math.isfinite(value):
@@ -179,14 +220,13 @@ class Training:
             )
         return ""
 
-    def _keep(self) -> None:
-        self.kept_epoch = len(self.loss_curve)
-        if not self.kept:
-            self.kept = copy_of(self.parameters)
-        else:
-            torch._foreach_copy_(
-                list(self.kept.values()), list(self.parameters.values())
-            )
+    def _copied(self) -> Parameters:
+        """Copy the parameters to where nothing is kept."""
+        if not self._spare:
+            return copy_of(self.parameters)
+        into, values = self._spare.values(), self.parameters.values()
+        torch._foreach_copy_([*into], [*values])
+        return self._spare
 
     def _pass(self) -> tuple[float, float]:
         n_steps = math.ceil(max(self.shards) / self.batch_size)
@@ -278,12 +318,18 @@ class Training:
         self.means = [(loss, penalty) for loss, penalty in progress["means"].tolist()]
         self.loss_curve = [loss + penalty for loss, penalty in self.means]
         self.validation_curve = list(progress["validation_curve"])
-        self.kept_epoch = progress["kept_epoch"]
-        self.kept = {
+        kept = {
             name: torch.from_numpy(progress["kept"][name]).to(parameter, copy=True)
             for name, parameter in self.parameters.items()
             if name in progress["kept"]
         }
+        self.complete = Complete(
+            len(self.loss_curve),
+            len(self.validation_curve),
+            self.generator.get_state(),
+            kept,
+            progress["kept_epoch"],
+        )
         self.stalled_at = progress["stalled_at"]
         if self.stalled_at is not None:
             self._let_rate_fall(self.stalled_at)
