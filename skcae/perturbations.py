@@ -20,7 +20,7 @@ def gaussian(X: np.ndarray, strength: float, rng: np.random.Generator) -> np.nda
     Parameters
     ----------
     X : ndarray of shape (n_samples, n_features)
-        The rows, of floats.
+        The rows.
     strength : float
         The standard deviation, in the units of the data.
     rng : numpy.random.Generator
@@ -40,7 +40,8 @@ def gaussian(X: np.ndarray, strength: float, rng: np.random.Generator) -> np.nda
     0.50
     """
     noise = strength * rng.standard_normal(X.shape)
-    noisy: np.ndarray = X + noise.astype(X.dtype)
+    # Integers become floats that hold them.
+    noisy: np.ndarray = X + noise.astype(X.dtype if X.dtype.kind == "f" else float)
     return noisy
 
 
@@ -61,6 +62,11 @@ def masking(X: np.ndarray, strength: float, rng: np.random.Generator) -> np.ndar
     perturbed : ndarray of shape (n_samples, n_features)
         Rows with fewer entries.
 
+    Raises
+    ------
+    ValueError
+        If the strength is no probability.
+
     Examples
     --------
     >>> import numpy as np
@@ -69,6 +75,7 @@ def masking(X: np.ndarray, strength: float, rng: np.random.Generator) -> np.ndar
     >>> print(f"{fewer.mean():.2f}")
     0.75
     """
+    check_part(strength)
     return np.where(rng.random(X.shape) < strength, X.dtype.type(0), X)
 
 
@@ -100,7 +107,7 @@ def occlusion(
     Raises
     ------
     ValueError
-        If so many features make no such images.
+        If so many features make no such images, or the strength is no part.
 
     Examples
     --------
@@ -110,6 +117,7 @@ def occlusion(
     >>> int(occlusion(image, 0.25, np.random.default_rng(0)).sum())
     48
     """
+    check_part(strength)
     height, width, channels = image_shape_of(X.shape[1], image_shape)
     sides = np.rint(np.sqrt(strength) * np.array([height, width])).astype(int)
     # The first row and column of each window, (n, 2).
@@ -226,6 +234,8 @@ def _moved(
 ) -> np.ndarray:
     """Return images whose pixel p is at `matrices` p + `offsets` of the given ones."""
     images = X.reshape(-1, *shape)
+    # Of float16 SciPy interpolates nothing, and of integers no numbers in between.
+    images = images.astype(np.result_type(X.dtype, np.float32), copy=False)
     moved = np.empty_like(images)
     for n, image in enumerate(images):
         for channel in range(shape[2]):
@@ -237,7 +247,21 @@ def _moved(
                 order=1,
                 mode="nearest",
             )
-    return moved.reshape(X.shape)
+    return moved.reshape(X.shape).astype(
+        X.dtype if X.dtype.kind == "f" else moved.dtype
+    )
+
+
+def check_part(strength: float) -> None:
+    """Refuse what is no part of a whole.
+
+    Raises
+    ------
+    ValueError
+        If it is below 0 or above 1.
+    """
+    if not 0 <= strength <= 1:
+        raise ValueError(f"strength must be between 0 and 1, got {strength:g}.")
 
 
 #: The perturbations by the name that `skcae.inspection.RobustnessCurveDisplay` takes.

@@ -40,6 +40,24 @@ def test_nothing_happens_at_strength_zero_and_the_type_stays(name):
         assert_array_equal(changed, perturb(rows, 0.5, rng(), **HOW.get(name, {})))
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.int64, np.float16])
+@pytest.mark.parametrize("name", PERTURBATIONS)
+def test_other_numbers_are_perturbed_as_floats(name, dtype):
+    """Which integers become where they move, or there is noise on them."""
+    rows, strength = np.rint(20 * X).astype(dtype), 0.4
+    how = HOW.get(name, {})
+    found = PERTURBATIONS[name](rows, strength, rng(), **how)
+    exact = PERTURBATIONS[name](rows.astype(float), strength, rng(), **how)
+    assert_allclose(found, exact, rtol=2e-3 if dtype == np.float16 else 1e-6, atol=0.02)
+
+
+@pytest.mark.parametrize("strength", [-1, 1.5, np.nan])
+@pytest.mark.parametrize("name", ["masking", "occlusion"])
+def test_a_part_is_between_none_and_all(name, strength):
+    with pytest.raises(ValueError, match="strength must be between 0 and 1, got"):
+        PERTURBATIONS[name](X, strength, rng(), **HOW.get(name, {}))
+
+
 def test_noise_and_masks_are_as_strong_as_asked():
     Z = np.ones((300, 400))
     assert_allclose((gaussian(Z, 0.3, rng()) - Z).std(), 0.3, rtol=0.02)

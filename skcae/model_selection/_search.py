@@ -285,6 +285,11 @@ class ContractiveAutoencoderCV(
     def _values(self, encoder: Any, X: Any, sample_weight: Any) -> list[float]:
         """Return the values of λ."""
         if not isinstance(self.penalties, Integral):
+            if np.ndim(self.penalties) != 1:
+                raise ValueError(
+                    "penalties must be an integer or a sequence of numbers, got "
+                    f"{self.penalties!r}."
+                )
             values = column_or_1d(self.penalties, dtype=np.float64)
         elif is_tied_layer(encoder):
             values = jacobian_penalty_grid(

@@ -257,7 +257,7 @@ def perturbation_of(
     """
     if callable(perturbation):
         return perturbation
-    if perturbation not in PERTURBATIONS:
+    if not (isinstance(perturbation, str) and perturbation in PERTURBATIONS):
         raise ValueError(
             f"perturbation must be one of {[*PERTURBATIONS]} or a function of rows, "
             f"strength and generator, got {perturbation!r}."
@@ -282,9 +282,12 @@ def strengths_of(
     """
     if strengths is not None:
         found: np.ndarray = check_array(
-            strengths, dtype=np.float64, ensure_2d=False, input_name="strengths"
+            np.atleast_1d(strengths),
+            dtype=np.float64,
+            ensure_2d=False,
+            input_name="strengths",
         )
-        if found.ndim != 1:
+        if np.ndim(strengths) != 1:
             raise ValueError(f"strengths must be a list of numbers, got {strengths!r}.")
         return found
     if perturbation not in LARGEST:
