@@ -492,7 +492,9 @@ def test_autocast_computes_in_single_precision(name, method, dtype):
 
 
 @pytest.mark.parametrize(
-    "encoder", [nn.Identity(), nn.Sequential(), lambda X: 1.0 * X], ids=str
+    "encoder",
+    [nn.Identity(), nn.Sequential(), lambda X: 1.0 * X],
+    ids=["identity", "nothing", "function"],
 )
 def test_a_map_without_parameters_has_a_norm(encoder):
     """Torch saves nothing for the way back through it."""

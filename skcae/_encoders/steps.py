@@ -75,21 +75,25 @@ def _steps(encoder: Any) -> Iterator[Any]:
     if isinstance(encoder, FrozenEstimator):
         yield from _steps(encoder.estimator)
     elif isinstance(encoder, Pipeline):
-        for step in _used(encoder):
+        for _, step in used_steps(encoder):
             yield from _steps(step)
     else:
         yield encoder
 
 
-def _used(pipeline: Pipeline) -> Iterator[Any]:
-    """Go through the steps of a pipeline that do something."""
-    return (s for _, s in pipeline.steps if s is not None and s != "passthrough")
+def used_steps(pipeline: Pipeline) -> list[tuple[str, Any]]:
+    """Return the steps of a pipeline that do something, with their names."""
+    return [
+        (name, step)
+        for name, step in pipeline.steps
+        if step is not None and step != "passthrough"
+    ]
 
 
 def begins_frozen(encoder: Any) -> bool:
     """Tell whether what rows come to first stays as it was fitted."""
     while isinstance(encoder, Pipeline):
-        encoder = next(_used(encoder))
+        _, encoder = used_steps(encoder)[0]
     return isinstance(encoder, FrozenEstimator)
 
 

@@ -14,7 +14,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.utils import _safe_indexing, check_array, indexable
 from sklearn.utils.parallel import Parallel, delayed
 
-from skcae._encoders.steps import split_steps
+from skcae._encoders.steps import split_steps, used_steps
 from skcae._estimators.stacked import StackedCAE
 from skcae._fit.collapse import is_tied_layer
 from skcae._fit.images import shape_of
@@ -141,10 +141,7 @@ def taken_apart(encoder: Any) -> tuple[list[str], list[Any], Any]:
     """Return the names of the last steps of pipelines, what is before, and the last."""
     names, before = [], []
     while isinstance(encoder, Pipeline):
-        used = [
-            (n, s) for n, s in encoder.steps if s is not None and s != "passthrough"
-        ]
-        *first, (name, encoder) = used
+        *first, (name, encoder) = used_steps(encoder)
         names.append(name)
         before += [step for _, step in first]
     return names, before, encoder

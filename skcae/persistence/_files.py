@@ -2,7 +2,6 @@
 
 import os
 import sys
-import threading
 from copy import copy
 from importlib import import_module
 from types import FunctionType
@@ -15,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skcae._core.data.arrays import Array
 from skcae._core.data.disk import write_whole
+from skcae._core.data.threads import OneAtATime
 from skcae._core.extras import imported
 from skcae.persistence._archive import TRUSTED, check_archive
 from skcae.persistence._integrity import check_model
@@ -31,23 +31,9 @@ CALLBACKS = {
 }
 
 
-class _Reading:
-    """What the threads of a process share that read models.
-
-    NumPy reads an array's header with Python's own parser, which before Python 3.13 can
-    fail where another thread parses too.
-    """
-
-    lock = threading.Lock()
-
-    @classmethod
-    def start_in_fork(cls) -> None:
-        """Start afresh: a thread that holds the lock is not in the fork."""
-        cls.lock = threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):  # not on Windows
-    os.register_at_fork(after_in_child=_Reading.start_in_fork)
+# NumPy reads an array's header with Python's own parser, which before Python 3.13 can
+# fail where another thread parses too.
+READING = OneAtATime()
 
 
 def save(estimator: Any, path: str | os.PathLike[str]) -> None:
@@ -144,7 +130,7 @@ def read(path: str | os.PathLike[str], trusted: list[str] | None) -> Any:
     with open(path, "rb") as file:
         try:
             check_archive(file)
-            with _Reading.lock:
+            with READING.lock:
                 estimator = skops.load(file, trusted=[*TRUSTED, *(trusted or [])])
             check_model(estimator)
         except untrusted as error:

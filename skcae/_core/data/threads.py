@@ -51,6 +51,21 @@ if hasattr(os, "register_at_fork"):  # not on Windows
     os.register_at_fork(after_in_child=_Process.start_in_fork)
 
 
+class OneAtATime:
+    """A lock for the threads of a process, which one thread may take several times.
+
+    A thread that holds it is not in a fork: a process that is forked starts afresh.
+    """
+
+    def __init__(self) -> None:
+        self._renew()
+        if hasattr(os, "register_at_fork"):  # not on Windows
+            os.register_at_fork(after_in_child=self._renew)
+
+    def _renew(self) -> None:
+        self.lock = threading.RLock()
+
+
 @contextmanager
 def fitting_threads(n_multiplications: int) -> Iterator[None]:
     """Give the body as many threads as its products deserve, at most its share.

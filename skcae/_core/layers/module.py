@@ -1,10 +1,8 @@
 """A layer that is a module of torch: whatever the user has written."""
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from threading import RLock
 from typing import Any, Self
 
 import torch
@@ -13,6 +11,7 @@ from torch.func import functional_call
 
 from skcae._core.data.modes import plainly
 from skcae._core.data.moments import Scaling
+from skcae._core.data.threads import OneAtATime
 from skcae._core.layers.chain import Chain
 from skcae._core.layers.dense import Dense
 from skcae._core.layers.differentiated import Differentiated
@@ -24,22 +23,9 @@ from skcae.activations import ACTIVATIONS, Activation
 TORCH_NAMES = {"weights": "weight", "intercept": "bias"}
 
 
-class _Drawing:
-    """What the threads of a process share that draw: torch's global generator is one.
-
-    What is drawn may be made of what is drawn for it.
-    """
-
-    lock = RLock()
-
-    @classmethod
-    def start_in_fork(cls) -> None:
-        """Start afresh: a thread that holds the lock is not in the fork."""
-        cls.lock = RLock()
-
-
-if hasattr(os, "register_at_fork"):  # not on Windows
-    os.register_at_fork(after_in_child=_Drawing.start_in_fork)
+# Torch's global generator is one for all threads. A factory may make a module of what
+# another one has made.
+DRAWING = OneAtATime()
 
 # From the number of features to a module.
 MakeModule = Callable[[int], nn.Module]
@@ -247,7 +233,7 @@ class ModuleArchitecture:
     @plainly()
     def _drawn(self, seed: int) -> Network:
         """Make the layers, with torch's global generator set, and put back then."""
-        with _Drawing.lock, torch.random.fork_rng(devices=[]), torch.device("cpu"):
+        with DRAWING.lock, torch.random.fork_rng(devices=[]), torch.device("cpu"):
             torch.manual_seed(seed)
             d, identity = self.n_features, ACTIVATIONS["identity"]
             encoder: Layer
