@@ -161,7 +161,9 @@ def without_callbacks(value: Any) -> Any:
 
     def bare(part: Any) -> Any:
         if id(part) not in done:
-            check_can_be_found(part)
+            if isinstance(part, BaseEstimator):
+                for value in vars(part).values():
+                    check_can_be_found(value)
             done[id(part)] = part, part  # where a part leads back to itself
             done[id(part)] = part, with_parts(_without_own_callbacks(part), bare)
         return done[id(part)][1]
