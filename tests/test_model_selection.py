@@ -97,6 +97,12 @@ def test_a_convolution_has_that_of_its_windows(padding):
     assert jacobian_penalty_max(thin, **how) == pytest.approx(expected)
     alone = jacobian_penalty_max(X, image_shape=(1, 1, 40), kernel_size=1)
     assert alone == pytest.approx(jacobian_penalty_max(X))
+    if padding == "same":  # more taps, of which some are in the image nowhere
+        sizes = [(9, 7), (19, 17)]
+        small, large = (
+            jacobian_penalty_max(X, image_shape=(5, 4, 2), kernel_size=k) for k in sizes
+        )
+        assert large == pytest.approx(small)
     # One number is along the steps, whatever the channels of a signal.
     several = {"image_shape": (1, 20, 2)}
     assert jacobian_penalty_max(X, kernel_size=5, **several) == pytest.approx(

@@ -256,7 +256,9 @@ def windows_of(
     found = np.lib.stride_tricks.sliding_window_view(images, (height, width), (1, 2))
     # Of so many places a tap is in the image, along each axis.
     along = [axis.taps_at_places().numpy().mean(0) for axis in axes]
-    found = found / np.sqrt(np.outer(*along))
+    counts = np.outer(*along)
+    # Of a kernel twice the image some taps are in it nowhere, and 0 in all windows.
+    found = found / np.sqrt(np.where(counts > 0, counts, 1))
     return found.reshape(len(images) * n_places, -1), np.repeat(
         part / n_places, n_places
     )
