@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.base import clone
-from sklearn.utils.validation import _num_samples
 from torch import Tensor
 
 from skcae._core.data.arrays import (
@@ -220,23 +219,23 @@ class FineTuningFit(Fit):
         strength, n_tangents = estimator.tangent_penalty, estimator.n_tangents
         if estimator.n_tangent_rows is None:
             return Tangents(tangents_of(layers, rows, n_tangents), strength, output)
-        like: dict[str, Any] = {"dtype": rows.dtype, "device": rows.device}
-        X = self._rows_with_tangents(steps, like)
+        X = self._rows_with_tangents(steps, rows)
+        drawn = rows_of(X, dtype=rows.dtype, device=rows.device)
         return Tangents(
-            tangents_of(layers, rows_of(X, **like), n_tangents),
+            tangents_of(layers, drawn, n_tangents),
             strength,
             output,
             rows=X,
             generator=self.plan.generator,
         )
 
-    def _rows_with_tangents(self, steps: list[Any], like: dict[str, Any]) -> Tensor:
+    def _rows_with_tangents(self, steps: list[Any], rows: MatrixRows) -> Tensor:
         """Draw rows to train on and unlabelled ones, as the first layer takes them."""
-        plan = self.plan
-        sources = [("X", plan.data.X, np.arange(len(plan.data.y))[plan.train])]
+        plan, X = self.plan, rows.matrix
+        sources = [("X", X, np.arange(X.shape[0])[plan.train])]
         if plan.X_unlabeled is not None:
-            n_others = _num_samples(plan.X_unlabeled)
-            sources.append(("X_unlabeled", plan.X_unlabeled, np.arange(n_others)))
+            others = features_of(steps, plan.X_unlabeled)
+            sources.append(("X_unlabeled", others, np.arange(others.shape[0])))
         n = sum(len(usable) for _, _, usable in sources)
         # Positions among the usable rows of the first source, then of the second.
         drawn = np.sort(
@@ -246,7 +245,9 @@ class FineTuningFit(Fit):
         for name, X, usable in sources:
             is_here = drawn < len(usable)
             chosen, drawn = usable[drawn[is_here]], drawn[~is_here] - len(usable)
-            part = rows_of(features_of(steps, X), subset=chosen, name=name, **like)
+            part = rows_of(
+                X, dtype=rows.dtype, device=rows.device, subset=chosen, name=name
+            )
             parts.append(as_tensor(part))
         return torch.cat(parts)
 

@@ -12,7 +12,6 @@ from skcae._core.data.arrays import working_dtype
 from skcae._core.data.containers import batches_of, is_stream
 from skcae._core.data.moments import Moments, moments_of
 from skcae._core.data.rows import Rows
-from skcae._core.data.streams import check_count
 from skcae._encoders.namespaces import on_host
 from skcae._fit.data import (
     CheckedData,
@@ -108,8 +107,14 @@ class Stream:
         self._check_count(first, is_last=True)
 
     def _check_count(self, seen: int, *, is_last: bool) -> None:
-        if self._n_rows is not None:
-            check_count(self._n_rows, seen, is_last=is_last)
+        """Refuse a source that has not the same number of rows each time."""
+        n_rows = self._n_rows
+        if n_rows is not None and (seen > n_rows or (is_last and seen < n_rows)):
+            raise ValueError(
+                f"X had {n_rows} rows when it was first read, but now it has "
+                f"{seen if is_last else f'at least {seen}'}: it must give all its rows "
+                "each time that it is iterated over."
+            )
 
 
 def batch_name(first: int, n: int) -> str:

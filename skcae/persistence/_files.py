@@ -4,6 +4,7 @@ import os
 import sys
 from copy import copy
 from importlib import import_module
+from itertools import chain
 from types import FunctionType
 from typing import Any
 from zipfile import ZIP_STORED
@@ -18,7 +19,7 @@ from skcae._core.data.threads import OneAtATime
 from skcae._core.extras import imported
 from skcae.persistence._archive import TRUSTED, check_archive
 from skcae.persistence._integrity import check_model
-from skcae.persistence._parts import with_parts
+from skcae.persistence._parts import everything_in, with_parts
 
 # The attribute of a checkpoint that tells its data from others.
 DATA = "_checkpointed_data"
@@ -77,7 +78,9 @@ def save(estimator: Any, path: str | os.PathLike[str]) -> None:
     >>> np.array_equal(again.transform(X), cae.transform(X))
     True
     """
-    data = _skops().dumps(without_callbacks(estimator), compression=ZIP_STORED)
+    bare = without_callbacks(estimator)
+    check_functions(bare)
+    data = _skops().dumps(bare, compression=ZIP_STORED)
     write_whole(path, data)
 
 
@@ -151,19 +154,11 @@ def without_callbacks(value: Any) -> Any:
     """Return a value without the callbacks of the estimators in it.
 
     What has some in it is copied, and each object once.
-
-    Raises
-    ------
-    TypeError
-        If there is a function in it that a file cannot tell from others.
     """
     done: dict[int, tuple[Any, Any]] = {}
 
     def bare(part: Any) -> Any:
         if id(part) not in done:
-            if isinstance(part, BaseEstimator):
-                for value in vars(part).values():
-                    check_can_be_found(value)
             done[id(part)] = part, part  # where a part leads back to itself
             done[id(part)] = part, with_parts(_without_own_callbacks(part), bare)
         return done[id(part)][1]
@@ -171,23 +166,25 @@ def without_callbacks(value: Any) -> Any:
     return bare(value)
 
 
-def check_can_be_found(value: Any) -> None:
+def check_functions(estimator: Any) -> None:
     """Refuse functions that are not where their names say: a file has no more of them.
 
     Raises
     ------
     TypeError
-        If it is one.
+        If an estimator in it has one.
     """
-    if not isinstance(value, FunctionType):
-        return
-    module, name = value.__module__, value.__name__
-    if getattr(sys.modules.get(module), name, None) is not value:
-        raise TypeError(
-            f"The function {module}.{value.__qualname__} cannot be written: a file "
-            f"has its name alone, by which it is not found as {module}.{name}. Define "
-            "it at the top level of a module, with def."
-        )
+    estimators = (p for p in everything_in(estimator) if isinstance(p, BaseEstimator))
+    for value in chain.from_iterable(vars(part).values() for part in estimators):
+        if not isinstance(value, FunctionType):
+            continue
+        module, name = value.__module__, value.__name__
+        if getattr(sys.modules.get(module), name, None) is not value:
+            raise TypeError(
+                f"The function {module}.{value.__qualname__} cannot be written: a file "
+                f"has its name alone, by which it is not found as {module}.{name}. "
+                "Define it at the top level of a module, with def."
+            )
 
 
 def _without_own_callbacks(value: Any) -> Any:

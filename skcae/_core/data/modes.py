@@ -6,7 +6,7 @@ from contextlib import ExitStack, contextmanager
 import torch
 
 # Where products may be cast to lower types.
-CASTING = ("cpu", "cuda", "mps")
+CASTING = ("cpu", "cuda", "mps", "xpu")
 
 
 @contextmanager

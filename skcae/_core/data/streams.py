@@ -91,11 +91,9 @@ class StreamedRows:
         n_batches = max(1, BLOCK_ELEMENTS // (self.n_features * batch_size))
         length = min(n_batches * batch_size, len(self))
         block = np.empty((length, self.n_features), self.dtype)
-        filled = seen = 0
+        filled = 0
         for piece in self.pieces:
             n, start = piece.shape[0], 0
-            seen += n
-            check_count(len(self), seen, is_last=False)
             # A piece may fill several blocks, and a block take several pieces.
             while start < n:
                 end = min(n, start + length - filled)
@@ -106,7 +104,6 @@ class StreamedRows:
                 if filled == length:
                     yield block
                     filled = 0
-        check_count(len(self), seen, is_last=True)
         if filled:
             yield block[:filled]
 
@@ -134,22 +131,6 @@ class StreamedRows:
     def weights_of(self, index: Array | Tensor | slice) -> Tensor | None:
         """Return None: each row counts once."""
         return None
-
-
-def check_count(n_rows: int, seen: int, *, is_last: bool) -> None:
-    """Refuse a source that has not the same number of rows each time.
-
-    Raises
-    ------
-    ValueError
-        If it has more than at first, or where that was the last has fewer.
-    """
-    if seen > n_rows or (is_last and seen < n_rows):
-        raise ValueError(
-            f"X had {n_rows} rows when it was first read, but now it has "
-            f"{seen if is_last else f'at least {seen}'}: it must give all its rows "
-            "each time that it is iterated over."
-        )
 
 
 # What a training takes.

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 import torch
 from torch import Tensor
 
+from skcae._core.data.modes import plainly
 from skcae._core.layers.plain import ATTENTION, Plain
 
 
@@ -16,9 +17,8 @@ def differentiating(X: Tensor) -> Iterator[Tensor]:
     kind = X.device.type
     is_low = torch.is_autocast_enabled(kind) and X.dtype.itemsize < 4
     with (
-        torch.inference_mode(False),
+        plainly(),
         torch.enable_grad(),
-        torch.autocast(kind, enabled=False),
         uncompiled(),
         Plain(ATTENTION),
     ):
