@@ -27,6 +27,13 @@ settings.register_profile("long", long)
 settings.load_profile("short")
 
 
+@pytest.fixture(autouse=True)
+def seeded():
+    """Start each test from the same draws, where a model or a module has no seed."""
+    np.random.seed(0)  # noqa: NPY002
+    torch.manual_seed(0)
+
+
 @pytest.fixture(scope="session")
 def digits():
     """Digits with values in [0, 1], and their labels."""

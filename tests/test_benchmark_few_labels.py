@@ -30,10 +30,11 @@ def test_few_labels_on_digits(tmp_path, capsys):
         assert f"\n| {model} | " in text
     lines = (tmp_path / "tangents_digits.jsonl").read_text(encoding="utf-8")
     records = [json.loads(line) for line in lines.splitlines()]
-    # Each fine-tuning of both starts, 3 settings with tangents, and the best of each
-    # model with 2 seeds.
-    n_tunings = grids.size(grids.FEW_LABELS_TUNING)
-    assert len(records) == 2 * (n_tunings * 2 + 3 + 3 * 2)
+    # Each fine-tuning of both starts, and the best of each model with 2 seeds; with
+    # tangents 3 settings, and one or two beside the best on each line.
+    n_tunings, n_lines = grids.size(grids.FEW_LABELS_TUNING), len(grids.FURTHER)
+    n_with_tangents = len(records) - 2 * (n_tunings * 2 + 3 * 2)
+    assert 2 * (3 + n_lines) <= n_with_tangents <= 2 * (3 + 2 * n_lines)
     assert {tuple(r["n_epochs"]) for r in records} == {(2, 6), (2, 2)}
     # An encoder and random weights for each seed, that of the search included.
     assert len(list(tmp_path.glob(".cache/encoders/*"))) == 2 * 3
@@ -121,6 +122,36 @@ def task_of_few(tmp_path):
         return replace(task, **changes)
 
     return make
+
+
+def test_the_search_with_tangents_goes_on_from_the_best(task_of_few, monkeypatch):
+    """Line after line, to the values beside those of the lowest error so far."""
+    runs = []
+
+    def run_all(results, tasks, n_jobs):
+        runs.append([task.setting for task in tasks])
+        return [{**task.described, "valid_error": error_of(task)} for task in tasks]
+
+    def error_of(task):
+        """Lowest with 5000 rows, "sgd 1" and "linear 0.1"."""
+        best = {"n_tangent_rows": 5000, "tuning": "sgd 1", "tangents": "linear 0.1"}
+        return 0.9 - 0.1 * sum(task.setting[line] == best[line] for line in best)
+
+    monkeypatch.setattr(tangents, "run_all", run_all)
+    start = {"n_tangent_rows": 1000, "tangents": "linear 0.1", "n_tangents": 10}
+    task = task_of_few(model="MTC", setting=grids.TUNED | start)
+    first = {**task.described, "valid_error": error_of(task)}
+    tangents.further(None, task, [first], 1)
+    lines = zip(grids.FURTHER, runs, strict=True)
+    assert {line: [s[line] for s in settings] for line, settings in lines} == {
+        "n_tangent_rows": [None, 5000],
+        "tuning": ["sgd 0.1", "sgd 1"],
+        "tangents": ["linear 0.03", "linear 0.3"],
+        "n_tangents": [5, 20],
+        "output": ["softmax"],
+    }
+    best = start | {"n_tangent_rows": 5000, "tuning": "sgd 1"}
+    assert runs[-1] == [best | {"output": "softmax"}]
 
 
 def test_labelled_rows_are_the_seeds_with_each_class_at_its_share(task_of_few):

@@ -15,10 +15,10 @@ import numpy as np
 # validation rows.
 CAE_H = {"jacobian_penalty": 3.0, "hessian_penalty": 0.03, "training": "sgd 0.1"}
 FEW_LABELS_TUNING = {
-    "tuning": ["adam 0.01", "sgd 0.3", "sgd 1"],
+    "tuning": ["adam 0.01", "sgd 0.3", "sgd 1", "sgd 3"],
     "output": ["softmax", "sigmoid"],
 }
-# With the penalty a larger rate is not stable.
+# That of the first trials with the penalty.
 TUNED = {"tuning": "sgd 0.3", "output": "sigmoid"}
 # What is not to change along the tangents, and the strength of that. Linear outputs are
 # larger than probabilities, and so are their changes. And how many tangents are at the
@@ -27,6 +27,18 @@ TANGENTS = {
     "tangents": ["prediction 1", "prediction 3", "linear 0.03", "linear 0.1"],
     "n_tangents": [5, 10],
     "n_tangent_rows": [None, 1000],
+}
+# What the best of them is then changed to, one line after another: the values beside
+# its own.
+FURTHER = {
+    "n_tangent_rows": [None, 1000, 5000],
+    "tuning": ["sgd 0.1", "sgd 0.3", "sgd 1"],
+    "tangents": [
+        *(f"linear {strength}" for strength in (0.01, 0.03, 0.1, 0.3)),
+        *(f"prediction {strength}" for strength in (1, 3, 10)),
+    ],
+    "n_tangents": [5, 10, 20],
+    "output": ["softmax", "sigmoid"],
 }
 MODELS = ["NN", "CAE", "MTC"]
 
@@ -39,6 +51,14 @@ def settings_of(n_trials):
         "CAE": [CAE_H | tuning for tuning in tunings],
         "MTC": [CAE_H | TUNED | setting for setting in draw("MTC", TANGENTS, n_trials)],
     }
+
+
+def beside(line, setting):
+    """Return the settings with the value before and the one after on a line."""
+    values = FURTHER[line]
+    k = values.index(setting[line])
+    near = values[max(k - 1, 0) : k] + values[k + 1 : k + 2]
+    return [setting | {line: value} for value in near]
 
 
 def training_parameters(text):
