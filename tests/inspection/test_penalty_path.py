@@ -1,5 +1,6 @@
 """The path of λ: numbers of separate fits, where the grid comes from, what is drawn."""
 
+import itertools
 import sys
 
 import dask.dataframe as dask
@@ -284,6 +285,23 @@ def test_zero_has_its_place_on_the_logarithmic_axis(penalties, ticks):
     assert [label.get_text() for label in panel.get_xticklabels()] == ticks
     places = panel.transData.transform([(tick, 0) for tick in map(float, ticks)])
     assert (np.diff(places[:, 0]) > 20).all()
+
+
+@pytest.mark.parametrize("largest", [1e2, 1e9])
+def test_nothing_is_written_over_another(largest):
+    """In a small figure, and with a λ over ten or more decades."""
+    penalties = np.r_[0, np.geomspace(1e-8, largest, 6)]
+    names = ["score", "reconstruction_loss", "jacobian_norm", "saturation"]
+    measures = dict.fromkeys(names, np.linspace(0, 1, 7)[:, None])
+    figure, axes = pyplot.subplots(1, 2, figsize=(8, 2.8))
+    display = PenaltyPathDisplay(penalties, measures).plot(ax=axes[0])
+    figure.canvas.draw()
+    panels = display.axes_
+    titles = [panel._left_title.get_window_extent() for panel in panels]
+    for panel, below in itertools.pairwise(zip(panels, titles, strict=True)):
+        assert below[1].y1 < panel[0].get_window_extent().y0
+    labels = [tick.get_window_extent() for tick in panels[-1].get_xticklabels()]
+    assert all(label.x1 < after.x0 for label, after in itertools.pairwise(labels))
 
 
 def test_encoders_and_data_of_all_kinds(rows):

@@ -30,8 +30,9 @@ TITLES = {
 FROM_ZERO = ("penalty_share", "jacobian_norm", "saturation", "live_units")
 # In inches: the width, and the height of a panel and its title, and of the labels.
 WIDTH, PANEL, LABELS = 4.8, 1.25, 0.4
-# The part of that height which the title leaves.
-CURVE = 0.74
+# And of the title, which leaves half of a panel at least.
+TITLE = 0.32
+MOST_TICKS = 8
 
 
 @documented
@@ -248,24 +249,40 @@ class PenaltyPathDisplay:
         above = self.penalties[self.penalties > 0]
         smallest, largest = (above[0], above[-1]) if len(above) else (1.0, 1.0)
         largest = max(largest, self.penalty_max or 0)
-        panel.set_xscale("symlog", linthresh=smallest, linscale=0.5)
+        # The wider the rest, the wider is the part from 0 to the smallest.
+        width = max(0.5, np.log10(largest / smallest) / 10)
+        panel.set_xscale("symlog", linthresh=smallest, linscale=width)
         panel.set_xlim(-0.2 * smallest, 1.5 * largest)
         ticks = [0, *round_between(smallest, largest)]
-        panel.set_xticks(ticks, [f"{tick:.2g}" for tick in ticks])
+        panel.set_xticks(ticks, [spelled(tick) for tick in ticks])
         panel.minorticks_off()
         panel.set_xlabel("λ")
 
 
 def round_between(low: float, high: float) -> np.ndarray:
-    """Return the powers of ten from one number to another, or those two."""
+    """Return powers of ten from one number to another, evenly, or those two."""
     powers = 10.0 ** np.arange(np.ceil(np.log10(low)), np.log10(high) + 1e-9)
-    return powers if len(powers) > 1 else np.unique([low, high])
+    if len(powers) < 2:
+        return np.unique([low, high])
+    return powers[:: -(-len(powers) // MOST_TICKS)]
+
+
+def spelled(tick: float) -> str:
+    """Write a number as briefly as it can be read."""
+    text = f"{tick:.2g}" if tick < 10 else f"{tick:.4g}"
+    number, exponential, power = text.partition("e")
+    if not exponential:
+        return text
+    factor = "" if number == "1" else rf"{number} \cdot "
+    return f"${factor}10^{{{int(power)}}}$"
 
 
 def panels_of(ax: Any, n: int) -> list[Any]:
     """Return n axes one below the other in the place of one, above the same axis."""
     ax.set_axis_off()
-    places = [(0, 1 - (k + 1) / n, 1, CURVE / n) for k in range(n)]
+    panel = ax.get_window_extent().height / ax.figure.dpi / n
+    curve = max(0.5, 1 - TITLE / panel)
+    places = [(0, 1 - (k + 1) / n, 1, curve / n) for k in range(n)]
     *others, last = panels = [ax.inset_axes(place) for place in places]
     for panel in others:
         panel.sharex(last)
