@@ -7,13 +7,12 @@ from numbers import Integral
 from pathlib import Path
 from typing import Any
 
-from skcae._core.data.containers import is_stream
+from sklearn.utils.validation import has_fit_parameter
+
 from skcae._core.data.disk import check_can_be_written
-from skcae._encoders.namespaces import on_host
 from skcae._fit.attributes import OPTIONAL_ATTRIBUTES
-from skcae._fit.data import check_same_rows, check_weights, check_X
+from skcae._fit.same_data import check_same_data, fingerprints
 from skcae.persistence._files import DATA, read, save
-from skcae.persistence._fingerprint import are_alike, fingerprint
 
 __all__ = ["Checkpoint", "resume"]
 
@@ -49,10 +48,12 @@ class Checkpoint:
 
     Notes
     -----
-    It is set on an autoencoder or a `StackedCAE`, in a pipeline too, and not in a
-    search, whose fits would all write to the same file. The file is in skops' format
-    and can be given to `skcae.persistence.load`: the model is then that of the epoch,
-    ready to transform.
+    It is set on an autoencoder, a `StackedCAE` or a fine-tuned network, in a pipeline
+    too, and not in a search, whose fits would all write to the same file. That of a
+    network begins with the first epoch of fine-tuning: pre-training, if it is long, has
+    one of its own, or is done before with a `FrozenEstimator` around it. The file is in
+    skops' format and can be given to `skcae.persistence.load`: the model is then that
+    of the epoch, ready to transform or to predict.
 
     Examples
     --------
@@ -105,8 +106,8 @@ class Checkpoint:
         """
         if not can_be_resumed(estimator):
             raise TypeError(
-                "A Checkpoint is for the fit of an autoencoder or a StackedCAE, not "
-                f"of a {type(estimator).__name__}: set it on the autoencoder."
+                "A Checkpoint is for the fit of an autoencoder, a stack or a "
+                f"fine-tuned network, not of a {type(estimator).__name__}."
             )
         if _in_search(context):
             raise TypeError(
@@ -127,7 +128,7 @@ class Checkpoint:
         """
 
     def on_fit_task_begin(
-        self, estimator: Any, context: Any, *, X: Any, metadata: Any
+        self, estimator: Any, context: Any, *, X: Any, y: Any, metadata: Any
     ) -> None:
         """Take the fingerprint of the data when the fit begins.
 
@@ -142,12 +143,14 @@ class Checkpoint:
         X : {array-like, sparse matrix} or iterable
             The training data.
 
+        y : array-like or None
+            The targets, of a network.
+
         metadata : dict or None
-            The weights of the rows, if there are any.
+            The weights of the rows, and rows without a label, if there are any.
         """
-        if context.task_name not in ("epoch", "layer"):
-            weights = (metadata or {}).get("sample_weight")
-            self._data = fingerprints(estimator, X, weights, reset=True)
+        if context.task_name == "fit":
+            self._data = fingerprints(estimator, X, y, metadata or {}, reset=True)
 
     def on_fit_task_end(
         self, estimator: Any, context: Any, *, fitted_estimator: Any
@@ -165,8 +168,9 @@ class Checkpoint:
         fitted_estimator : estimator
             The model as it is then.
         """
-        is_epoch = context.task_name == "epoch"
-        if not is_epoch or (context.task_id + 1) % self.every == 0:
+        is_due = (context.task_id + 1) % self.every == 0
+        name = context.task_name
+        if name in ("fit", "layer") or (name == "epoch" and is_due):
             self._write(fitted_estimator)
 
     def for_layer(self, in_stack: Any) -> "LayerCheckpoint":
@@ -265,47 +269,6 @@ def without_absent(seen: Any) -> Any:
     return model
 
 
-def fingerprints(
-    estimator: Any, X: Any, sample_weight: Any, *, reset: bool
-) -> dict[str, str] | None:
-    """Return the fingerprints of the data of a fit; None if it comes in batches.
-
-    `reset` is False where the estimator knows the columns.
-    """
-    if is_stream(X):
-        return None
-    rows = check_X(copy.copy(estimator), on_host(X), reset=reset)
-    weights = check_weights(sample_weight, rows)
-    return {
-        "X": fingerprint(rows),
-        "sample_weight": "None" if weights is None else fingerprint(weights),
-        "number of rows": str(rows.shape[0]),
-    }
-
-
-def check_same_data(then: Any, now: dict[str, str] | None) -> None:
-    """Refuse to take a training up on other data than a checkpoint was made of."""
-    if then is None or now is None:  # of an earlier release, or in batches
-        return
-    n_rows = "number of rows"
-    has_names = type(then) is dict and then.keys() == now.keys()
-    if not has_names or not all(type(text) is str for text in then.values()):
-        raise ValueError("The checkpoint is damaged in what it knows of its data.")
-    check_same_rows(int(then[n_rows]), int(now[n_rows]))
-    for name, text in now.items():
-        if not are_alike(then[name], text):
-            before, after = (t.partition(": ")[0] for t in (then[name], text))
-            difference = (
-                f"was {before} and is {after}"
-                if before != after
-                else "has other values, or its rows in another order"
-            )
-            raise ValueError(
-                f"The checkpoint is of a training on other data: {name} {difference}. "
-                "Pass the same data, or fit anew."
-            )
-
-
 def _in_search(context: Any) -> bool:
     """Tell whether a task is one of several that run side by side."""
     while context.parent is not None:
@@ -323,6 +286,8 @@ def resume(
     *,
     X_val: Any = None,
     sample_weight_val: Any = None,
+    X_unlabeled: Any = None,
+    y_val: Any = None,
     callbacks: tuple[Any, ...] = (),
     trusted: list[str] | None = None,
 ) -> Any:
@@ -331,9 +296,10 @@ def resume(
     On the same machine with the same number of threads the result is, bit for bit, that
     of a fit that nothing has cut off. If the fit was complete, it is returned as it is.
 
-    That X and `sample_weight` are those of the fit is checked: their types, shapes,
-    values and order; of a memory-mapped X, the values of some hundred rows. What comes
-    in batches is not looked at, nor are the values of held-out data.
+    That X and `sample_weight` are those of the fit is checked, and of a network y and
+    `X_unlabeled`: their types, shapes, values and order; of a memory-mapped X, the
+    values of some hundred rows. What comes in batches is not looked at, nor are the
+    values of held-out data.
 
     Parameters
     ----------
@@ -343,8 +309,9 @@ def resume(
     X : {array-like, sparse matrix} of shape (n_samples, n_features)
         The same training data.
 
-    y : Ignored
-        Not used, present for consistency with scikit-learn. It is handed to callbacks.
+    y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+        The same labels or values, of a fine-tuned network. Autoencoders have no use for
+        it, and hand it to callbacks.
 
     sample_weight : array-like of shape (n_samples,), default=None
         The same weights.
@@ -353,7 +320,15 @@ def resume(
         The same held-out data.
 
     sample_weight_val : array-like of shape (n_val,), default=None
-        The same weights of the held-out data.
+        The same weights of the held-out data, of an autoencoder.
+
+    X_unlabeled : {array-like, sparse matrix} of shape (n_unlabeled, n_features), \
+            default=None
+        The same rows without a label, of a network with `n_tangent_rows`. Others do not
+        need them any more.
+
+    y_val : array-like like y, default=None
+        The same labels or values of the held-out data, of a network.
 
     callbacks : sequence of callbacks, default=()
         Callbacks for the rest of the fit, such as a `Checkpoint` for the same file.
@@ -365,7 +340,7 @@ def resume(
     Returns
     -------
     estimator : estimator
-        The fitted autoencoder or stack.
+        The fitted autoencoder, stack or network.
 
     Raises
     ------
@@ -375,7 +350,7 @@ def resume(
         If the file cannot be opened.
     TypeError
         If the file holds an estimator that has no checkpoints, or types that are not
-        trusted.
+        trusted, or if data are passed that its `fit` does not take.
     ValueError
         If the file is damaged, or the data is not that of the training, as far as it
         is checked.
@@ -388,10 +363,25 @@ def resume(
     if not can_be_resumed(estimator):
         raise TypeError(
             f"{os.fspath(path)!r} holds a {type(estimator).__name__}, and no "
-            "checkpoint of an autoencoder or a StackedCAE."
+            "checkpoint of an autoencoder, a stack or a fine-tuned network."
         )
     then = vars(estimator).pop(DATA, None)
-    check_same_data(then, fingerprints(estimator, X, sample_weight, reset=False))
-    data = X, y, sample_weight, X_val, sample_weight_val
-    estimator.set_callbacks(*callbacks)._resume(*data)
+    seen = {"sample_weight": sample_weight, "X_unlabeled": X_unlabeled}
+    held_out = {"X_val": X_val, "sample_weight_val": sample_weight_val, "y_val": y_val}
+    metadata = taken(estimator, seen)
+    check_same_data(then, fingerprints(estimator, X, y, metadata, reset=False))
+    data = metadata | taken(estimator, held_out)
+    estimator.set_callbacks(*callbacks)._resume(X, y, **data)
     return estimator.set_callbacks()
+
+
+def taken(estimator: Any, data: dict[str, Any]) -> dict[str, Any]:
+    """Return the data that there are, and refuse what the fit does not take."""
+    given = {name: value for name, value in data.items() if value is not None}
+    for name in given:
+        if not has_fit_parameter(estimator, name):
+            raise TypeError(
+                f"resume() was given {name}, which the fit of a "
+                f"{type(estimator).__name__} does not take."
+            )
+    return given

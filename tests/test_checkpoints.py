@@ -24,7 +24,7 @@ from skcae import (
     ConvolutionalCAE,
     DeepCAE,
     DenoisingAutoencoder,
-    FineTunedClassifier,
+    PatchEncoder,
     StackedCAE,
 )
 from skcae._core.data.disk import write_whole
@@ -270,12 +270,13 @@ def test_a_stacks_callbacks_leave_the_layers(unit_data, tmp_path):
 # ---- what is refused ------------------------------------------------------------
 
 
-def test_other_estimators_are_refused(digits, tmp_path):
-    X, y = digits
-    classifier = FineTunedClassifier(ContractiveAutoencoder(4))
-    classifier.set_callbacks(Checkpoint(tmp_path / "training.skops"))
-    with pytest.raises(TypeError, match="not of a FineTunedClassifier: set it on"):
-        classifier.fit(X, y)
+def test_other_estimators_are_refused(unit_data, tmp_path):
+    encoder = PatchEncoder(
+        ContractiveAutoencoder(4), image_shape=(2, 4), patch_size=2, regions=1
+    )
+    encoder.set_callbacks(Checkpoint(tmp_path / "training.skops"))
+    with pytest.raises(TypeError, match="or a fine-tuned network, not of a PatchEnc"):
+        encoder.fit(unit_data)
 
 
 @pytest.mark.filterwarnings("ignore:Scoring failed", "ignore:.*fits failed")

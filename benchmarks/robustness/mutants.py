@@ -61,6 +61,7 @@ TESTS = {
     "_core/data/arrays": "core/test_arrays test_out_of_core",
     "_core/data/disk": f"test_disk {FILES}",
     "_core/data/evaluation": f"core/test_evaluation {ENCODER} test_out_of_core {LAYER}",
+    "_core/data/fingerprint": FILES,
     "_core/data/moments": "core/test_moments test_dead_models",
     "_core/data/rows": "core/test_rows test_out_of_core",
     "_core/data/streams": "core/test_streams test_out_of_core",
@@ -99,7 +100,6 @@ TESTS = {
     "penalties": f"test_penalties_sampled test_hessian_noise {LAYER}",
     "persistence/_archive": f"test_archive {FILES}",
     "persistence/_files": FILES,
-    "persistence/_fingerprint": FILES,
     "persistence/_integrity": FILES,
     "persistence/_parts": f"test_archive {FILES}",
 }

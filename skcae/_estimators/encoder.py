@@ -1,5 +1,6 @@
 """What all autoencoders share, of one layer or several."""
 
+import copy
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -13,7 +14,7 @@ from sklearn.utils._param_validation import StrOptions
 
 from skcae._core.data.containers import check_is_read
 from skcae._encoders.namespaces import on_host
-from skcae._fit.data import check_weights
+from skcae._fit.data import check_weights, check_X
 from skcae._fit.parameters import TrainingParameters
 from skcae.losses import LOSSES
 
@@ -34,6 +35,13 @@ class BaseEncoder(
         "warm_start": ["boolean"],
         "data_parallel": ["boolean"],
     }
+
+    def _data_of_fit(
+        self, X: Any, y: Any, sample_weight: Any = None, *, reset: bool
+    ) -> dict[str, Any]:
+        """Return what tells the data of a fit from other data, by name."""
+        rows = check_X(copy.copy(self), on_host(X), reset=reset)
+        return {"X": rows, "sample_weight": check_weights(sample_weight, rows)}
 
     def fit_transform(self, X: Any, y: Any = None, **fit_params: Any) -> np.ndarray:
         """Fit to X, and encode it.

@@ -1,5 +1,6 @@
 """What networks share that start at an encoder's weights and are fine-tuned."""
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -8,6 +9,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
+from scipy import sparse
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, _fit_context
 from sklearn.utils import get_tags
 from sklearn.utils._param_validation import HasMethods
@@ -32,13 +34,14 @@ from skcae._estimators.integrity import (
     check_known,
     check_n_features_in,
     check_names,
+    check_training_state,
 )
 from skcae._fit.attributes import adopt
-from skcae._fit.data import check_n_features, check_X
+from skcae._fit.data import check_n_features, check_weights, check_X
 from skcae._fit.finetuning import FineTuningFit
 from skcae._fit.held_out import split_rows
 from skcae._fit.parameters import FineTuningParameters
-from skcae._fit.plans import FineTuningData
+from skcae._fit.plans import FineTuningData, check_rows
 from skcae._fit.target_units import TargetUnits
 from skcae.activations import ACTIVATIONS
 from skcae.losses import Loss
@@ -63,6 +66,9 @@ class BaseFineTuned(MetaEstimatorMixin, FineTuningParameters, BaseEstimator):
     coefs_: ClassVar[list[Array]]
     intercepts_: ClassVar[list[Array]]
     _fitted_activations: ClassVar[list[str]]
+
+    # What a fit that it was seen in the midst of can be taken up from.
+    _training_state: ClassVar[dict[str, Any] | None] = None
 
     # Where an imputer belongs, so that it sees rows without a label, too.
     _imputed_before: ClassVar[str] = "encoder"
@@ -182,6 +188,40 @@ class BaseFineTuned(MetaEstimatorMixin, FineTuningParameters, BaseEstimator):
             y_val=on_host(y_val),
         )
         FineTuningFit(self, given).run()
+        return self
+
+    def _data_of_fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        X_unlabeled: Any = None,
+        *,
+        reset: bool,
+    ) -> dict[str, Any]:
+        """Return what tells the data of a fit from other data, by name.
+
+        Rows without a label take part in fine-tuning only where they have tangents.
+        """
+        scratch, y = copy.copy(self), on_host(y)
+        rows = check_rows(scratch, on_host(X), reset=reset)
+        others = None
+        if self.n_tangent_rows is not None and X_unlabeled is not None:
+            others = check_rows(scratch, on_host(X_unlabeled))
+        return {
+            "X": rows,
+            "y": y if sparse.issparse(y) else np.asarray(y),
+            "sample_weight": check_weights(sample_weight, rows),
+            "X_unlabeled": others,
+        }
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    def _resume(self, X: Any, y: Any, y_val: Any = None, **others: Any) -> Self:
+        """Take up the fine-tuning that this model was seen in the midst of, if so."""
+        if self._training_state is not None:
+            y, y_val = on_host(y), on_host(y_val)
+            given = FineTuningData(X, y, y_val=y_val, **others)
+            FineTuningFit(self, given, goes_on=True).run()
         return self
 
     # ---- the fitted model -------------------------------------------------------
@@ -316,6 +356,19 @@ class BaseFineTuned(MetaEstimatorMixin, FineTuningParameters, BaseEstimator):
         if not steps:
             check_n_features_in(self, n_features)
         self._check_outputs(sizes[-1])
+        self._check_state()
+
+    def _check_state(self) -> None:
+        """Refuse what fine-tuning could not go on from."""
+        if self._training_state is None:
+            return
+        layers = self._network_layers()
+        of_network = Chain(tuple(layers)).parameters
+        own = self._training_state["parameters"]
+        check_names(own, list(of_network), "The network in training")
+        shapes = {name: tuple(part.shape) for name, part in of_network.items()}
+        check_arrays(own, shapes)
+        check_training_state(self._training_state, own)
 
     def _check_outputs(self, n_outputs: int) -> None:
         """Refuse to say of so many outputs what they cannot mean."""

@@ -225,13 +225,11 @@ class StackedCAE(BaseEncoder):
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def _resume(
-        self, X: Any, y: Any, sample_weight: Any, X_val: Any, weights_val: Any
-    ) -> Self:
+    def _resume(self, X: Any, y: Any, **others: Any) -> Self:
         """Take up the fit that this stack was seen in the midst of, if it was."""
         if self._training_state is None:
             return self
-        given = FitData(X, y, sample_weight, X_val, weights_val)
+        given = FitData(X, y, **others)
         n_done, above = self._training_state["n_done"], self._training_state["above"]
         begun = self.estimators_
         with together(self.data_parallel) as ranks:

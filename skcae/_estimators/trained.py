@@ -116,20 +116,12 @@ class BaseTrained(BaseEncoder):
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def _fit_on_codes(
-        self,
-        H: Any,
-        y: Any,
-        sample_weight: Any,
-        *,
-        X_val: Any,
-        sample_weight_val: Any,
-    ) -> Self:
+    def _fit_on_codes(self, H: Any, y: Any, **others: Any) -> Self:
         """Fit to the codes of a layer below, of which nobody knew how far they reach.
 
         So there is no warning before the fit that its λ is too large for them.
         """
-        given = FitData(H, y, sample_weight, X_val, sample_weight_val)
+        given = FitData(H, y, **others)
         AutoencoderFit(self, given, of_codes=True).run()
         return self
 
@@ -167,11 +159,9 @@ class BaseTrained(BaseEncoder):
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def _resume(
-        self, X: Any, y: Any, sample_weight: Any, X_val: Any, weights_val: Any
-    ) -> Self:
+    def _resume(self, X: Any, y: Any, **others: Any) -> Self:
         """Take up the fit that this model was seen in the midst of, if it was."""
-        given = FitData(X, y, sample_weight, X_val, weights_val)
+        given = FitData(X, y, **others)
         if self._progress is not None:
             AutoencoderFit(self, given, progress=self._progress).run()
         return self

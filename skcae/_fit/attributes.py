@@ -1,5 +1,6 @@
 """What a fitted autoencoder keeps, all of it as NumPy arrays."""
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -80,6 +81,18 @@ def training_state(
         "solver_state": {name: to_array(tensor) for name, tensor in state.items()},
         "generator": to_array(training.complete.generator),
     }
+
+
+def state_in_midst(
+    estimator: Any, training: Training, n_earlier: int = 0
+) -> dict[str, Any]:
+    """Describe a training between two epochs, with all that it can be taken up from.
+
+    `n_earlier` epochs of the model's record came before it.
+    """
+    state = training_state(estimator, training, in_step=True)
+    progress = {**training.progress(), "n_earlier": n_earlier}
+    return {**copy.deepcopy(state), "progress": progress}
 
 
 def solver_state(estimator: Any) -> SolverState | None:

@@ -1,6 +1,5 @@
 """One fit of an autoencoder, from parameters and data to a fitted model."""
 
-import copy
 from dataclasses import dataclass, field, replace
 from functools import reduce
 from operator import add
@@ -33,6 +32,7 @@ from skcae._fit.attributes import (
     check_continues,
     fitted_attributes,
     solver_state,
+    state_in_midst,
     training_state,
 )
 from skcae._fit.collapse import warn_of_collapse
@@ -328,12 +328,9 @@ class AutoencoderFit(Fit):
 
     def attributes_now(self) -> dict[str, Any]:
         """Describe the model as it is between two epochs, and how to take it up."""
-        state = training_state(self.estimator, self.training, in_step=True)
-        progress = {**self.training.progress(), "n_earlier": self.data.n_earlier}
-        return {
-            **super().attributes_now(),
-            "_training_state": {**copy.deepcopy(state), "progress": progress},
-        }
+        n_earlier = self.data.n_earlier
+        state = state_in_midst(self.estimator, self.training, n_earlier)
+        return {**super().attributes_now(), "_training_state": state}
 
     def become(self, parameters: Parameters, *, in_step: bool = True) -> None:
         """Make the estimator the model that has these parameters.

@@ -54,6 +54,12 @@ class FitData:
     X_val: Any = None
     sample_weight_val: Any = None
 
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """What callbacks are told of beside X and y, if there is any."""
+        weights = self.sample_weight
+        return {} if weights is None else {"sample_weight": weights}
+
 
 @dataclass(frozen=True)
 class CheckedData:

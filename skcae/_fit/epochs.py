@@ -94,8 +94,8 @@ def watched(
 ) -> Iterator[Watch]:
     """Let callbacks, and who reads the progress, look on at a fit of so many tasks."""
     call = {"estimator": estimator, "X": given.X, "y": given.y}
-    if given.sample_weight is not None:
-        call["metadata"] = {"sample_weight": given.sample_weight}
+    if given.metadata:
+        call["metadata"] = given.metadata
     with epoch_progress(estimator, rank) as log:
         context = estimator._init_callback_context(max_subtasks=n_tasks)
         watch = Watch(call, context, log)

@@ -13,6 +13,7 @@ from skcae._core.data.arrays import (
     Array,
     device_for,
     resolve_device,
+    resume_generator,
     to_array,
     to_tensor,
     working_dtype,
@@ -26,7 +27,7 @@ from skcae._core.steps.differentiated import DifferentiatedObjective
 from skcae._core.steps.reconstruction import Corruption
 from skcae._core.steps.supervised import NetworkLearner, NetworkObjective
 from skcae._core.steps.tangents import TangentObjective, Tangents
-from skcae._core.training.loop import Training
+from skcae._core.training.loop import Training, copy_of
 from skcae._encoders.steps import (
     encoding_layers,
     features_of,
@@ -34,8 +35,13 @@ from skcae._encoders.steps import (
 )
 from skcae._encoders.tangents import tangents_of
 from skcae._encoders.tensors import initial_network, name_of
-from skcae._fit.attributes import adopt
-from skcae._fit.data import check_n_features, check_range, normalized
+from skcae._fit.attributes import adopt, solver_state, state_in_midst
+from skcae._fit.data import (
+    check_n_features,
+    check_range,
+    check_same_rows,
+    normalized,
+)
 from skcae._fit.epochs import Fit, watched
 from skcae._fit.network_diagnosis import warn_if_dead
 from skcae._fit.parameters import corruption_of
@@ -81,6 +87,8 @@ class FineTuningFit(Fit):
         mean.
     given : FineTuningData
         What `fit` was called with.
+    goes_on : bool
+        Whether it takes up the fine-tuning that the estimator was seen in the midst of.
 
     Attributes
     ----------
@@ -93,6 +101,7 @@ class FineTuningFit(Fit):
     """
 
     given: FineTuningData
+    goes_on: bool = field(default=False, kw_only=True)
     plan: Plan = field(init=False)
     model: PretrainedModel = field(init=False)
     corrupt: Corruption | None = field(init=False)
@@ -101,11 +110,13 @@ class FineTuningFit(Fit):
 
     @plainly()
     def run(self) -> None:
-        """Fit the encoder, and fine-tune the network."""
+        """Fit the encoder, and fine-tune the network, or take that up."""
         estimator, given = self.estimator, self.given
+        before = estimator._training_state if self.goes_on else None
         # Without noise nothing is drawn, so that a training is what it was.
         self.corrupt = corruption_of(estimator) if estimator.corruption_level else None
-        self.plan = plan_of(estimator, given)
+        seed = None if before is None else seed_of(before)
+        self.plan = plan_of(estimator, given, seed)
         units = estimator._units(*self.plan.labels)
         # An objective is a square.
         self.unit = units.one * units.one
@@ -114,10 +125,14 @@ class FineTuningFit(Fit):
             given.X, given.y, self.plan.sample_weight, given.X_unlabeled
         )
         with watched(estimator, given, n_tasks=2) as watch:
-            encoder = clone(estimator.encoder)
             task = watch.subtask("pre-training")
-            fit_encoder(estimator, encoder, *rows, task.context)
-            self._set_up(encoder, units)
+            if before is None:
+                encoder = clone(estimator.encoder)
+                fit_encoder(estimator, encoder, *rows, task.context)
+                self._set_up(encoder, units)
+            else:
+                self._set_up(estimator.encoder_, units)
+                self._take_up(before)
             task = watch.subtask("fine-tuning", estimator.max_iter)
             task.begin()
             self.train(task)
@@ -143,6 +158,15 @@ class FineTuningFit(Fit):
             shuffle=estimator.shuffle,
             generator=plan.generator,
         )
+
+    def _take_up(self, before: dict[str, Any]) -> None:
+        """Go on from a training in its midst, which was set up as this one."""
+        training = self.training
+        check_same_rows(before["progress"]["n_rows"], len(training.learner.rows))
+        for name, parameter in training.parameters.items():
+            parameter.copy_(torch.from_numpy(before["parameters"][name].copy()))
+        self.plan.generator.set_state(torch.from_numpy(before["generator"].copy()))
+        training.go_on_from(before["progress"])
 
     # ---- what trains ------------------------------------------------------------
 
@@ -176,10 +200,11 @@ class FineTuningFit(Fit):
             layers, to_array(constant), plan.generator, dtype, device
         )
         factors = self._rate_factors(network, len(rows))
+        state = solver_state(self.estimator) if self.goes_on else None
         return NetworkLearner(
             self._objective(steps, rows),
             network,
-            self.solver(network.parameters, factors=factors),
+            self.solver(network.parameters, state, factors),
             rows,
             targets,
             batch_size=self.batch_size(len(rows)),
@@ -285,6 +310,21 @@ class FineTuningFit(Fit):
             ],
         }
 
+    def attributes_now(self) -> dict[str, Any]:
+        """Describe the model as it is between two epochs, and how to take it up."""
+        state = state_in_midst(self.estimator, self.training)
+        parameters = copy_of(self.training.parameters)
+        # As they are trained: outputs in other units are not what they were, to a bit.
+        own = {name: to_array(part) for name, part in parameters.items()}
+        state |= {"parameters": own}
+        return {**self.attributes(parameters), "_training_state": state}
+
     def become(self, parameters: Parameters, *, in_step: bool = True) -> None:
         """Make the estimator the model that has these parameters."""
-        adopt(self.estimator, self.attributes(parameters))
+        model = {**self.attributes(parameters), "_training_state": None}
+        adopt(self.estimator, model)
+
+
+def seed_of(state: dict[str, Any]) -> int:
+    """Return the seed that all draws of a training in its midst have come from."""
+    return resume_generator(state["generator"]).initial_seed()

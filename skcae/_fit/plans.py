@@ -108,12 +108,19 @@ class FineTuningData(FitData):
     X_unlabeled: Any = None
     y_val: Any = None
 
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """What callbacks are told of beside X and y, if there is any."""
+        others = self.X_unlabeled
+        further = {} if others is None else {"X_unlabeled": others}
+        return super().metadata | further
 
-def plan_of(estimator: Any, given: FineTuningData) -> Plan:
+
+def plan_of(estimator: Any, given: FineTuningData, seed: int | None = None) -> Plan:
     """Validate everything, and settle which rows are for what.
 
     A copy of the estimator learns the columns and the labels, so that a fit that fails
-    later leaves the estimator as it was.
+    later leaves the estimator as it was. The seed is drawn if it is not given.
     """
     scratch = copy.copy(estimator)
     data = check_labelled(scratch, given)
@@ -127,7 +134,8 @@ def plan_of(estimator: Any, given: FineTuningData) -> Plan:
     if estimator.tangent_penalty > 0:
         check_n_tangents(estimator.n_tangents, estimator.encoder, data.X)
     resolve_device(device_for(estimator.device, data.X), np.dtype(np.float32))
-    generator = make_generator(draw_seed(estimator.random_state))
+    seed = draw_seed(estimator.random_state) if seed is None else seed
+    generator = make_generator(seed)
     train, test = rows_with_weight(weights), None
     if estimator.early_stopping and held_out is None:
         rows = np.arange(len(data.y))[train]

@@ -141,18 +141,16 @@ class StackFit:
         """Fit one layer on the codes of those below it."""
         # One that is taken up may have come to its end before.
         n_before = getattr(layer, "n_iter_", 0) - is_begun
-        X, weights = self.data.X, self.data.sample_weight
-        X_val = weights_val = None
+        others = {"sample_weight": self.data.sample_weight}
         if self.held_out is not None:
-            X_val, weights_val = self.held_out.X, self.held_out.sample_weight
+            others["X_val"] = self.held_out.X
+            others["sample_weight_val"] = self.held_out.sample_weight
+        fit = layer._fit_on_codes if self.fitted else layer.fit
+        if layer._progress is not None:
+            fit = layer._resume
         try:
             with seen_by(snapshot, layer, task):
-                if layer._progress is None:
-                    held_out = {"X_val": X_val, "sample_weight_val": weights_val}
-                    fit = layer._fit_on_codes if self.fitted else layer.fit
-                    fit(X, self.given.y, weights, **held_out)
-                else:
-                    layer._resume(X, self.given.y, weights, X_val, weights_val)
+                fit(self.data.X, self.given.y, **others)
         except ValueError as error:
             name = f"Layer {len(self.fitted) + 1} of {len(self.layers)}"
             raise ValueError(f"{name}: {error}") from error

@@ -1,0 +1,61 @@
+"""Whether a fit is taken up on the data that it began with."""
+
+from typing import Any
+
+import joblib
+import numpy as np
+from scipy import sparse
+
+from skcae._core.data.containers import is_stream
+from skcae._core.data.fingerprint import are_alike, fingerprint
+from skcae._fit.data import check_same_rows
+
+N_ROWS = "number of rows"
+
+
+def fingerprints(
+    estimator: Any, X: Any, y: Any, metadata: dict[str, Any], *, reset: bool
+) -> dict[str, str] | None:
+    """Return the fingerprints of the data of a fit; None if it comes in batches.
+
+    `reset` is False where the estimator knows the columns.
+    """
+    if is_stream(X):
+        return None
+    data = estimator._data_of_fit(X, y, **metadata, reset=reset)
+    n_rows = str(np.shape(data["X"])[0])
+    return {name: text_of(part) for name, part in data.items()} | {N_ROWS: n_rows}
+
+
+def text_of(data: Any) -> str:
+    """Return a text that tells data from other data, numbers or what else they are."""
+    if data is None:
+        return "None"
+    if sparse.issparse(data) or (
+        isinstance(data, np.ndarray) and data.dtype.kind in "biuf"
+    ):
+        return fingerprint(data)
+    values = np.asarray(data, dtype=object)
+    return f"{type(data).__name__} of shape {values.shape}: {joblib.hash(values)}"
+
+
+def check_same_data(then: Any, now: dict[str, str] | None) -> None:
+    """Refuse to take a training up on other data than a checkpoint was made of."""
+    if then is None or now is None:  # of an earlier release, or in batches
+        return
+    has_names = type(then) is dict and then.keys() == now.keys()
+    if not has_names or not all(type(text) is str for text in then.values()):
+        raise ValueError("The checkpoint is damaged in what it knows of its data.")
+    check_same_rows(int(then[N_ROWS]), int(now[N_ROWS]))
+    for name, text in now.items():
+        if not are_alike(then[name], text):
+            before, after = (t.partition(": ")[0] for t in (then[name], text))
+            difference = (
+                f"was {before} and is {after}"
+                if before != after
+                else "has other values, or its rows in another order"
+            )
+            raise ValueError(
+                f"The checkpoint is of a training on other data: {name} {difference}. "
+                "Pass the same data, or fit anew."
+            )
