@@ -1,6 +1,9 @@
 """Finished runs, a row of a CSV file each: written as they end, and not run again."""
 
 import csv
+from pathlib import Path
+
+from filelock import FileLock
 
 
 class Records:
@@ -13,14 +16,24 @@ class Records:
     """
 
     def __init__(self, path):
-        self.path = path
-        self.rows = []
-        text = path.read_text(encoding="utf-8") if path.exists() else ""
-        # A row that was cut off was not finished.
-        whole, _, cut = text.rpartition("\n")
+        self.path = Path(path)
+        with self._lock():
+            text = self._whole_rows()
+        self.rows = list(csv.DictReader(text.splitlines()))
+
+    def _lock(self):
+        """Keep other processes from the file."""
+        folder = self.path.parent / ".cache"
+        folder.mkdir(parents=True, exist_ok=True)
+        return FileLock(folder / f"{self.path.name}.lock")
+
+    def _whole_rows(self):
+        """Return the file's text without a row that was cut off: it is run again."""
+        text = self.path.read_text(encoding="utf-8") if self.path.exists() else ""
+        whole, end, cut = text.rpartition("\n")
         if cut:
-            path.write_text(whole + "\n" if whole else "", encoding="utf-8")
-        self.rows = list(csv.DictReader(whole.splitlines()))
+            self.path.write_text(whole + end, encoding="utf-8")
+        return whole
 
     def find(self, key):
         """Return the row of this key, or None."""
@@ -33,10 +46,12 @@ class Records:
 
     def add(self, row):
         """Write a row at once."""
-        with self.path.open("a", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, list(row), lineterminator="\n")
-            if not file.tell():
-                writer.writeheader()
-            writer.writerow(row)
+        with self._lock():
+            is_first = not self._whole_rows()
+            with self.path.open("a", newline="", encoding="utf-8") as file:
+                writer = csv.DictWriter(file, list(row), lineterminator="\n")
+                if is_first:
+                    writer.writeheader()
+                writer.writerow(row)
         self.rows.append({name: str(value) for name, value in row.items()})
         print(", ".join(f"{name} {value}" for name, value in row.items()), flush=True)

@@ -1,6 +1,7 @@
 """The tables of the paper: the whole commands on digits, and what they promise."""
 
 import csv
+import json
 from dataclasses import replace
 from itertools import pairwise
 
@@ -9,6 +10,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from benchmarks.paper import (
+    ablations,
     all_labels,
     command,
     data,
@@ -21,9 +23,12 @@ from benchmarks.paper import (
     search,
     table1,
     table2,
+    tables,
 )
-from benchmarks.paper.cells import Cell
+from benchmarks.paper.cells import Cell, OutOfTimeError
 from benchmarks.paper.models import TABLE_1, TABLE_2, encoder
+from benchmarks.records import Records
+from skcae.persistence import load
 
 
 def rows_of(path):
@@ -48,6 +53,10 @@ def test_the_tables_and_figures_on_few_rows(tmp_path, monkeypatch, capsys):
     first = ["--quick", "--data", "digits", "--results", str(tmp_path)]
     with pytest.raises(SystemExit, match="no run of AE, AE"):
         figures.main(["--quick", "--results", str(tmp_path)])
+    second = ["--quick", "--data", "rect", "--results", str(tmp_path)]
+    monkeypatch.setattr(table2, "FOUND_ON", "digits")
+    table2.main([*second, "--models", "CAE-1"])
+    assert "rect CAE-1 is left out: run table1.py on digits" in capsys.readouterr().out
     table1.main(first)
     text = (folder / "table1_digits.md").read_text(encoding="utf-8")
     assert str(tmp_path) not in text
@@ -80,10 +89,6 @@ def test_the_tables_and_figures_on_few_rows(tmp_path, monkeypatch, capsys):
     (curve,) = {tuple(row["paper"] for row in rows_of(folder / "figure_1.csv")[:3])}
     assert curve == ("0.271", "", "0.289")
 
-    second = ["--quick", "--data", "rect", "--results", str(tmp_path)]
-    with pytest.raises(SystemExit, match="no trials of CAE on mnist"):
-        table2.main(second)
-    monkeypatch.setattr(table2, "FOUND_ON", "digits")
     table2.main(second)
     text = (folder / "table2.md").read_text(encoding="utf-8")
     assert "| rect | 2.15 / " in text
@@ -193,6 +198,20 @@ def test_first_trials_are_in_the_space():
                 )
 
 
+def test_rows_that_are_cut_off_are_left_out_whenever_it_is(tmp_path):
+    """Before a process reads the file, and between that and its next row."""
+    path = tmp_path / "runs.csv"
+    records = Records(path)
+    records.add({"seed": 1, "error": 0.5})
+    whole = path.read_text(encoding="utf-8")
+    path.write_text(f"{whole}2,0.", encoding="utf-8")
+    records.add({"seed": 3, "error": 0.25})
+    assert [row["seed"] for row in Records(path).rows] == ["1", "3"]
+    path.write_text("seed,er", encoding="utf-8")
+    Records(path).add({"seed": 4, "error": 1})
+    assert path.read_text(encoding="utf-8") == "seed,error\n4,1\n"
+
+
 def test_one_process_works_on_a_cell(cell):
     with cell.lock() as first, cell.lock() as second:
         assert (first, second) == (True, False)
@@ -239,9 +258,76 @@ def test_final_runs_train_on_the_validation_rows_too(cell, monkeypatch):
     finals.test(cell, "CAE with noise", choice)
     assert seen == [(250, 3, 0.2)]
     (row,) = cell.tests.rows
-    wrong = finals.wrong(cell, "CAE with noise")
+    wrong = finals.wrong(cell, "CAE with noise", [row])
     assert wrong.shape == (1, 60)
     assert float(row["test_error"]) == pytest.approx(wrong.mean())
+
+
+def test_what_was_chosen_before_a_search_went_on_is_not_reported(cell):
+    """Not beside the runs of the new choice, nor where these are not complete."""
+    cell = replace(cell, budget=replace(cell.budget, n_seeds=2))
+    before, after = (
+        search.Choice(setting, (1, 2), 0.1) for setting in protocol.STARTS["CAE"]
+    )
+    finals.test(cell, "CAE", before)
+    assert len(finals.tests_of(cell, "CAE")) == 2
+    finals.test(replace(cell, budget=replace(cell.budget, n_seeds=1)), "CAE", after)
+    (row,) = finals.tests_of(cell, "CAE")
+    assert json.loads(row["setting"]) == after.setting
+    (wrong,) = tables.answers([cell])["CAE"]
+    assert float(row["test_error"]) == pytest.approx(wrong.mean())
+
+
+def test_only_a_search_that_has_drawn_all_spans_a_region(cell):
+    assert not search.has_drawn_all(cell)
+    for setting in protocol.STARTS["CAE"]:
+        search.run(cell, setting, 1)
+    assert not search.has_drawn_all(cell)
+    search.search(cell)
+    assert search.has_drawn_all(cell)
+
+
+def test_the_commands_beside_the_tables_leave_a_cell_to_one_process(cell, capsys):
+    where = ["--quick", "--data", "digits", "--results", str(cell.folder.parent)]
+    with replace(cell, folder=cell.folder.parent / "quick").lock():
+        for command in (ablations, all_labels):
+            command.main(where)
+            out = capsys.readouterr().out
+            assert "Another process works on CAE on digits" in out
+
+
+def test_a_network_of_all_labels_goes_on_with_its_next_epoch(cell, monkeypatch):
+    """When the time is up it ends after one, and its seconds are those of all calls."""
+    choice = search.Choice(protocol.STARTS["CAE"][1], (1, 3), 0.1)
+    size = all_labels.SMALL._replace(**all_labels.QUICK)
+    what = choice, size, "linear 0.1", "final"
+    whole = all_labels.run(replace(cell, folder=cell.folder / "whole"), *what)
+    monkeypatch.setattr(Cell, "check_time", limited(1))
+    epochs = []
+    for _ in range(cell.budget.n_tuning):
+        with pytest.raises(OutOfTimeError):
+            all_labels.run(cell, *what)
+        (path,) = cell.folder.glob(".cache/*.skops")
+        epochs.append(load(path).n_iter_)
+    assert epochs == [*range(1, cell.budget.n_tuning + 1)]
+    before = float(path.with_suffix(".seconds").read_text())
+    monkeypatch.setattr(Cell, "check_time", lambda cell: None)
+    again = all_labels.run(cell, *what)
+    assert again["error"] == whole["error"]
+    assert float(again["seconds"]) >= before > 0
+    assert not [*cell.folder.glob(".cache/*.s*s")]
+
+
+def limited(n_calls):
+    """Return a clock that is over after so many looks at it since a run began."""
+    looks = []
+
+    def check_time(cell):
+        looks.append(cell)
+        if len(looks) % (n_calls + 1) == 0:
+            raise OutOfTimeError
+
+    return check_time
 
 
 def test_layers_have_seeds_of_their_own():

@@ -68,9 +68,6 @@ VARIATIONS = {
     "fine-tuned by descent in batches of 20, 0.3, 1/t": by_descent(0.3, "inverse"),
     "fine-tuned at a constant rate": Variation({"tuning_schedule": "constant"}),
     "fine-tuned at a rate that falls as 1/t": Variation({"tuning_schedule": "inverse"}),
-    "fine-tuned at a rate that falls linearly": Variation(
-        {"tuning_schedule": "linear"}
-    ),
     "weight decay in fine-tuning, α = 5": Variation(tuning={"alpha": 5.0}),
     "weight decay in fine-tuning, α = 50": Variation(tuning={"alpha": 50.0}),
     "the encoder's rate a third": Variation(tuning={"encoder_rate_factor": 0.3}),
@@ -165,17 +162,21 @@ def main(arguments=None):
     """Run what is missing, and report what there is."""
     args = command.parsed(__doc__, DATA, arguments)
     cell = command.cell_of(args, args.data[0], "CAE")
+    choice = None
     try:
-        choice = search.search(cell)
-        with cell.lock():
+        with cell.lock() as is_ours:
+            if not is_ours:
+                print(f"Another process works on {cell.model} on {cell.data}.")
+                return
+            choice = search.search(cell)
             for seed in SEEDS:
                 for name in VARIATIONS:
                     run(cell, choice, name, seed)
     except OutOfTimeError:
         print("The time is up: the same command goes on.")
-        return
-    path = cell.folder / f"ablations_{cell.data}.md"
-    path.write_text(written(cell, choice), encoding="utf-8")
+    if choice is not None:
+        path = cell.folder / f"ablations_{cell.data}.md"
+        path.write_text(written(cell, choice), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -6,10 +6,12 @@
 Rifai and others (NIPS 2011) report 0.81 % of two layers of 2000 units and 15 tangents,
 and 1.04 % of the same network without. The encoder and its fine-tuning have the setting
 that Table 1's search chose for CAE. The penalty is chosen with one layer of 1000 units
-on the validation rows; the final runs train on all rows. A run of those takes hours,
-and is begun only while there is time.
+on the validation rows; the final runs train on all rows. A run of those takes hours:
+when the time is up, it ends after an epoch, and the same command goes on with the next.
 """
 
+import hashlib
+import time
 from typing import NamedTuple
 
 import numpy as np
@@ -21,6 +23,7 @@ from benchmarks.paper.few_labels_grids import tangent_parameters
 from benchmarks.paper.models import encoder, encoder_parameters, tuning_parameters
 from benchmarks.paper.tables import with_interval
 from skcae import FineTunedClassifier
+from skcae.checkpoints import Checkpoint, resume
 
 DATA = ["mnist", "digits"]
 PUBLISHED = {"CAE": 1.04, "MTC": 0.81}
@@ -51,9 +54,11 @@ def main(arguments=None):
     cell = command.cell_of(args, args.data[0], "CAE")
     sizes = [size._replace(**QUICK) if args.quick else size for size in (SMALL, LARGE)]
     try:
-        choice = search.search(cell)
-        with cell.lock():
-            run_all(cell, choice, *sizes)
+        with cell.lock() as is_ours:
+            if not is_ours:
+                print(f"Another process works on {cell.model} on {cell.data}.")
+                return
+            run_all(cell, search.search(cell), *sizes)
     except OutOfTimeError:
         print("The time is up: the same command goes on.")
     text = written(cell, *sizes)
@@ -77,28 +82,82 @@ def run(cell, choice, size, penalty, stage):
     key |= {"n_epochs": choice.n_epochs[0], "seed": SEED}
     if not cell.all_labels.find(key):
         cell.check_time()
-        measured = runs.timed(measure, cell, choice, size, penalty, stage)
+        unfinished = Unfinished(cell, text_of(key))
+        measured = runs.timed(measure, cell, choice, size, penalty, stage, unfinished)
+        measured["seconds"] += unfinished.earlier
         if stage == "final":
             finals.kept(cell, kept_as(line_of(penalty)), SEED, measured)
         found = {name: measured[name] for name in ("seconds", "commit")}
         cell.all_labels.add({**key, "error": measured.get("error", 1.0), **found})
+        unfinished.forget()
     return cell.all_labels.find(key)
 
 
-def measure(cell, choice, size, penalty, stage):
+class Unfinished:
+    """A callback that notes what a run has taken, and ends the call after an epoch.
+
+    Beside it is the checkpoint from which the next call goes on.
+
+    Parameters
+    ----------
+    cell : Cell
+        Which has so much time.
+    key : str
+        What the run is.
+    """
+
+    def __init__(self, cell, key):
+        name = hashlib.sha256(key.encode()).hexdigest()[:16]
+        self.cell = cell
+        self.checkpoint = cell.folder / ".cache" / f"{name}.skops"
+        self.seconds = self.checkpoint.with_suffix(".seconds")
+        self.earlier = float(self.seconds.read_text()) if self.seconds.exists() else 0.0
+        self.started = time.process_time()
+
+    def setup(self, estimator, context):
+        """Do nothing before a fit."""
+
+    def teardown(self, estimator, context):
+        """Do nothing after a fit."""
+
+    def on_fit_task_begin(self, estimator, context):
+        """Do nothing before an epoch."""
+
+    def on_fit_task_end(self, estimator, context):
+        """Note how long it took, and see whether there is time for another."""
+        if context.task_name == "epoch":
+            taken = self.earlier + time.process_time() - self.started
+            self.seconds.write_text(str(taken))
+            self.cell.check_time()
+
+    def fitted(self, network, X, y):
+        """Fit a network, or go on where the last call ended."""
+        callbacks = Checkpoint(self.checkpoint), self
+        if self.checkpoint.exists():
+            return resume(self.checkpoint, X, y, callbacks=callbacks)
+        return network.set_callbacks(*callbacks).fit(X, y)
+
+    def forget(self):
+        """Leave nothing of a run that has its row."""
+        for path in (self.checkpoint, self.seconds):
+            path.unlink(missing_ok=True)
+
+
+def measure(cell, choice, size, penalty, stage, unfinished):
     """Return the error of a network, and what it predicts."""
     images = cell.images
     X, y, rows = images.X_train, images.y_train, "valid"
     if stage == "final":
         (X, y), rows = runs.rows_of_final_runs(images), "test"
-    network = fine_tuned(cell, choice, size, penalty, X, y)
+    network = network_of(cell, choice, size, penalty, X)
+    network = unfinished.fitted(network, X, y)
     predicted = network.predict(images[f"X_{rows}"])
     error = float(np.mean(predicted != images[f"y_{rows}"]))
     return {"error": error, "predicted": predicted}
 
 
-def fine_tuned(cell, choice, size, penalty, X, y):
-    """Fine-tune an encoder, with the penalty if there is one."""
+def network_of(cell, choice, size, penalty, X):
+    """Return a network that starts at an encoder, with the penalty if there is one."""
     parameters = encoder_parameters(choice.setting)
     n_epochs = choice.n_epochs[0]
     model = encoder(size.model, parameters, size.n_units, n_epochs, SEED)
@@ -107,7 +166,7 @@ def fine_tuned(cell, choice, size, penalty, X, y):
     if penalty != NONE:
         how = {"n_tangents": size.n_tangents, "n_tangent_rows": size.n_tangent_rows}
         tangents = tangent_parameters({"tangents": penalty, **how})
-    network = FineTunedClassifier(
+    return FineTunedClassifier(
         FrozenEstimator(model),
         **tuning_parameters(choice.setting),
         **tangents,
@@ -115,7 +174,6 @@ def fine_tuned(cell, choice, size, penalty, X, y):
         max_iter=min(N_EPOCHS, cell.budget.n_tuning),
         random_state=SEED + 500,
     )
-    return network.fit(X, y)
 
 
 # ---- what is kept, and the report --------------------------------------------------
@@ -142,7 +200,7 @@ def written(cell, small, large):
     tested, wrong = [], {}
     for row in (row for row in rows if row["stage"] == "final"):
         line = line_of(row["penalty"])
-        wrong[line] = finals.wrong(cell, kept_as(line))
+        wrong[line] = finals.wrong(cell, kept_as(line), [row])
         error = with_interval(paired_tests.error(wrong[line]))
         tested.append([line, row["penalty"], PUBLISHED[line], error, minutes(row)])
     pair = "Not both have been run."

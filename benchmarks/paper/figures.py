@@ -22,6 +22,7 @@ from benchmarks.paper import digitised, report
 from benchmarks.paper.cells import FOLDER
 from benchmarks.paper.data import load
 from benchmarks.paper.models import TABLE_1, encoder, encoder_parameters
+from benchmarks.paper.protocol import PROTOCOL
 from benchmarks.paper.runs import COMMIT, remembered
 from benchmarks.records import Records
 from skcae.inspection import (
@@ -84,7 +85,7 @@ def chosen(path):
             json.loads(row["setting"]),
             int(row["n_epochs"].partition("+")[0]),
         )
-        for row in Records(path).rows
+        for row in Records(path).all({"protocol": PROTOCOL})
     }
     missing = set(TABLE_1) - set(best)
     if missing:

@@ -3,6 +3,8 @@
 They alone read the test rows.
 """
 
+import os
+
 import numpy as np
 
 from benchmarks.paper import runs
@@ -10,6 +12,9 @@ from benchmarks.paper.cells import text_of
 from benchmarks.paper.models import SVM
 from benchmarks.paper.protocol import WITH_NOISE
 from benchmarks.paper.search import chosen_with_noise
+
+# What is chosen before a final run, and may be another after a longer search.
+CHOICE = ("setting", "n_epochs", "noise")
 
 
 def finals(cell, choice):
@@ -67,14 +72,20 @@ def keep(path, name, labels):
     arrays = dict(np.load(path)) if path.exists() else {}
     if name in arrays and np.array_equal(arrays[name], labels):
         return
-    part = path.with_suffix(".part.npz")
+    part = path.with_suffix(f".{os.getpid()}.npz")
     np.savez_compressed(part, **{**arrays, name: labels.astype(np.uint8)})
     part.replace(path)
 
 
-def wrong(cell, line):
-    """Return which test rows each seed of a line answers wrongly, (seeds, rows)."""
+def tests_of(cell, line):
+    """Return the rows of a line's final runs, with what was chosen last."""
+    rows = cell.tests.all({**cell.key, "model": line})
+    choice = {name: rows[-1][name] for name in CHOICE} if rows else {}
+    return [row for row in rows if choice.items() <= row.items()]
+
+
+def wrong(cell, line, rows):
+    """Return which test rows the runs of a line answer wrongly, (runs, rows)."""
     truth = np.load(predictions_file(cell, "truth"))["truth"]
     predicted = np.load(predictions_file(cell, line))
-    names = [f"seed {seed}" for seed in cell.budget.seeds(cell.model)]
-    return np.array([predicted[n] != truth for n in names if n in predicted])
+    return np.array([predicted[f"seed {row['seed']}"] != truth for row in rows])

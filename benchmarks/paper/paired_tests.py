@@ -28,9 +28,9 @@ def error(wrong):
     return estimate(wrong.mean(), means)
 
 
-def difference(wrong, other):
+def difference(wrong, other, *, with_seeds=False):
     """Return by how much the mean error is above another's, over the test images."""
-    means, others = resampled([wrong, other], with_seeds=False)
+    means, others = resampled([wrong, other], with_seeds=with_seeds)
     found = means - others
     # Two-sided: twice the smaller part on either side of 0.
     tail = min(np.mean(found <= 0), np.mean(found >= 0))

@@ -14,7 +14,7 @@ from sklearn.svm import SVC
 from threadpoolctl import threadpool_limits
 
 from benchmarks.paper.models import SVM, encoder, encoder_parameters, tuning_parameters
-from benchmarks.paper.protocol import CONFIRMING
+from benchmarks.paper.protocol import CONFIRMING, PROTOCOL
 from skcae import FineTunedClassifier
 from skcae.exceptions import DeadModelWarning
 from skcae.inspection import jacobian_norm, saturation
@@ -167,7 +167,7 @@ def fitted(model, X):
 
 def remembered(folder):
     """Return `fitted`, which fits what is kept in a folder only once."""
-    return joblib.Memory(folder / "models", verbose=0).cache(fitted)
+    return joblib.Memory(folder / "models" / str(PROTOCOL), verbose=0).cache(fitted)
 
 
 def fine_tuned(model, parameters, seed, X, y, **held_out):

@@ -87,7 +87,11 @@ def search(cell, mnist=None):
 def drawn_by_optuna(cell, space, starts, rows):
     """Return the next setting, given the trials so far; the same in any process."""
     seed = zlib.crc32(f"{cell.data} {cell.model} {len(rows)}".encode())
-    sampler = optuna.samplers.TPESampler(seed=seed, multivariate=True)
+    # The first half is drawn at random.
+    n_startup_trials = min(10, rungs(cell)[0][0] // 2)
+    sampler = optuna.samplers.TPESampler(
+        n_startup_trials=n_startup_trials, multivariate=True, seed=seed
+    )
     study = optuna.create_study(sampler=sampler)
     for row in rows:
         study.add_trial(
@@ -111,6 +115,12 @@ def space_of(cell, mnist):
     found = [json.loads(row["setting"]) for row in best(rows_of(mnist))]
     distinct = [s for k, s in enumerate(found) if s not in found[:k]][:N_REGION]
     return region(space, distinct), distinct[:1]
+
+
+def has_drawn_all(cell):
+    """Tell whether the first rung of a cell is complete."""
+    n_trials, n_epochs = rungs(cell)[0]
+    return len(rows_of(cell, n_epochs)) >= n_trials
 
 
 # ---- the trials' rows --------------------------------------------------------------

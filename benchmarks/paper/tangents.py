@@ -128,7 +128,9 @@ def search(results, tasks, args):
     for n, task in tasks.items():
         mine = [r for r in records if (r["n_labels"], r["model"]) == (n, "MTC")]
         records += further(results, task, mine, args.jobs)
-    ranked = sorted(records, key=valid_error)
+    # What is beside the best may have been tried before.
+    once = {record["key"]: record for record in records}
+    ranked = sorted(once.values(), key=valid_error)
     return {
         n: {
             model: [r for r in ranked if (r["n_labels"], r["model"]) == (n, model)]
