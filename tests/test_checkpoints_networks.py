@@ -2,8 +2,10 @@
 
 import copy
 
+import dask.dataframe as dask
 import numpy as np
 import pandas as pd
+import polars
 import pytest
 from numpy.testing import assert_array_equal
 from scipy import sparse
@@ -145,6 +147,22 @@ def test_of_columns_that_are_no_numbers(callback):
         assert_same(resume(file, frame.copy(), [*LABELS]), whole)
         with pytest.raises(ValueError, match="X has other values"):
             resume(file, frame.assign(color="red"), LABELS)
+
+
+FRAMES = {
+    "lists": np.ndarray.tolist,
+    "polars": polars.DataFrame,
+    "Dask": lambda X: dask.from_pandas(pd.DataFrame(X), npartitions=2),
+}
+
+
+@pytest.mark.parametrize("frame", FRAMES.values(), ids=FRAMES)
+def test_of_any_container_behind_preprocessing(frame, callback):
+    network = copy.deepcopy(CLASSIFIERS["scaled"]).set_callbacks(callback)
+    whole = network.fit(frame(X), LABELS)
+    assert_same(resume(callback.files[2], frame(X), LABELS), whole)
+    with pytest.raises(ValueError, match="X has other values"):
+        resume(callback.files[2], frame(X[::-1]), LABELS)
 
 
 def test_rows_without_a_label_are_asked_for_where_they_have_tangents(callback):

@@ -5,6 +5,7 @@ from typing import Any
 import joblib
 import numpy as np
 from scipy import sparse
+from sklearn.utils.validation import _num_samples
 
 from skcae._core.data.containers import is_stream
 from skcae._core.data.fingerprint import are_alike, fingerprint
@@ -23,7 +24,7 @@ def fingerprints(
     if is_stream(X):
         return None
     data = estimator._data_of_fit(X, y, **metadata, reset=reset)
-    n_rows = str(np.shape(data["X"])[0])
+    n_rows = str(_num_samples(data["X"]))
     return {name: text_of(part) for name, part in data.items()} | {N_ROWS: n_rows}
 
 
