@@ -42,7 +42,7 @@ from skcae._fit.data import (
     check_same_rows,
     normalized,
 )
-from skcae._fit.epochs import Fit, watched
+from skcae._fit.epochs import Fit, Watch, watched
 from skcae._fit.network_diagnosis import warn_if_dead
 from skcae._fit.parameters import corruption_of
 from skcae._fit.plans import FineTuningData, Plan, plan_of
@@ -121,23 +121,27 @@ class FineTuningFit(Fit):
         # An objective is a square.
         self.unit = units.one * units.one
         check_squares(self.unit, self.plan.data.targets)
-        rows = rows_of_pretraining(
-            given.X, given.y, self.plan.sample_weight, given.X_unlabeled
-        )
         with watched(estimator, given, n_tasks=2) as watch:
-            task = watch.subtask("pre-training")
-            if before is None:
-                encoder = clone(estimator.encoder)
-                fit_encoder(estimator, encoder, *rows, task.context)
-                self._set_up(encoder, units)
-            else:
-                self._set_up(estimator.encoder_, units)
+            self._set_up(self._encoder(watch.subtask("pre-training")), units)
+            if before is not None:
                 self._take_up(before)
             task = watch.subtask("fine-tuning", estimator.max_iter)
             task.begin()
             self.train(task)
             task.end()
             warn_if_dead(estimator, self.training, self.plan.loss, self.unit)
+
+    def _encoder(self, task: Watch) -> Any:
+        """Return the encoder, pre-trained if it is not yet."""
+        estimator, given = self.estimator, self.given
+        if self.goes_on:
+            return estimator.encoder_
+        encoder = clone(estimator.encoder)
+        rows = rows_of_pretraining(
+            given.X, given.y, self.plan.sample_weight, given.X_unlabeled
+        )
+        fit_encoder(estimator, encoder, *rows, task.context)
+        return encoder
 
     def _set_up(self, encoder: Any, units: TargetUnits) -> None:
         """Settle where the network starts, and what trains it."""
@@ -316,7 +320,7 @@ class FineTuningFit(Fit):
         parameters = copy_of(self.training.parameters)
         # As they are trained: outputs in other units are not what they were, to a bit.
         own = {name: to_array(part) for name, part in parameters.items()}
-        state |= {"parameters": own}
+        state["parameters"] = own
         return {**self.attributes(parameters), "_training_state": state}
 
     def become(self, parameters: Parameters, *, in_step: bool = True) -> None:
