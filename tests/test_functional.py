@@ -15,7 +15,10 @@ from skcae.functional import hessian_penalty, jacobian_penalty
 
 # Of each of its classes an activation, with other settings than the default.
 ACTIVATIONS = {
-    **{kind.__name__: kind() for kind in sorted(ELEMENTWISE, key=str)},
+    **{
+        kind.__name__: kind(*((0.1, 0.4) if kind is nn.Threshold else ()))
+        for kind in sorted(ELEMENTWISE, key=str)
+    },
     "CELU(0.5)": nn.CELU(0.5),
     "ELU(0.5)": nn.ELU(0.5),
     "GELU(tanh)": nn.GELU(approximate="tanh"),

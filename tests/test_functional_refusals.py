@@ -345,7 +345,9 @@ def test_arguments(penalty, change, error, message):
         penalty(nn.Linear(4, 3).double(), **arguments)
 
 
-@pytest.mark.parametrize("noise", [0, -1.0, float("nan"), float("inf"), "0.1"])
+@pytest.mark.parametrize(
+    "noise", [0, 1e-200, 1e200, -1.0, float("nan"), float("inf"), "0.1"]
+)
 def test_noise(noise):
     with pytest.raises(ValueError, match="noise must be a positive number"):
         hessian_penalty(nn.Linear(4, 3).double(), X, noise=noise)

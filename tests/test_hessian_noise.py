@@ -183,6 +183,12 @@ def test_the_exact_norm_knows_nothing_of_samples(noises, small, unit_data):
     assert_same_model(one, other)
 
 
+@pytest.mark.parametrize("noise", [1e-200, 1e200])
+def test_noise_whose_square_is_no_number_is_refused(noise, small, unit_data):
+    with pytest.raises(ValueError, match=r"'hessian_noise' .* \[1e-150, 1e\+150\]"):
+        small(hessian_noise=noise).fit(unit_data)
+
+
 # ---- seeds, precision, input ----------------------------------------------------
 
 

@@ -9,6 +9,7 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy import sparse
 from sklearn.compose import make_column_transformer
+from sklearn.feature_extraction import FeatureHasher
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
@@ -108,6 +109,37 @@ def test_names_are_kept_on_the_way_to_a_column_transformer(kind, cls):
     alone = mixed().fit(pd.concat(frames, ignore_index=True))
     codes = model.encoder_.transform(FRAMES[kind](labelled))
     assert_allclose(codes, alone.transform(frames[0]), rtol=1e-9)
+
+
+@pytest.mark.parametrize("kind", [list, tuple, "objects", "other objects"])
+def test_lists_of_numbers_and_words_stay_what_they_are(kind):
+    """A category that is a number is one with and without unlabelled rows."""
+    rows = [[k % 3, WOOD[k % 2].item(), k / 60] for k in range(60)]
+    labelled, unlabelled = rows[:40], rows[40:]
+    if kind == "objects":
+        labelled, unlabelled = (np.array(part, object) for part in (labelled, rows))
+    elif kind == "other objects":
+        unlabelled = np.array(unlabelled, object)
+    else:
+        labelled = kind(labelled)
+    columns = make_column_transformer(
+        (OneHotEncoder(), [0, 1]), (StandardScaler(), [2])
+    )
+    encoder = make_pipeline(columns, ContractiveAutoencoder(4, **HOW))
+    y = [row[0] for row in rows[:40]]
+    model = FineTunedClassifier(encoder, **HOW)
+    model.fit(labelled, y, X_unlabeled=unlabelled)
+    numbers, words = model.encoder_[0].named_transformers_["onehotencoder"].categories_
+    assert [*numbers, *words] == [0, 1, 2, "hard", "soft"]
+
+
+def test_lists_of_words_of_any_number_are_joined():
+    texts = [["oak", "elm"][: 1 + k % 2] for k in range(40)]
+    hashed = FeatureHasher(8, input_type="string")
+    encoder = make_pipeline(hashed, ContractiveAutoencoder(4, **HOW))
+    model = FineTunedClassifier(encoder, **HOW)
+    model.fit(texts[:20], np.arange(20) % 2, X_unlabeled=texts[20:])
+    assert model.predict(texts).shape == (40,)
 
 
 def test_rows_of_dask_stay_in_their_order():

@@ -6,6 +6,7 @@ from itertools import product
 
 import numpy as np
 import pytest
+import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from scipy.linalg import eigh
@@ -260,6 +261,8 @@ def test_rows_far_from_the_origin_are_not_the_same():
         ({"X": [[np.nan, 1.0]]}, "Input X contains NaN"),
         ({"X": sparse.csr_array([[np.nan, 1.0]])}, "Input X contains NaN"),
         ({"X": [[np.inf, 1.0]]}, "Input X contains infinity"),
+        ({"X": np.ma.masked_greater(draw(5, 3), 1)}, "Input X contains NaN"),
+        ({"X": draw(5, 3) * 1e200}, "squares are infinite"),
         ({"X": np.ones((0, 3))}, "0 sample"),
         ({"sample_weight": np.zeros(3)}, "at least one non-zero"),
         ({"X": [1.0, 2.0]}, "1D array"),
@@ -283,6 +286,17 @@ def test_arguments_that_are_none_are_refused(arguments, message):
     arguments = {"X": draw(3, 4), **arguments}
     with pytest.raises(ValueError, match=message):
         jacobian_penalty_max(**arguments)
+
+
+def test_rows_are_taken_as_fits_take_them():
+    X = draw(20, 3)
+    rounded = torch.tensor(X).bfloat16()
+    expected = jacobian_penalty_max(rounded.float().numpy())
+    assert jacobian_penalty_max(rounded) == expected
+    given = torch.tensor(X, requires_grad=True)
+    assert jacobian_penalty_max(given) == jacobian_penalty_max(X)
+    with pytest.raises(TypeError, match="dates or times"):
+        jacobian_penalty_max(X.astype("M8[s]"))
 
 
 def test_a_grid_of_no_values_is_refused():

@@ -308,6 +308,20 @@ def test_a_batch_of_several_matrices_is_refused(unit_data):
         ContractiveAutoencoder(6).fit(source)
 
 
+def test_what_is_no_batch_is_named_by_where_it_came(unit_data):
+    with pytest.raises(TypeError, match=r"batch of X after its first 40 rows .*float"):
+        ContractiveAutoencoder(6).fit(
+            Batches(unit_data, 40, 1, change=lambda b: b if len(b) else 5.0)
+        )
+
+
+def test_a_list_of_batches_is_none(unit_data):
+    with pytest.raises(
+        ValueError, match=r"X is a list whose .* object with an __iter_"
+    ):
+        ContractiveAutoencoder(6).fit([unit_data[:20], unit_data[20:33]])
+
+
 def test_images_are_to_be_flattened(unit_data):
     source = Batches(unit_data, 40, change=lambda b: (b.reshape(-1, 2, 4), [0]))
     with pytest.raises(ValueError, match=r"Rows 0 to 39 of X, .* dim 3"):

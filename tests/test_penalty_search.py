@@ -332,7 +332,9 @@ def test_a_fit_that_fails_leaves_the_old_model(at, error, monkeypatch):
         ({"max_iter_search": 0}, {}, "'max_iter_search' parameter"),
         ({"judge": Ridge}, {}, "got estimator class instead"),
         ({"judge_grid": {"D": [1]}}, {}, "Invalid parameter 'D'"),
+        ({"judge_grid": {"jacobian_penalty": [1]}}, {}, "the encoder's jacobian_pen"),
         ({"scoring": "nothing"}, {}, "'scoring' parameter"),
+        ({"scoring": lambda *of: {"a": 1.0, "b": 2.0}}, {}, "must give one number"),
         (
             {"encoder": DenoisingAutoencoder()},
             {},

@@ -20,7 +20,8 @@ from skcae.penalties import PENALTIES, Penalty, SampledHessianPenalty
 
 # What the parameters may be that are one for all layers of a stack.
 HESSIAN_SAMPLES: dict[str, list[Any]] = {
-    "hessian_noise": [Interval(Real, 0, None, closed="neither"), None],
+    # Its square is neither 0 nor infinite.
+    "hessian_noise": [Interval(Real, 1e-150, 1e150, closed="both"), None],
     "n_hessian_samples": [Interval(Integral, 1, None, closed="left")],
     **WHERE_NOISE_IS_DRAWN,
 }

@@ -42,7 +42,7 @@ from skcae._fit.data import (
     check_same_rows,
     normalized,
 )
-from skcae._fit.epochs import Fit, Watch, watched
+from skcae._fit.epochs import Fit, watched
 from skcae._fit.network_diagnosis import warn_if_dead
 from skcae._fit.parameters import corruption_of
 from skcae._fit.plans import FineTuningData, Plan, plan_of
@@ -112,36 +112,32 @@ class FineTuningFit(Fit):
     def run(self) -> None:
         """Fit the encoder, and fine-tune the network, or take that up."""
         estimator, given = self.estimator, self.given
-        before = estimator._training_state if self.goes_on else None
         # Without noise nothing is drawn, so that a training is what it was.
         self.corrupt = corruption_of(estimator) if estimator.corruption_level else None
-        seed = None if before is None else seed_of(before)
+        seed = seed_of(estimator._training_state) if self.goes_on else None
         self.plan = plan_of(estimator, given, seed)
         units = estimator._units(*self.plan.labels)
         # An objective is a square.
         self.unit = units.one * units.one
         check_squares(self.unit, self.plan.data.targets)
+        rows = None
+        if not self.goes_on:
+            weights = self.plan.sample_weight
+            rows = rows_of_pretraining(given.X, given.y, weights, given.X_unlabeled)
         with watched(estimator, given, n_tasks=2) as watch:
-            self._set_up(self._encoder(watch.subtask("pre-training")), units)
-            if before is not None:
-                self._take_up(before)
+            task = watch.subtask("pre-training")
+            if rows is not None:
+                encoder = clone(estimator.encoder)
+                fit_encoder(estimator, encoder, *rows, task.context)
+                self._set_up(encoder, units)
+            else:
+                self._set_up(estimator.encoder_, units)
+                self._take_up()
             task = watch.subtask("fine-tuning", estimator.max_iter)
             task.begin()
             self.train(task)
             task.end()
             warn_if_dead(estimator, self.training, self.plan.loss, self.unit)
-
-    def _encoder(self, task: Watch) -> Any:
-        """Return the encoder, pre-trained if it is not yet."""
-        estimator, given = self.estimator, self.given
-        if self.goes_on:
-            return estimator.encoder_
-        encoder = clone(estimator.encoder)
-        rows = rows_of_pretraining(
-            given.X, given.y, self.plan.sample_weight, given.X_unlabeled
-        )
-        fit_encoder(estimator, encoder, *rows, task.context)
-        return encoder
 
     def _set_up(self, encoder: Any, units: TargetUnits) -> None:
         """Settle where the network starts, and what trains it."""
@@ -163,9 +159,9 @@ class FineTuningFit(Fit):
             generator=plan.generator,
         )
 
-    def _take_up(self, before: dict[str, Any]) -> None:
+    def _take_up(self) -> None:
         """Go on from a training in its midst, which was set up as this one."""
-        training = self.training
+        training, before = self.training, self.estimator._training_state
         check_same_rows(before["progress"]["n_rows"], len(training.learner.rows))
         for name, parameter in training.parameters.items():
             parameter.copy_(torch.from_numpy(before["parameters"][name].copy()))

@@ -78,7 +78,7 @@ def joined(X: Any, X_unlabeled: Any) -> Any:
         # To the wider type of both.
         return like(torch.cat([above, below.to(above.device)]), X)
     if not is_frame(X):
-        return np.concatenate([as_array(X), as_array(on_host(X_unlabeled))])
+        return joined_arrays(X, on_host(X_unlabeled))
     check_same_names(names_of(X), names_of(X_unlabeled))
     library = library_of(X)
     try:
@@ -87,6 +87,18 @@ def joined(X: Any, X_unlabeled: Any) -> Any:
         if library_of(error) != library:
             raise
         raise TypeError(f"X_unlabeled cannot be joined to X: {error}") from error
+
+
+def joined_arrays(X: Any, X_unlabeled: Any) -> Any:
+    """Join rows that are no frame's: lists of whatever stay lists."""
+    both = (X, X_unlabeled)
+    are_lists = [isinstance(rows, list | tuple) for rows in both]
+    if all(are_lists):
+        return [*X, *X_unlabeled]
+    if any(getattr(getattr(rows, "dtype", None), "kind", "") == "O" for rows in both):
+        # Numbers beside text stay numbers.
+        return np.concatenate([np.asarray(rows, dtype=object) for rows in both])
+    return np.concatenate([as_array(rows) for rows in both])
 
 
 def check_same_names(names: list[Any], others: list[Any]) -> None:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from skcae._core.data.arrays import Array, to_array
-from skcae._core.data.rows import evenly_spaced
+from skcae._core.data.rows import CHUNK_ELEMENTS, evenly_spaced
 from skcae._core.layers.layer import Parameters
 from skcae._core.steps.supervised import NetworkLearner
 from skcae._core.training.loop import Training
@@ -66,8 +66,10 @@ class Look:
 def look(learner: NetworkLearner, loss: Loss, parameters: Parameters) -> Look:
     """Look at what a network with these parameters makes of the learner's rows."""
     rows = learner.rows
-    X, weights = rows.some(N_ROWS)
-    targets = learner.targets[evenly_spaced(len(rows), N_ROWS)]
+    # There was room for a batch.
+    n = min(N_ROWS, max(learner.batch_size, CHUNK_ELEMENTS // rows.n_features))
+    X, weights = rows.some(n)
+    targets = learner.targets[evenly_spaced(len(rows), n)]
     _, *hidden, Z = learner.chain.with_parameters(parameters).forward(X.mT)
     every = rows.weights_of(slice(None))
     constant = best_constant(loss, learner.targets, every).to(Z)

@@ -162,10 +162,11 @@ def check_rows(scratch: Any, X: Any, *, reset: bool = False) -> Any:
         if _num_samples(X) == 0:
             raise ValueError("Found 0 rows, while at least 1 is required.")
         return X
+    rows = check_X(scratch, X, reset=reset)
     if reset and begins_frozen(scratch.encoder):
         with naming("The frozen encoder"):
             check_names(copy.copy(encoders[0]), X)
-    return check_X(scratch, X, reset=reset)
+    return rows
 
 
 def check_unlabeled(scratch: Any, X: Any) -> Any:

@@ -13,7 +13,7 @@ from sklearn.utils._metadata_requests import _routing_enabled
 from sklearn.utils.metadata_routing import process_routing
 from sklearn.utils.validation import _num_samples, has_fit_parameter
 
-from skcae._fit.data import normalized
+from skcae._fit.data import normalized, rows_with_weight
 from skcae._fit.joining import joined
 
 
@@ -68,12 +68,13 @@ def rows_of_pretraining(
 ) -> tuple[Any, Any, Any]:
     """Return X, y and weights with the rows that have no label.
 
-    Those have no weight of their own and get 1, the mean of the others. Where they are,
-    there is no y.
+    Those have no weight of their own and get 1, the mean of the others, of which rows
+    of weight 0 are none. Where they are, there is no y.
     """
     if X_unlabeled is None:
         return X, y, sample_weight
     if sample_weight is not None:
         ones = np.ones(_num_samples(X_unlabeled))
-        sample_weight = np.concatenate([normalized(sample_weight, slice(None)), ones])
+        own = normalized(sample_weight, rows_with_weight(sample_weight))
+        sample_weight = np.concatenate([own, ones])
     return joined(X, X_unlabeled), None, sample_weight

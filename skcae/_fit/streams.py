@@ -94,7 +94,8 @@ class Stream:
         first = 0
         for batch in batches_of(self.source):
             rows = on_host(rows_of(batch))
-            n = _num_samples(rows)
+            with naming(f"The batch of X after its first {first} rows"):
+                n = _num_samples(rows)
             if n == 0:
                 continue
             with naming(batch_name(first, n)):

@@ -1,7 +1,6 @@
 """What the penalties refuse to be called with."""
 
 from collections.abc import Sequence
-from math import inf
 from numbers import Integral, Real
 
 import torch
@@ -41,10 +40,11 @@ def check_integer(name: str, value: object) -> None:
 
 def check_noise(noise: object) -> None:
     """Refuse what is no positive number."""
-    if not isinstance(noise, Real) or not 0 < float(noise) < inf:
+    # Its square is neither 0 nor infinite.
+    if not isinstance(noise, Real) or not 1e-150 <= float(noise) <= 1e150:
         raise ValueError(
-            "noise must be a positive number, the standard deviation of the noise, or "
-            f"None. Got {noise!r}."
+            "noise must be a positive number from 1e-150 to 1e150, the standard "
+            f"deviation of the noise, or None. Got {noise!r}."
         )
 
 

@@ -38,7 +38,8 @@ def jacobian_penalty(
     For each row x it is :math:`\lVert J_f(x) \rVert_F^2 = \sum_{ki} (\partial f_k /
     \partial x_i)^2`, over all entries of the code and of the row: neither halved nor
     divided by their numbers [1]_. It can be differentiated by the encoder's parameters
-    and by X. Under `no_grad` it has the same value, without a graph.
+    and by X, with `torch.autograd` and not within the transforms of `torch.func`. Under
+    `no_grad` it has the same value, without a graph.
 
     Parameters
     ----------

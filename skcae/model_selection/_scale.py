@@ -11,6 +11,7 @@ from sklearn.utils._param_validation import Interval, StrOptions, validate_param
 from sklearn.utils.validation import _check_sample_weight, check_array
 
 from skcae._core.data.arrays import Array
+from skcae._core.data.containers import opened
 from skcae._core.data.moments import largest_variance, moments_of
 from skcae._core.data.rows import Rows
 from skcae._core.layers.convolution import Axis, Padding
@@ -133,6 +134,11 @@ def jacobian_penalty_max(
         matrix, weights = windows_of(matrix, weights, *how)
     rows = Rows(matrix, weights, dtype=matrix.dtype, device=torch.device("cpu"))
     moments = moments_of(rows)
+    if not np.isfinite(moments.variance).all():
+        raise ValueError(
+            "X has values of which the squares are infinite. Scale it, as by a "
+            "StandardScaler or MinMaxScaler."
+        )
     if moments.are_alike:
         raise ValueError(
             "X has no variance: all of its rows are the same, and there is nothing to "
@@ -199,8 +205,9 @@ def jacobian_penalty_grid(
 
 def checked(X: Any, sample_weight: Any) -> tuple[Any, Array]:
     """Validate the rows, and return them with weights of sum 1."""
+    X, _ = opened(on_host(X))
     rows = check_array(
-        on_host(X), accept_sparse="csr", dtype=(np.float64, np.float32), input_name="X"
+        X, accept_sparse="csr", dtype=(np.float64, np.float32), input_name="X"
     )
     weights = _check_sample_weight(on_host(sample_weight), rows, dtype=np.float64)
     if weights.min() < 0:

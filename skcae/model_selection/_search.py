@@ -17,6 +17,7 @@ from sklearn.base import (
 from sklearn.callback import CallbackSupportMixin
 from sklearn.metrics import get_scorer_names
 from sklearn.model_selection import (
+    ParameterGrid,
     ShuffleSplit,
     StratifiedShuffleSplit,
     check_cv,
@@ -221,6 +222,12 @@ class ContractiveAutoencoderCV(
             If the fit is interrupted. The estimator is then what it was before.
         """
         check_is_read(X)
+        if any("jacobian_penalty" in of for of in ParameterGrid(self.judge_grid or {})):
+            raise ValueError(
+                "judge_grid has the encoder's jacobian_penalty, whose values are "
+                "penalties. A judge's own parameter of that name cannot be searched "
+                "over."
+            )
         if y is None:
             raise ValueError(
                 "ContractiveAutoencoderCV requires y to be passed, but the target y is "

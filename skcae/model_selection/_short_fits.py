@@ -109,6 +109,11 @@ class ShortFits:
         codes = encoder.transform(self.X)
         fit_time = time.perf_counter() - start
         judges = judges_of(self.owner, [rows]).fit(codes, self.y, **self._weights())
+        if judges.multimetric_:
+            raise ValueError(
+                "scoring must give one number, by which λ is chosen, but it gives "
+                "several under names of their own."
+            )
         return [
             {"fit_time": fit_time + fit, "score_time": score, "test_scores": value}
             for fit, score, value in zip(

@@ -149,3 +149,11 @@ def test_the_start_encodes_the_scaled_rows_and_draws_nothing_more(X, tied, dtype
     )
     if not tied:
         assert torch.equal(scaled["decoder_components"], plain["decoder_components"])
+
+
+def test_few_entries_in_many_columns_are_one_block():
+    """Each block takes a number for each column, however few entries it has."""
+    X = sparse.random_array((500, 100_000), density=1e-5, format="csr", rng=0)
+    ((block, weights),) = rows_of(X).blocks()
+    assert (block != X).nnz == 0
+    assert weights is None

@@ -22,9 +22,8 @@ from sklearn.preprocessing import (
     StandardScaler,
 )
 
-from skcae import (
-    ContractiveAutoencoder,
-)
+from skcae import ContractiveAutoencoder
+from skcae._fit import network_diagnosis
 from skcae.inspection import saturation
 from tests.estimators.finetuned import (
     ENCODERS,
@@ -35,6 +34,25 @@ from tests.estimators.finetuned import (
     contractive,
     same_network,
 )
+
+
+def test_few_of_wide_rows_are_looked_at_in_the_end(y, monkeypatch):
+    """As many as there was room for: a batch, or more if they are narrow."""
+    rows = sparse.random_array((len(y), 500), density=0.05, format="csr", rng=0)
+    looked_at = []
+
+    def is_dead(seen, losses):
+        looked_at.append(seen.X.shape)
+        return False
+
+    monkeypatch.setattr(network_diagnosis, "is_dead", is_dead)
+    model = classifier(contractive(), batch_size=7)
+    model.fit(rows, y)
+    monkeypatch.setattr(network_diagnosis, "CHUNK_ELEMENTS", 500 * 9)
+    model.fit(rows, y)
+    model.set_params(batch_size=20).fit(rows, y)
+    assert looked_at == [(len(y), 500), (9, 500), (20, 500)]
+
 
 # ---- kinds of input -------------------------------------------------------------
 

@@ -25,6 +25,7 @@ from sklearn.svm import LinearSVC
 
 from skcae import (
     ContractiveAutoencoder,
+    ConvolutionalCAE,
     FineTunedClassifier,
     FineTunedRegressor,
 )
@@ -99,6 +100,13 @@ def test_a_frozen_encoder_of_another_number_of_features_is_refused(wrap, X, y):
     fits_both = classifier(FrozenEstimator(contractive().fit(X)))
     with pytest.raises(ValueError, match=r"7 features, but .* expecting 8 features"):
         fits_both.fit(X[:, :7], y)
+
+
+@pytest.mark.parametrize("wrap", [FrozenEstimator, clone])
+def test_images_are_to_be_rows_whatever_the_encoder(wrap, X, y):
+    encoder = ConvolutionalCAE(2, 2, image_shape=(2, 4), max_iter=12, tol=0.5).fit(X)
+    with pytest.raises(ValueError, match=r"X has dim 3, while .* X.reshape"):
+        classifier(wrap(encoder)).fit(X.reshape(-1, 2, 4), y)
 
 
 @pytest.mark.parametrize(

@@ -79,6 +79,23 @@ def test_only_the_ratio_of_weights_counts_beside_rows_without_labels(
     assert_same_network(one, other, rtol=1e-6, atol=1e-9)
 
 
+@pytest.mark.parametrize(
+    "kind", ["contractive", "autoencoder", "denoising", "stack", "ours"]
+)
+def test_rows_of_weight_0_are_none_beside_rows_without_labels(kind, X, y):
+    """In pre-training, too, the mean of 1 is that of the rows which count."""
+    model, others = classifier(ENCODERS[kind](X)), X[:9] + 1
+    weights = np.linspace(0.5, 2, len(X))
+    alone = clone(model).fit(X, y, sample_weight=weights, X_unlabeled=others)
+    beside = clone(model).fit(
+        np.concatenate([X, X[:15] - 1]),
+        np.concatenate([y, y[:15]]),
+        sample_weight=np.append(weights, np.zeros(15)),
+        X_unlabeled=others,
+    )
+    assert_same_network(alone, beside, rtol=1e-6, atol=1e-9)
+
+
 def test_weights_reach_the_steps_that_take_them(X, y, weights):
     """At any depth of pipelines; PCA takes none."""
     inner = make_pipeline(PCA(7, random_state=0), contractive())

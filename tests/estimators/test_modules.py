@@ -248,6 +248,83 @@ def test_what_cannot_be_trained_is_refused_and_changes_nothing(model, unit_data)
         model.set_params(encoder=nn.Linear(8, 2).weight).fit(unit_data)
 
 
+class OfSequences(nn.Module):
+    """One of layers that take the four halves of a row one after the other."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, X):
+        X = X.view(-1, 4, 2)
+        is_attention = isinstance(self.layer, nn.MultiheadAttention)
+        found, _ = self.layer(*(X, X, X) if is_attention else (X,))
+        return found.flatten(1)
+
+
+OTHER_IN_TRAINING = {
+    "a GRU with dropout": lambda: OfSequences(
+        nn.GRU(2, 3, 2, dropout=0.5, batch_first=True)
+    ),
+    "a MultiheadAttention with dropout": lambda: OfSequences(
+        nn.MultiheadAttention(2, 1, dropout=0.5, batch_first=True)
+    ),
+    "a InstanceNorm1d with track_running_stats": lambda: nn.Sequential(
+        nn.Unflatten(1, (2, 4)), nn.InstanceNorm1d(2, track_running_stats=True)
+    ),
+}
+
+
+@pytest.mark.parametrize("found", OTHER_IN_TRAINING)
+def test_layers_that_are_others_in_training_are_refused(found, unit_data):
+    make = OTHER_IN_TRAINING[found]
+    model = ModuleAutoencoder(lambda d: nn.Sequential(make(), nn.LazyLinear(3)), **HOW)
+    with pytest.raises(ValueError, match=f"encoder has {found}"):
+        model.fit(unit_data)
+    for layer in (
+        nn.GRU(2, 3, 2, batch_first=True),
+        nn.MultiheadAttention(2, 1, batch_first=True),
+    ):
+        ModuleAutoencoder(lambda d, layer=layer: OfSequences(layer), **HOW).fit(
+            unit_data
+        )
+
+
+class Projected(nn.Module):
+    """A random projection that is not trained, and a layer that is."""
+
+    def __init__(self, drawn):
+        super().__init__()
+        self.register_buffer("projection", drawn)
+        self.layer = nn.Linear(5, 3)
+
+    def forward(self, X):
+        return self.layer(torch.cos(X @ self.projection))
+
+
+def test_what_is_not_trained_is_the_same_at_each_call_of_a_factory(unit_data):
+    """Or the model would be another one each time that it is used."""
+    by_numpy = ModuleAutoencoder(
+        lambda d: Projected(torch.from_numpy(np.random.standard_normal((d, 5)))),  # noqa: NPY002
+        **HOW,
+    )
+    with pytest.raises(ValueError, match=r"encoder\(8\) .* numbers in 'projection'"):
+        by_numpy.fit(unit_data)
+    by_torch = ModuleAutoencoder(lambda d: Projected(torch.randn(d, 5)), **HOW)
+    by_torch.fit(unit_data)
+    assert_array_equal(by_torch.transform(unit_data), by_torch.transform(unit_data))
+
+
+def test_a_layer_that_torch_differentiates_once_has_no_penalty(unit_data):
+    def hard(n_features):
+        return nn.Sequential(nn.Linear(n_features, 3), nn.Hardsigmoid())
+
+    with pytest.raises(ValueError, match="torch differentiates a layer only once"):
+        ModuleAutoencoder(hard, **HOW).fit(unit_data)
+    model = ModuleAutoencoder(hard, jacobian_penalty=0, **HOW).fit(unit_data)
+    assert model.transform(unit_data).shape == (40, 3)
+
+
 class Apart(nn.Module):
     """One whose code torch cannot differentiate by its rows."""
 

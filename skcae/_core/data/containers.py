@@ -101,7 +101,7 @@ def opened(X: Any, name: str = "X") -> tuple[Any, Any]:
     frame = as_frame(X)
     if frame is not None:
         return X, dtype_of(frame, name)
-    X = without_mask(as_array(X))
+    X = without_mask(as_array(X, name))
     kind = X.dtype.kind
     if kind == "O" and not sparse.issparse(X):
         X = np.asarray(X)
@@ -131,7 +131,7 @@ def as_table(X: Any) -> Any:
     return X
 
 
-def as_array(X: Any) -> Any:
+def as_array(X: Any, name: str = "X") -> Any:
     """Return what is no array, but holds the numbers of one, as an array."""
     if isinstance(X, Tensor):
         return array_of(X)
@@ -143,7 +143,18 @@ def as_array(X: Any) -> Any:
             "X is a list of sparse matrices: join them by scipy.sparse.vstack, or pass "
             "an object whose __iter__ gives one after the other."
         )
-    return X if hasattr(getattr(X, "dtype", None), "kind") else np.asarray(X)
+    if hasattr(getattr(X, "dtype", None), "kind"):
+        return X
+    try:
+        return np.asarray(X)
+    except ValueError as error:
+        if "inhomogeneous" not in str(error):
+            raise
+        raise ValueError(
+            f"{name} is a {type(X).__name__} whose parts are not of one shape. Batches "
+            "of rows are taken from an object with an __iter__ that gives one after "
+            "the other, and not from a list."
+        ) from error
 
 
 def without_mask(X: Any) -> Any:

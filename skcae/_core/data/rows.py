@@ -246,8 +246,10 @@ class Rows(WeightedRows):
         if not sparse.issparse(self.matrix):
             yield from small_chunks(self)
             return
-        # Sparse rows stay so: who takes them goes through stored entries alone.
-        for part in row_slices(len(self), self.n_features):
+        # Sparse rows stay so: who takes them goes through stored entries alone, and has
+        # a number for each column from each block.
+        n_stored = self.matrix.nnz // max(1, self.matrix.shape[0])
+        for part in row_slices(len(self), max(1, n_stored)):
             at = self._position(part)
             weights = None if self.weights is None else self.weights[at]
             yield self.matrix[at], weights

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any, Self
 
 import torch
@@ -195,10 +194,15 @@ class ModuleArchitecture:
         """That of the code, if it is known."""
         return self.units if self.make_encoder is None else None
 
-    @cached_property
+    @property
     def prototype(self) -> Network:
         """The layers, with parameters of no meaning; buffers are those of any fit."""
-        return self._drawn(0)
+        # Not by a cached_property: before Python 3.12 all of them share a lock, which a
+        # factory that fits another model would wait for, and a fork.
+        if "made" not in self.__dict__:
+            self.__dict__["made"] = self._drawn(0)
+        made: Network = self.__dict__["made"]
+        return made
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -215,6 +219,7 @@ class ModuleArchitecture:
     ) -> Parameters:
         """Draw the weights; those of a module as it draws them itself."""
         seed = int(torch.randint(2**31, (), generator=generator, device="cpu"))
+        self._check_what_is_fixed()
         drawn = named(self._drawn(seed))
         if scaling is not None:
             shift, scale = map(torch.from_numpy, (scaling.shift, scaling.scale))
@@ -234,6 +239,25 @@ class ModuleArchitecture:
             for side, layer in sides(self.prototype)
         )
         return Network(Chain((encoder,)), Chain((decoder,)))
+
+    def _check_what_is_fixed(self) -> None:
+        """Refuse factories whose modules hold other tensors at each call.
+
+        What is not trained is no part of the fitted model: a factory gives it anew.
+        """
+        both = sides(self.prototype), sides(self._drawn(0))
+        for (side, layer), (_, again) in zip(*both, strict=True):
+            if not (isinstance(layer, Module) and isinstance(again, Module)):
+                continue
+            for name, part in layer.buffers.items():
+                if not same_numbers(part, again.buffers[name]):
+                    raise ValueError(
+                        f"{side}({self.n_features}) gives a module with other numbers "
+                        f"in {name!r} at each call, which are not trained: the model "
+                        "would be another one each time that it is used. Draw them "
+                        "with torch, whose generator is set before the call, or from "
+                        "a seed of your own."
+                    )
 
     @plainly()
     def _drawn(self, seed: int) -> Network:
@@ -298,25 +322,47 @@ def module_of(name: str, make: MakeModule, n_features: int, n_inputs: int) -> Mo
         ) from error
 
 
+def same_numbers(one: Tensor, other: Tensor) -> bool:
+    """Tell whether two tensors are the same, NaN where the other is."""
+    return one.shape == other.shape and torch.allclose(
+        one, other, rtol=0, atol=0, equal_nan=True
+    )
+
+
 def check_rows_are_alone(name: str, module: nn.Module) -> None:
     """Refuse modules that compute another thing in training than afterwards.
 
     Raises
     ------
     ValueError
-        If there is a batch norm, or dropout.
+        If there is a batch norm, or dropout, in whatever layer.
     """
-    kinds = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd, nn.RReLU)
     for part in module.modules():
-        # Dropout of nothing is none.
-        if isinstance(part, kinds) and getattr(part, "p", 1) > 0:
+        found = other_in_training(part)
+        if found:
             raise ValueError(
-                f"The module of {name} has a {type(part).__name__}. Modules are "
+                f"The module of {name} has {found}. Modules are "
                 "trained as they are used afterwards, so that a batch norm would have "
                 "no statistics and dropout no effect, while in their training mode "
                 "rows would depend on each other or on chance, and have no Jacobian "
                 "of their own. Take a LayerNorm, or a scaler in the pipeline."
             )
+
+
+def other_in_training(layer: nn.Module) -> str:
+    """Name a layer that draws at random, or learns statistics, while it trains."""
+    name = f"a {type(layer).__name__}"
+    if isinstance(layer, nn.modules.batchnorm._BatchNorm | nn.RReLU):
+        return name
+    # Dropout of nothing is none.
+    if isinstance(layer, nn.modules.dropout._DropoutNd) and layer.p > 0:
+        return name
+    if isinstance(layer, nn.MultiheadAttention | nn.RNNBase) and layer.dropout > 0:
+        return f"{name} with dropout"
+    is_instance_norm = isinstance(layer, nn.modules.instancenorm._InstanceNorm)
+    if is_instance_norm and layer.track_running_stats:
+        return f"{name} with track_running_stats"
+    return ""
 
 
 def dense(n_inputs: int, n_units: int, seed: int, activation: Activation) -> Dense:

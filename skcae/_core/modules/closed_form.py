@@ -39,6 +39,7 @@ ELEMENTWISE = {
     nn.CELU,
     nn.ELU,
     nn.GELU,
+    nn.Hardshrink,
     nn.Hardswish,
     nn.Hardtanh,
     nn.Identity,
@@ -51,9 +52,11 @@ ELEMENTWISE = {
     nn.SiLU,
     nn.Sigmoid,
     nn.Softplus,
+    nn.Softshrink,
     nn.Softsign,
     nn.Tanh,
     nn.Tanhshrink,
+    nn.Threshold,
 }
 
 # Those whose slopes are cheaper by their formula.

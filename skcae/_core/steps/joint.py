@@ -141,7 +141,16 @@ class JointObjective:
             starts.append(torch.ones_like(losses) if weights is None else weights)
         penalties = None if penalty is None else penalty.detach()
         totals = weighted_sums(losses, penalties, weights)
-        gradient = derivatives(ends, starts, list(parameters.values()))
+        try:
+            gradient = derivatives(ends, starts, list(parameters.values()))
+        except RuntimeError as error:
+            if "is not implemented" not in str(error):
+                raise
+            raise ValueError(
+                "torch differentiates a layer only once, but a penalty on its Jacobian "
+                f"takes two derivatives: {error}. Take another layer, or set its "
+                "penalty to 0."
+            ) from error
         return totals, dict(zip(parameters, gradient, strict=True))
 
     # ---- what computes a step ---------------------------------------------------
