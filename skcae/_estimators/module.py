@@ -86,7 +86,7 @@ class ModuleAutoencoder(BaseNetwork):
     weights are those that the module draws itself, with torch's generator set from
     `random_state` for that time. What it holds in buffers is not trained, nor are
     parameters whose `requires_grad` is False: they are, in each fit and after loading,
-    what the factory gives.
+    what the factory gives, which has to be the same at each call.
 
     The norm of a module's Jacobian is estimated with probes, which torch differentiates
     twice, or with `jacobian_method="exact"` found from all unit vectors of the code.
