@@ -23,8 +23,9 @@ class Checkpoint:
     After a crash `resume` goes on from the file as if nothing had happened: the fit
     that it completes ends with the same bits. The file holds the weights, the solver's
     state, the generator's, the position in the schedule, the record of early stopping
-    and the epoch, and a fingerprint of X and `sample_weight`. A new one takes the old
-    one's place only when it is on the disk, so that a crash at any moment leaves one
+    and the epoch, and a fingerprint of X and `sample_weight`, and of the labels of a
+    network and its rows without any that have tangents. A new one takes the old one's
+    place only when it is on the disk, so that a crash at any moment leaves one
     that is whole.
 
     Parameters
@@ -297,8 +298,8 @@ def resume(
     of a fit that nothing has cut off. If the fit was complete, it is returned as it is.
 
     That X and `sample_weight` are those of the fit is checked, and of a network y and
-    `X_unlabeled`: their types, shapes, values and order; of a memory-mapped X, the
-    values of some hundred rows. What comes in batches is not looked at, nor are the
+    `X_unlabeled`: their types, shapes, values and order; of rows on a disk the values
+    of some hundred. What comes in batches is not looked at, nor are the
     values of held-out data.
 
     Parameters
@@ -310,8 +311,9 @@ def resume(
         The same training data.
 
     y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
-        The same labels or values, of a fine-tuned network. Autoencoders have no use for
-        it, and hand it to callbacks.
+        The same labels or values, of a fine-tuned network, as it got them: behind a
+        `TransformedTargetRegressor` they are transformed. Autoencoders have no use for
+        y, and hand it to callbacks.
 
     sample_weight : array-like of shape (n_samples,), default=None
         The same weights.

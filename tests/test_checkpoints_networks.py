@@ -12,7 +12,7 @@ from scipy import sparse
 from sklearn.compose import make_column_transformer
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.preprocessing import MaxAbsScaler, OneHotEncoder
 from torch import nn
 
 from skcae import (
@@ -24,7 +24,8 @@ from skcae import (
     StackedCAE,
 )
 from skcae.checkpoints import Checkpoint, resume
-from skcae.persistence import get_weights, load, save
+from skcae.persistence import get_weights, load, save, set_weights
+from skcae.persistence._files import read
 from tests.test_checkpoints import Copies, Numbers
 
 HOW = {"max_iter": 6, "tol": 1e-9, "random_state": 0}
@@ -64,7 +65,7 @@ CLASSIFIERS = {
         ConvolutionalCAE(4, 3, image_shape=(4, 4), max_iter=3, random_state=0), **HOW
     ),
     "module": FineTunedClassifier(MODULES, **HOW),
-    "scaled": FineTunedClassifier(make_pipeline(StandardScaler(), CAE), **HOW),
+    "scaled": FineTunedClassifier(make_pipeline(MaxAbsScaler(), CAE), **HOW),
     "without a seed": FineTunedClassifier(CAE, **{**HOW, "random_state": None}),
 }
 REGRESSORS = {
@@ -110,12 +111,14 @@ def test_a_fine_tuning_ends_the_same_from_every_checkpoint(network, callback):
 
 
 def test_a_checkpoint_is_the_network_of_its_epoch(callback):
-    """It predicts, is written again without its midst, and is fitted anew."""
+    """It predicts, is fitted anew, and once loaded is in the midst of nothing."""
     network = copy.deepcopy(CLASSIFIERS["adam"]).set_callbacks(callback)
     whole = network.fit(X, LABELS)
     models = [load(file) for file in callback.files]
     assert [model.n_iter_ for model in models] == [1, 2, 3, 4, 5, 6, 6]
     assert len({model.predict_proba(X).tobytes() for model in models}) == 6
+    save(models[2], callback.path)
+    assert_same(resume(callback.path, X[::-1], LABELS), models[2])
     assert_same(models[2].fit(X, LABELS), whole)
 
 
@@ -150,6 +153,7 @@ def test_of_columns_that_are_no_numbers(callback):
 
 
 FRAMES = {
+    "sparse": sparse.coo_array,
     "lists": np.ndarray.tolist,
     "polars": polars.DataFrame,
     "Dask": lambda X: dask.from_pandas(pd.DataFrame(X), npartitions=2),
@@ -219,13 +223,80 @@ def test_other_data_is_refused(other, when, callback):
         resume(callback.files[when], *data, **how)
 
 
-def test_labels_in_columns_may_be_sparse(callback):
+@pytest.mark.parametrize("kind", ["csr", "csc", "coo", "lil", "dok"])
+def test_labels_in_columns_may_be_sparse(kind, callback):
     Y = (X[:, :3] > 0.5).astype(int)
     network = copy.deepcopy(CLASSIFIERS["adam"]).set_callbacks(callback)
-    whole = network.fit(X, sparse.csr_array(Y))
-    assert_same(resume(callback.files[2], X, sparse.csr_array(Y)), whole)
+    whole = network.fit(X, sparse.csr_array(Y).asformat(kind))
+    assert_same(resume(callback.files[2], X, sparse.csr_array(Y).asformat(kind)), whole)
     with pytest.raises(ValueError, match="y has other values"):
         resume(callback.files[2], X, sparse.csr_array(Y[::-1]))
+
+
+def test_all_labels_on_a_disk_are_looked_at(callback, tmp_path):
+    many, labels = np.repeat(X, 3, axis=0), np.repeat(LABELS, 3)
+    paths = [tmp_path / "y.npy", tmp_path / "others.npy"]
+    others = labels.copy()
+    others[4] = "middle" if labels[4] != "middle" else "low"
+    for path, part in zip(paths, (labels, others), strict=True):
+        np.save(path, part)
+    y, y_others = (np.load(path, mmap_mode="r") for path in paths)
+    network = copy.deepcopy(CLASSIFIERS["adam"]).set_callbacks(callback)
+    whole = network.fit(many, y)
+    assert_same(resume(callback.files[2], many, y), whole)
+    with pytest.raises(ValueError, match="y has other values"):
+        resume(callback.files[2], many, y_others)
+
+
+def test_values_count_and_not_how_they_lie_in_memory(callback):
+    """Nor which of them are one object, as a slice of a frame may have it."""
+    words = np.array(["red", "green", "blue"], object)
+    k = np.arange(180)
+    frame = pd.DataFrame({"a": words[k % 3], "b": words[k % 2], "c": words[k % 3]})
+    part = frame[["a", "b"]].iloc[:90].reset_index(drop=True)
+    fresh = pd.DataFrame({"a": words[k[:90] % 3], "b": words[k[:90] % 2]}).map(
+        lambda word: "".join([*word])
+    )
+    encoder = make_pipeline(OneHotEncoder(sparse_output=False), CAE)
+    network = FineTunedClassifier(encoder, **HOW).set_callbacks(callback)
+    whole = network.fit(part, LABELS)
+    assert_same(resume(callback.files[2], fresh, LABELS), whole)
+
+
+def test_names_of_columns_stay_those_of_the_fit(callback):
+    frame = pd.DataFrame(X).rename(columns="c{}".format)
+    network = copy.deepcopy(CLASSIFIERS["adam"]).set_callbacks(callback)
+    network.fit(frame, LABELS)
+    with pytest.warns(UserWarning, match="does not have valid feature names"):
+        again = resume(callback.files[2], X, LABELS)
+    assert_array_equal(again.feature_names_in_, frame.columns)
+    with pytest.raises(ValueError, match="feature names should match"):
+        resume(callback.files[2], frame.add_prefix("x"), LABELS)
+
+
+def test_other_weights_leave_the_midst(callback):
+    """What is resumed then is the network that they make."""
+    copy.deepcopy(CLASSIFIERS["adam"]).set_callbacks(callback).fit(X, LABELS)
+    network = read(callback.files[2], None)
+    weights = {name: 0 * part for name, part in get_weights(network).items()}
+    set_weights(network, weights)
+    save(network, callback.path)
+    again = resume(callback.path, X, LABELS)
+    assert all((part == 0).all() for part in get_weights(again).values())
+
+
+def test_the_file_of_a_refit_has_nothing_of_the_first(callback):
+    network = copy.deepcopy(CLASSIFIERS["early stopping"]).fit(X, LABELS)
+    network.set_params(early_stopping=False).set_callbacks(callback).fit(X, LABELS)
+    assert not hasattr(load(callback.files[1]), "validation_error_curve_")
+
+
+def test_fewer_epochs_than_have_been_done_are_refused(callback):
+    copy.deepcopy(CLASSIFIERS["adam"]).set_callbacks(callback).fit(X, LABELS)
+    network = read(callback.files[3], None).set_params(max_iter=2)
+    save(network, callback.path)
+    with pytest.raises(ValueError, match="has done 4 epochs, but max_iter=2"):
+        resume(callback.path, X, LABELS)
 
 
 @pytest.mark.parametrize("name", ["X_unlabeled", "y_val"])
@@ -248,6 +319,9 @@ DAMAGES = {
     "a moment": lambda state: state["solver_state"].update(
         {"mean.coefs.0": np.ones(2)}
     ),
+    "no moments": lambda state: state["solver_state"].clear(),
+    "one moment": lambda state: state["solver_state"].pop("square.coefs.1"),
+    "no progress": lambda state: state.pop("progress"),
     "the generator": lambda state: state.update(generator=np.zeros(3, np.uint8)),
     "an epoch": lambda state: state["progress"].update(step=5),
     "what was kept": lambda state: (
@@ -260,7 +334,7 @@ DAMAGES = {
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
 def test_a_damaged_midst_is_refused(damage, callback, tmp_path):
     copy.deepcopy(CLASSIFIERS["adam"]).set_callbacks(callback).fit(X, LABELS)
-    network = load(callback.files[2])
+    network = read(callback.files[2], None)
     damage(network._training_state)
     save(network, tmp_path / "damaged.skops")
     with pytest.raises(ValueError, match="damaged or holds no model"):

@@ -125,10 +125,9 @@ _STOPPING = r"""
 
     tol : float, default=1e-3
         Training has stalled when `n_iter_no_change` epochs have together lowered the
-        objective by no more than `tol` times the objective of the first epoch. With
-        the constant schedule it then stops. The linear one runs half of `max_iter` in
-        any case, and after a stall lowers the rate to 0 over another
-        `n_iter_no_change` epochs.
+        objective by no more than `tol` times the objective of the first epoch, and
+        stops. The linear schedule runs half of `max_iter` in any case, and after a
+        stall lowers the rate to 0 over another `n_iter_no_change` epochs.
 
     early_stopping : bool, default=False
         Whether `tol` watches the objective, penalties included, of held-out data
@@ -157,7 +156,7 @@ _RUNNING = r"""
     random_state : int, RandomState instance or None, default=None
         Determines the initial weights, the order of the rows and the held-out ones.
         Pass an int for reproducible results. None draws a fresh seed from the
-        operating system; NumPy's and torch's global generators are never touched.
+        operating system; NumPy's and torch's global generators stay what they are.
 
     verbose : int, default=0
         If positive, show the epochs: with `skcae.progress.EpochBar` if rich is
@@ -250,10 +249,9 @@ _STOPPING_OF_FINE_TUNING = r"""
 
     tol : float, default=1e-3
         Fine-tuning has stalled when `n_iter_no_change` epochs have together lowered
-        the objective by no more than `tol` times the objective of the first epoch.
-        With the constant schedule it then stops. The linear one runs half of
-        `max_iter` in any case, and after a stall lowers the rate to 0 over another
-        `n_iter_no_change` epochs.
+        the objective by no more than `tol` times the objective of the first epoch, and
+        stops. The linear schedule runs half of `max_iter` in any case, and after a
+        stall lowers the rate to 0 over another `n_iter_no_change` epochs.
 
     early_stopping : bool, default=False
         Whether `tol` watches the error of held-out data instead, and the network of

@@ -46,6 +46,9 @@ from skcae._fit.target_units import TargetUnits
 from skcae.activations import ACTIVATIONS
 from skcae.losses import Loss
 
+# What is kept of a fine-tuning that has not come to its end.
+MIDST = ("generator", "parameters", "progress", "solver", "solver_state")
+
 
 @dataclass(repr=False, eq=False, kw_only=True)
 class BaseFineTuned(MetaEstimatorMixin, FineTuningParameters, BaseEstimator):
@@ -178,6 +181,10 @@ class BaseFineTuned(MetaEstimatorMixin, FineTuningParameters, BaseEstimator):
         -----
         ConvergenceWarning
             If `max_iter` ends fine-tuning while its objective was still falling.
+        DeadModelWarning
+            If the network has learnt nothing, or one of its outputs.
+        UserWarning
+            If a classifier's label -1 looks like one of rows without a label.
         """
         given = FineTuningData(
             X,
@@ -210,7 +217,8 @@ class BaseFineTuned(MetaEstimatorMixin, FineTuningParameters, BaseEstimator):
             others = check_rows(scratch, on_host(X_unlabeled))
         return {
             "X": rows,
-            "y": y if sparse.issparse(y) else np.asarray(y),
+            # In memory, where all of it is looked at.
+            "y": y if sparse.issparse(y) else np.array(y),
             "sample_weight": check_weights(sample_weight, rows),
             "X_unlabeled": others,
         }
@@ -223,6 +231,10 @@ class BaseFineTuned(MetaEstimatorMixin, FineTuningParameters, BaseEstimator):
             given = FineTuningData(X, y, y_val=y_val, **others)
             FineTuningFit(self, given, goes_on=True).run()
         return self
+
+    def _leave_midst(self) -> None:
+        """Be the network of an epoch, and no longer one in the midst of its fit."""
+        self.__dict__.pop("_training_state", None)
 
     # ---- the fitted model -------------------------------------------------------
 
@@ -317,7 +329,7 @@ class BaseFineTuned(MetaEstimatorMixin, FineTuningParameters, BaseEstimator):
         if hidden is not None:
             hidden = {name: np.array(arrays[f"hidden.{name}"]) for name in hidden}
         kept = {p: [np.array(arrays[f"{k}.{p}"]) for k in layers] for p in parts}
-        adopt(self, {**kept, "hidden_parameters_": hidden})
+        adopt(self, {**kept, "hidden_parameters_": hidden, "_training_state": None})
 
     def _check_whole(self) -> None:
         """Refuse to be a network whose parts do not fit each other."""
@@ -362,6 +374,7 @@ class BaseFineTuned(MetaEstimatorMixin, FineTuningParameters, BaseEstimator):
         """Refuse what fine-tuning could not go on from."""
         if self._training_state is None:
             return
+        check_names(self._training_state, [*MIDST], "The midst of a fine-tuning")
         layers = self._network_layers()
         of_network = Chain(tuple(layers)).parameters
         own = self._training_state["parameters"]

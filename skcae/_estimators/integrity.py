@@ -145,6 +145,21 @@ def check_training_state(
     )
     if "progress" in state:
         check_progress(state["progress"], shapes)
+        check_solver_is_whole(state["solver"], moments, shapes)
+
+
+def check_solver_is_whole(
+    solver: str, moments: Mapping[str, Any], names: Iterable[str]
+) -> None:
+    """Refuse the state of a solver in its midst that lacks a part."""
+    found = {name.partition(".")[0] for name in moments}
+    # Descent without momentum has no state.
+    slots = {"mean", "square"} if solver == "adam" else {"velocity"} & found
+    check_names(
+        {name for name in moments if name.partition(".")[0] in slots},
+        [f"{slot}.{name}" for slot in slots for name in names],
+        "The solver's state",
+    )
 
 
 def check_progress(
@@ -168,6 +183,9 @@ def check_progress(
         and all(type(value) is float for value in held_out)
         and progress["step"] % n_done == 0
         and progress["kept_epoch"] <= n_done
+        # What was best on held-out rows is there.
+        and bool(progress["kept"]) == (progress["kept_epoch"] > 0)
+        and (bool(progress["kept"]) or not held_out)
         and len(held_out) in (0, n_done)
         and (stalled_at is None or 0 < stalled_at <= n_done)
     )

@@ -16,6 +16,8 @@ OPTIONAL_ATTRIBUTES = (
     "feature_names_in_",
     "decoder_components_",
     "validation_loss_curve_",
+    "validation_error_curve_",
+    "hidden_parameters_",
 )
 
 # The record of each epoch: the objective, and the parts that it is the sum of.

@@ -235,6 +235,12 @@ class Fit:
         """Train until the objective stalls, a callback says stop, or max_iter."""
         training, max_iter = self.training, self.estimator.max_iter
         # One that is taken up after a crash has tasks behind it, or is at its end.
+        n_done = len(training.loss_curve)
+        if n_done > max_iter:
+            raise ValueError(
+                f"The fit to be taken up has done {n_done} epochs, but "
+                f"max_iter={max_iter}."
+            )
         for _ in training.loss_curve:
             watch.subtask("epoch")
         for number in range(len(training.loss_curve) + 1, max_iter + 1):

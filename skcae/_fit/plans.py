@@ -120,10 +120,11 @@ def plan_of(estimator: Any, given: FineTuningData, seed: int | None = None) -> P
     """Validate everything, and settle which rows are for what.
 
     A copy of the estimator learns the columns and the labels, so that a fit that fails
-    later leaves the estimator as it was. The seed is drawn if it is not given.
+    later leaves the estimator as it was. A seed is that of a fit which goes on, and
+    knows the columns.
     """
     scratch = copy.copy(estimator)
-    data = check_labelled(scratch, given)
+    data = check_labelled(scratch, given, reset=seed is None)
     sample_weight = check_weights(given.sample_weight, data.X)
     weights = estimator._fine_tuning_weights(data.y, sample_weight)
     X_unlabeled = None
@@ -183,9 +184,9 @@ def check_unlabeled(scratch: Any, X: Any) -> Any:
     return X
 
 
-def check_labelled(scratch: Any, given: FineTuningData) -> LabelledData:
+def check_labelled(scratch: Any, given: FineTuningData, *, reset: bool) -> LabelledData:
     """Validate the labelled rows; `scratch` learns the columns and the labels."""
-    X = check_rows(scratch, given.X, reset=True)
+    X = check_rows(scratch, given.X, reset=reset)
     check_none_missing("y", given.y)
     y, targets = scratch._targets(scratch, given.y)
     check_n_labels(X, y)

@@ -1,8 +1,8 @@
 """Whether a fit is taken up on the data that it began with."""
 
+import hashlib
 from typing import Any
 
-import joblib
 import numpy as np
 from scipy import sparse
 from sklearn.utils.validation import _num_samples
@@ -32,12 +32,19 @@ def text_of(data: Any) -> str:
     """Return a text that tells data from other data, numbers or what else they are."""
     if data is None:
         return "None"
-    if sparse.issparse(data) or (
-        isinstance(data, np.ndarray) and data.dtype.kind in "biuf"
-    ):
-        return fingerprint(data)
-    values = np.asarray(data, dtype=object)
-    return f"{type(data).__name__} of shape {values.shape}: {joblib.hash(values)}"
+    if sparse.issparse(data):
+        return fingerprint(sparse.csr_array(data))
+    try:
+        values = np.asarray(data)
+    except ValueError:  # lists of several lengths
+        values = np.asarray(data, dtype=object)
+    if values.dtype.kind in "biuf":
+        return fingerprint(values)
+    # By what each value is, and not by which objects are one and the same.
+    digest = hashlib.blake2b(digest_size=16)
+    for value in values.astype(object).flat:
+        digest.update(f"{type(value).__name__} {value!r}\n".encode())
+    return f"{type(data).__name__} of shape {values.shape}: {digest.hexdigest()}"
 
 
 def check_same_data(then: Any, now: dict[str, str] | None) -> None:
@@ -45,7 +52,8 @@ def check_same_data(then: Any, now: dict[str, str] | None) -> None:
     if then is None or now is None:  # of an earlier release, or in batches
         return
     has_names = type(then) is dict and then.keys() == now.keys()
-    if not has_names or not all(type(text) is str for text in then.values()):
+    are_texts = has_names and all(type(text) is str for text in then.values())
+    if not are_texts or not then[N_ROWS].isdecimal():
         raise ValueError("The checkpoint is damaged in what it knows of its data.")
     check_same_rows(int(then[N_ROWS]), int(now[N_ROWS]))
     for name, text in now.items():

@@ -123,6 +123,8 @@ def load(path: str | os.PathLike[str], *, trusted: list[str] | None = None) -> A
     """
     estimator = read(path, trusted)
     vars(estimator).pop(DATA, None)  # which it may be fitted anew without
+    if hasattr(estimator, "_leave_midst"):
+        estimator._leave_midst()
     return estimator
 
 

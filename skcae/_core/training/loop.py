@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain, repeat
 from typing import Any, ClassVar, Protocol
 
@@ -154,8 +154,8 @@ class Training:
     def __post_init__(self) -> None:
         self.shards = self.shards or [len(self.learner.rows)]
         self.complete = Complete(0, 0, self.generator.get_state())
-        # Where the next copy goes while the last one is kept.
-        self._spare: Parameters = {}
+        # Where the copy is that is kept.
+        self._copy: Parameters = {}
 
     @property
     def parameters(self) -> Parameters:
@@ -190,16 +190,15 @@ class Training:
         self.means.append(means)
         self.loss_curve.append(sum(means))
         counts = len(self.loss_curve), len(self.validation_curve)
-        before = self.complete
-        kept = before.kept, before.kept_epoch
         # Of epochs with the same error the last: its rate is the lowest.
         is_best = held_out is None or held_out <= best
+        # The epoch is complete by one assignment, and not before.
         if self.keeps_epochs and not self.not_finite and is_best:
-            kept = self._copied(), counts[0]
-        # The epoch is complete by this assignment, and not before.
-        self.complete = Complete(*counts, order, *kept)
-        if self.kept is not before.kept:
-            self._spare = before.kept
+            # Until they are copied, what is kept are the parameters themselves.
+            self.complete = Complete(*counts, order, self.parameters, counts[0])
+            self.complete = replace(self.complete, kept=self._copied())
+        else:
+            self.complete = Complete(*counts, order, self.kept, self.kept_epoch)
 
     def forget_what_is_not_complete(self) -> None:
         """Leave an epoch out of the curves that an interrupt has ended in its midst."""
@@ -222,11 +221,12 @@ class Training:
 
     def _copied(self) -> Parameters:
         """Copy the parameters to where nothing is kept."""
-        if not self._spare:
-            return copy_of(self.parameters)
-        into, values = self._spare.values(), self.parameters.values()
-        torch._foreach_copy_([*into], [*values])
-        return self._spare
+        if not self._copy:
+            self._copy = copy_of(self.parameters)
+        else:
+            into, values = self._copy.values(), self.parameters.values()
+            torch._foreach_copy_([*into], [*values])
+        return self._copy
 
     def _pass(self) -> tuple[float, float]:
         n_steps = math.ceil(max(self.shards) / self.batch_size)
