@@ -89,7 +89,7 @@ class Module(Differentiated):
             raise ValueError("it writes into the rows that it is given")
         if not all(map(torch.equal, held, module.buffers())):
             raise ValueError("it writes into what it holds in buffers")
-        if not torch.allclose(H, again, rtol=0, atol=0, equal_nan=True):
+        if not same_numbers(H, again):
             raise ValueError("it gives other numbers for the same rows at each call")
         if not torch.allclose(H[1], other[1], equal_nan=True):
             raise ValueError("what it gives for a row depends on the other rows")
@@ -351,17 +351,24 @@ def check_rows_are_alone(name: str, module: nn.Module) -> None:
 
 def other_in_training(layer: nn.Module) -> str:
     """Name a layer that draws at random, or learns statistics, while it trains."""
-    name = f"a {type(layer).__name__}"
-    if isinstance(layer, nn.modules.batchnorm._BatchNorm | nn.RReLU):
+    name, drawn = f"a {type(layer).__name__}", drawn_in_training(layer)
+    if isinstance(layer, nn.modules.batchnorm._BatchNorm):
         return name
-    # Dropout of nothing is none.
-    if isinstance(layer, nn.modules.dropout._DropoutNd) and layer.p > 0:
-        return name
-    if isinstance(layer, nn.MultiheadAttention | nn.RNNBase) and layer.dropout > 0:
-        return f"{name} with dropout"
     is_instance_norm = isinstance(layer, nn.modules.instancenorm._InstanceNorm)
     if is_instance_norm and layer.track_running_stats:
-        return f"{name} with track_running_stats"
+        return f"{name} (track_running_stats=True)"
+    return drawn and f"{name} ({drawn})"
+
+
+def drawn_in_training(layer: nn.Module) -> str:
+    """Say what a layer draws at random in training mode, if it does."""
+    # Dropout of nothing is none.
+    if isinstance(layer, nn.modules.dropout._DropoutNd) and layer.p > 0:
+        return f"p={layer.p}"
+    if isinstance(layer, nn.RReLU) and layer.lower < layer.upper:
+        return "slopes drawn"
+    if isinstance(layer, nn.MultiheadAttention | nn.RNNBase) and layer.dropout > 0:
+        return f"dropout={layer.dropout}"
     return ""
 
 

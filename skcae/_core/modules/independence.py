@@ -14,8 +14,8 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.nn.modules.dropout import _DropoutNd
 
+from skcae._core.layers.module import drawn_in_training
 from skcae._core.modules.derivatives import Encoder, check_codes
 
 # What has passed, and which of its modules were in training mode then.
@@ -48,15 +48,8 @@ def reason_against(layer: nn.Module) -> str | None:
             return MEETING.format("build it with track_running_stats=True for running")
         if layer.training:
             return MEETING.format("call its eval(), so that it takes its running")
-    if not layer.training:
-        return None
-    if isinstance(layer, _DropoutNd) and layer.p > 0:
-        return RANDOM.format(f"p={layer.p}")
-    if isinstance(layer, nn.RReLU) and layer.lower < layer.upper:
-        return RANDOM.format("slopes drawn")
-    if isinstance(layer, (nn.MultiheadAttention, nn.RNNBase)) and layer.dropout > 0:
-        return RANDOM.format(f"dropout={layer.dropout}")
-    return None
+    drawn = layer.training and drawn_in_training(layer)
+    return RANDOM.format(drawn) if drawn else None
 
 
 MEETING = (
