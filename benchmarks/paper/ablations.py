@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from benchmarks.paper import command, report, runs, search
-from benchmarks.paper.cells import OutOfTimeError, text_of
+from benchmarks.paper.cells import text_of
 from benchmarks.paper.models import encoder_parameters
 from benchmarks.paper.table1 import DATA
 
@@ -107,6 +107,18 @@ def pre_trained(cell, setting, n_epochs, penalties, seed, X):
     return model
 
 
+def run_all(cell):
+    """Run the variations of what was chosen, and report those that there are."""
+    choice = search.search(cell)
+    try:
+        for seed in SEEDS:
+            for name in VARIATIONS:
+                run(cell, choice, name, seed)
+    finally:
+        path = cell.folder / f"ablations_{cell.data}.md"
+        path.write_text(written(cell, choice), encoding="utf-8")
+
+
 def run(cell, choice, name, seed):
     """Run a variation, unless there is its row."""
     key = {**cell.key, "variation": name, "seed": seed}
@@ -162,21 +174,7 @@ def main(arguments=None):
     """Run what is missing, and report what there is."""
     args = command.parsed(__doc__, DATA, arguments)
     cell = command.cell_of(args, args.data[0], "CAE")
-    choice = None
-    try:
-        with cell.lock() as is_ours:
-            if not is_ours:
-                print(f"Another process works on {cell.model} on {cell.data}.")
-                return
-            choice = search.search(cell)
-            for seed in SEEDS:
-                for name in VARIATIONS:
-                    run(cell, choice, name, seed)
-    except OutOfTimeError:
-        print("The time is up: the same command goes on.")
-    if choice is not None:
-        path = cell.folder / f"ablations_{cell.data}.md"
-        path.write_text(written(cell, choice), encoding="utf-8")
+    command.work_on([cell], run_all)
 
 
 if __name__ == "__main__":

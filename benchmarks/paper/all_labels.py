@@ -10,7 +10,6 @@ on the validation rows; the final runs train on all rows. A run of those takes h
 when the time is up, it ends after an epoch, and the same command goes on with the next.
 """
 
-import hashlib
 import time
 from typing import NamedTuple
 
@@ -18,7 +17,7 @@ import numpy as np
 from sklearn.frozen import FrozenEstimator
 
 from benchmarks.paper import command, finals, paired_tests, report, runs, search
-from benchmarks.paper.cells import OutOfTimeError, text_of
+from benchmarks.paper.cells import name_of, text_of
 from benchmarks.paper.few_labels_grids import tangent_parameters
 from benchmarks.paper.models import encoder, encoder_parameters, tuning_parameters
 from benchmarks.paper.tables import with_interval
@@ -53,14 +52,7 @@ def main(arguments=None):
     args = command.parsed(__doc__, DATA, arguments)
     cell = command.cell_of(args, args.data[0], "CAE")
     sizes = [size._replace(**QUICK) if args.quick else size for size in (SMALL, LARGE)]
-    try:
-        with cell.lock() as is_ours:
-            if not is_ours:
-                print(f"Another process works on {cell.model} on {cell.data}.")
-                return
-            run_all(cell, search.search(cell), *sizes)
-    except OutOfTimeError:
-        print("The time is up: the same command goes on.")
+    command.work_on([cell], lambda cell: run_all(cell, search.search(cell), *sizes))
     text = written(cell, *sizes)
     (cell.folder / f"all_labels_{cell.data}.md").write_text(text, encoding="utf-8")
     print(text)
@@ -82,7 +74,7 @@ def run(cell, choice, size, penalty, stage):
     key |= {"n_epochs": choice.n_epochs[0], "seed": SEED}
     if not cell.all_labels.find(key):
         cell.check_time()
-        unfinished = Unfinished(cell, text_of(key))
+        unfinished = Unfinished(cell, key)
         measured = runs.timed(measure, cell, choice, size, penalty, stage, unfinished)
         measured["seconds"] += unfinished.earlier
         if stage == "final":
@@ -102,14 +94,13 @@ class Unfinished:
     ----------
     cell : Cell
         Which has so much time.
-    key : str
+    key : dict
         What the run is.
     """
 
     def __init__(self, cell, key):
-        name = hashlib.sha256(key.encode()).hexdigest()[:16]
         self.cell = cell
-        self.checkpoint = cell.folder / ".cache" / f"{name}.skops"
+        self.checkpoint = cell.folder / ".cache" / f"{name_of(key)}.skops"
         self.seconds = self.checkpoint.with_suffix(".seconds")
         self.earlier = float(self.seconds.read_text()) if self.seconds.exists() else 0.0
         self.started = time.process_time()

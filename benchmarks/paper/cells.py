@@ -4,6 +4,7 @@ Cells share the files of their table. One process works on a cell at a time, so 
 several can work on a table.
 """
 
+import hashlib
 import json
 import time
 from collections.abc import Iterator
@@ -119,3 +120,8 @@ class Cell:
 def text_of(setting):
     """Write a setting down, the same always."""
     return json.dumps(setting, sort_keys=True)
+
+
+def name_of(key):
+    """Name a file after all that it depends on."""
+    return hashlib.sha256(text_of(key).encode()).hexdigest()[:16]

@@ -65,12 +65,17 @@ def work(cells, region_of=lambda cell: None):
 
     `region_of` gives the cell in whose region the search of a cell stays.
     """
-    for cell in cells:
-        with cell.lock() as is_ours:
-            if not is_ours:
-                continue
-            try:
-                finals(cell, search(cell, region_of(cell)))
-            except OutOfTimeError:
-                print("The time is up: the same command goes on.")
-                return
+    work_on(cells, lambda cell: finals(cell, search(cell, region_of(cell))))
+
+
+def work_on(cells, run):
+    """Call a function of each cell that no other process has, until time is up."""
+    try:
+        for cell in cells:
+            with cell.lock() as is_ours:
+                if is_ours:
+                    run(cell)
+                else:
+                    print(f"Another process works on {cell.model} on {cell.data}.")
+    except OutOfTimeError:
+        print("The time is up: the same command goes on.")

@@ -4,7 +4,6 @@ An encoder is fitted once and kept in a file, for all numbers of labels and all 
 tried in fine-tuning.
 """
 
-import hashlib
 import json
 import time
 from dataclasses import asdict, dataclass
@@ -15,6 +14,7 @@ import numpy as np
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import train_test_split
 
+from benchmarks.paper.cells import name_of, text_of
 from benchmarks.paper.data import load
 from benchmarks.paper.few_labels_grids import (
     FEW_LABELS_TUNING,
@@ -87,7 +87,7 @@ class FewLabelsTask:
     @property
     def key(self):
         """The same as a string."""
-        return json.dumps(self.described, sort_keys=True)
+        return text_of(self.described)
 
     @property
     def encoder_setting(self):
@@ -100,9 +100,7 @@ class FewLabelsTask:
         """Where the encoder is kept, by all that it depends on."""
         same = [self.data, self.checksum, self.sizes, self.n_components, self.seed]
         own = [self.encoder_setting, self.n_epochs[0], ENCODER_VERSION]
-        text = json.dumps([*same, *own], sort_keys=True)
-        name = hashlib.sha256(text.encode()).hexdigest()[:16]
-        return Path(self.encoders) / f"{name}.joblib"
+        return Path(self.encoders) / f"{name_of([*same, *own])}.joblib"
 
     def labelled(self, y):
         """Draw the rows that have labels."""
