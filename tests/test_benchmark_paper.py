@@ -148,6 +148,20 @@ def test_each_rung_runs_the_best_of_the_one_below(cell, monkeypatch, helps_up_to
         assert [r["setting"] for r in promoted] == [r["setting"] for r in best]
 
 
+def test_a_model_of_one_rung_has_no_trial_above(cell, monkeypatch):
+    """And the report says so."""
+    measured = {"valid_error": 0.5, "last_valid_error": 0.5, "best_epoch": 1}
+    monkeypatch.setattr(runs, "trial", lambda *of_a_trial: measured)
+    other = replace(cell, budget=replace(cell.budget, one_rung=("RBM",)))
+    of_one = replace(cell, budget=replace(cell.budget, one_rung=("RBM", "CAE")))
+    search.search(of_one)
+    assert {row["n_epochs"] for row in search.rows_of(cell)} == {"1"}
+    search.search(other)
+    assert {row["n_epochs"] for row in search.rows_of(cell)} == {"1", "2"}
+    assert tables.of_one_rung([other]) == ""
+    assert tables.of_one_rung([of_one]).endswith("the first rung were dropped of CAE.")
+
+
 def test_the_lowest_mean_after_the_last_epoch_is_chosen(cell, monkeypatch):
     """Of the best trials, which are run again as final runs are."""
     lowest = {1: 0.2, 2: 0.1, 4: 0.1}

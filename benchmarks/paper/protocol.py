@@ -36,6 +36,8 @@ class Budget:
         Units of each layer.
     with_noise : bool
         Whether there is a second line of each model, with noise in fine-tuning.
+    one_rung : tuple of str
+        Models that have the first rung only.
     """
 
     rungs: tuple[tuple[int, int], ...]
@@ -45,6 +47,11 @@ class Budget:
     more_seeds: tuple[tuple[str, int], ...] = ()
     n_components: int = 1000
     with_noise: bool = True
+    one_rung: tuple[str, ...] = ()
+
+    def rungs_of(self, model):
+        """Return the rungs of a model."""
+        return self.rungs[:1] if model in self.one_rung else self.rungs
 
     def seeds(self, model):
         """Return the seeds of a model's final runs, none of them a trial's."""
@@ -53,11 +60,12 @@ class Budget:
 
 
 BUDGETS = {
-    "mnist": Budget(((20, 30), (3, 90), (1, 270)), 25, 2, 5),
-    "cifar-bw": Budget(((8, 30), (2, 90)), 25, 2, 5),
+    "mnist": Budget(((20, 30), (3, 90), (1, 270)), 25, 2, 5, one_rung=("RBM",)),
+    "cifar-bw": Budget(((8, 30), (2, 90)), 25, 2, 5, with_noise=False),
 }
 OF_A_VARIATION = {"n_confirmed": 0, "n_seeds": 1, "with_noise": False}
 OF_A_VARIATION["more_seeds"] = (("CAE-1", 3), ("CAE-2", 3))
+OF_A_VARIATION["one_rung"] = ("SAE-3", "DAE-b-3", "RBM-3")
 BUDGETS |= {
     data: Budget(((6, 30), (1, 90)), 40, **OF_A_VARIATION) for data in SETS_OF_TABLE_2
 }

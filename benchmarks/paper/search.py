@@ -58,7 +58,8 @@ class Choice(NamedTuple):
 
 def rungs(cell):
     """Return (trials, epochs) of each rung; a support vector machine has one."""
-    return ((SVM_TRIALS, 0),) if cell.model == SVM else cell.budget.rungs
+    is_svm = cell.model == SVM
+    return ((SVM_TRIALS, 0),) if is_svm else cell.budget.rungs_of(cell.model)
 
 
 def search(cell, mnist=None):

@@ -25,13 +25,16 @@ def write_first(args, data):
     cells = [command.cell_of(args, data, model) for model in MODELS[data]]
     wrong = answers(cells)
     name = f"table1_{data}"
+    of_noise = "Lines with noise on the rows while fine-tuning were dropped."
+    if cells[0].budget.with_noise:
+        of_noise = """With noise: the
+same with Gaussian noise on the rows while fine-tuning, which is not in the paper."""
     text = f"""# Table 1 on {data}
 
 {cells[0].budget.n_components} units, {rows_text(cells[0])}. By the protocol of
 `benchmarks/paper/README.md`. Errors are those of the network after fine-tuning, mean
 over seeds with the 95 % interval by bootstrap over test images and seeds; Jacobian and
-saturation are of the encoder on the validation rows before fine-tuning. With noise:
-the same with Gaussian noise on the rows while fine-tuning, which is not in the paper.
+saturation are of the encoder on the validation rows before fine-tuning. {of_noise}
 
 {first_table(data, cells, wrong)}
 
@@ -266,11 +269,19 @@ def what_was_chosen(cells, name):
 
 Rates are multiples of the solver's usual one, see `benchmarks/paper/models.py`; all
 trials are in `{name}_trials.csv`. Core-hours have an encoder once that several runs
-share.
+share.{of_one_rung(cells)}
 
 {report.markdown(header, rows)}
 
 ![Lowest validation error against trials](figure_{name}_search.png)"""
+
+
+def of_one_rung(cells):
+    """Say which models have fewer trials, if some do."""
+    models = dict.fromkeys(c.model for c in cells if c.model in c.budget.one_rung)
+    if not models:
+        return ""
+    return f" Trials above the first rung were dropped of {', '.join(models)}."
 
 
 # ---- pictures ----------------------------------------------------------------------
