@@ -229,7 +229,7 @@ class BaseFineTuned(MetaEstimatorMixin, FineTuningParameters, BaseEstimator):
         if self._training_state is not None:
             y, y_val = on_host(y), on_host(y_val)
             given = FineTuningData(X, y, y_val=y_val, **others)
-            FineTuningFit(self, given, goes_on=True).run()
+            FineTuningFit(self, given).go_on()
         return self
 
     def _leave_midst(self) -> None:

@@ -28,6 +28,7 @@ from skcae._core.steps.reconstruction import Corruption
 from skcae._core.steps.supervised import NetworkLearner, NetworkObjective
 from skcae._core.steps.tangents import TangentObjective, Tangents
 from skcae._core.training.loop import Training, copy_of
+from skcae._core.training.solvers import SolverState
 from skcae._encoders.steps import (
     encoding_layers,
     features_of,
@@ -42,7 +43,7 @@ from skcae._fit.data import (
     check_same_rows,
     normalized,
 )
-from skcae._fit.epochs import Fit, watched
+from skcae._fit.epochs import Fit, Watch, watched
 from skcae._fit.network_diagnosis import warn_if_dead
 from skcae._fit.parameters import corruption_of
 from skcae._fit.plans import FineTuningData, Plan, plan_of
@@ -87,8 +88,6 @@ class FineTuningFit(Fit):
         mean.
     given : FineTuningData
         What `fit` was called with.
-    goes_on : bool
-        Whether it takes up the fine-tuning that the estimator was seen in the midst of.
 
     Attributes
     ----------
@@ -101,7 +100,6 @@ class FineTuningFit(Fit):
     """
 
     given: FineTuningData
-    goes_on: bool = field(default=False, kw_only=True)
     plan: Plan = field(init=False)
     model: PretrainedModel = field(init=False)
     corrupt: Corruption | None = field(init=False)
@@ -110,36 +108,53 @@ class FineTuningFit(Fit):
 
     @plainly()
     def run(self) -> None:
-        """Fit the encoder, and fine-tune the network, or take that up."""
+        """Fit the encoder, and fine-tune the network."""
         estimator, given = self.estimator, self.given
+        units = self._settle()
+        rows = rows_of_pretraining(
+            given.X, given.y, self.plan.sample_weight, given.X_unlabeled
+        )
+        with watched(estimator, given, n_tasks=2) as watch:
+            encoder, task = clone(estimator.encoder), watch.subtask("pre-training")
+            fit_encoder(estimator, encoder, *rows, task.context)
+            self._set_up(encoder, units)
+            self._fine_tune(watch)
+
+    @plainly()
+    def go_on(self) -> None:
+        """Take up the fine-tuning that the estimator was seen in the midst of."""
+        estimator = self.estimator
+        units = self._settle(seed_of(estimator._training_state))
+        with watched(estimator, self.given, n_tasks=2) as watch:
+            # The first task, which was done then.
+            watch.subtask("pre-training")
+            self._set_up(estimator.encoder_, units, solver_state(estimator))
+            self._take_up()
+            self._fine_tune(watch)
+
+    def _settle(self, seed: int | None = None) -> TargetUnits:
+        """Settle what is going to be done, and return the units of the outputs."""
+        estimator = self.estimator
         # Without noise nothing is drawn, so that a training is what it was.
         self.corrupt = corruption_of(estimator) if estimator.corruption_level else None
-        seed = seed_of(estimator._training_state) if self.goes_on else None
-        self.plan = plan_of(estimator, given, seed)
-        units = estimator._units(*self.plan.labels)
+        self.plan = plan_of(estimator, self.given, seed)
+        units: TargetUnits = estimator._units(*self.plan.labels)
         # An objective is a square.
         self.unit = units.one * units.one
         check_squares(self.unit, self.plan.data.targets)
-        rows = None
-        if not self.goes_on:
-            weights = self.plan.sample_weight
-            rows = rows_of_pretraining(given.X, given.y, weights, given.X_unlabeled)
-        with watched(estimator, given, n_tasks=2) as watch:
-            task = watch.subtask("pre-training")
-            if rows is not None:
-                encoder = clone(estimator.encoder)
-                fit_encoder(estimator, encoder, *rows, task.context)
-                self._set_up(encoder, units)
-            else:
-                self._set_up(estimator.encoder_, units)
-                self._take_up()
-            task = watch.subtask("fine-tuning", estimator.max_iter)
-            task.begin()
-            self.train(task)
-            task.end()
-            warn_if_dead(estimator, self.training, self.plan.loss, self.unit)
+        return units
 
-    def _set_up(self, encoder: Any, units: TargetUnits) -> None:
+    def _fine_tune(self, watch: Watch) -> None:
+        """Train what has been set up, as the second task."""
+        task = watch.subtask("fine-tuning", self.estimator.max_iter)
+        task.begin()
+        self.train(task)
+        task.end()
+        warn_if_dead(self.estimator, self.training, self.plan.loss, self.unit)
+
+    def _set_up(
+        self, encoder: Any, units: TargetUnits, state: SolverState | None = None
+    ) -> None:
         """Settle where the network starts, and what trains it."""
         estimator, plan = self.estimator, self.plan
         steps, encoders = split_steps(encoder)
@@ -148,7 +163,7 @@ class FineTuningFit(Fit):
             encoding_layers(encoders),
             units,
         )
-        learner = self._learner(steps)
+        learner = self._learner(steps, state)
         n_rows = len(learner.rows)
         self.training = Training(
             learner,
@@ -170,7 +185,7 @@ class FineTuningFit(Fit):
 
     # ---- what trains ------------------------------------------------------------
 
-    def _learner(self, steps: list[Any]) -> NetworkLearner:
+    def _learner(self, steps: list[Any], state: SolverState | None) -> NetworkLearner:
         """Set up what learns, from the rows as the first layer takes them."""
         plan, layers, units = self.plan, self.model.layers, self.model.units
         data, held_out = plan.data, plan.held_out
@@ -200,7 +215,6 @@ class FineTuningFit(Fit):
             layers, to_array(constant), plan.generator, dtype, device
         )
         factors = self._rate_factors(network, len(rows))
-        state = solver_state(self.estimator) if self.goes_on else None
         return NetworkLearner(
             self._objective(steps, rows),
             network,
