@@ -52,10 +52,18 @@ def main(arguments=None):
     args = command.parsed(__doc__, DATA, arguments)
     cell = command.cell_of(args, args.data[0], "CAE")
     sizes = [size._replace(**QUICK) if args.quick else size for size in (SMALL, LARGE)]
-    command.work_on([cell], lambda cell: run_all(cell, search.search(cell), *sizes))
-    text = written(cell, *sizes)
-    (cell.folder / f"all_labels_{cell.data}.md").write_text(text, encoding="utf-8")
-    print(text)
+    command.work_on([cell], lambda cell: run_and_report(cell, *sizes))
+
+
+def run_and_report(cell, small, large):
+    """Run what is missing, and report what there is, also when the time is up."""
+    try:
+        run_all(cell, search.search(cell), small, large)
+    finally:
+        text = written(cell, small, large)
+        path = cell.folder / f"all_labels_{cell.data}.md"
+        path.write_text(text, encoding="utf-8")
+        print(text)
 
 
 def run_all(cell, choice, small, large):

@@ -100,7 +100,7 @@ class FewLabelsTask:
         """Where the encoder is kept, by all that it depends on."""
         same = [self.data, self.checksum, self.sizes, self.n_components, self.seed]
         own = [self.encoder_setting, self.n_epochs[0], ENCODER_VERSION]
-        return Path(self.encoders) / f"{name_of([*same, *own])}.joblib"
+        return Path(self.encoders) / f"{name_of(same + own)}.joblib"
 
     def labelled(self, y):
         """Draw the rows that have labels."""
