@@ -203,13 +203,24 @@ def test_each_rank_corrupts_with_noise_of_its_own(monkeypatch):
     assert abs(fitted[0].loss_curve_[0] - alone.loss_curve_[0]) > 1e-6
 
 
-def test_every_rank_has_the_learning_rates_of_the_longest(monkeypatch):
+LEARNERS = {
+    "closed": (ContractiveAutoencoder, 4),
+    "joint": (DeepCAE, (5, 4)),
+    "noisy copies": (ContractiveAutoencoder, 4, {"hessian_penalty": 0.1}),
+}
+
+
+@pytest.mark.parametrize("sizes", [(15, 230), (1000, 1300)], ids=str)
+@pytest.mark.parametrize("name", LEARNERS)
+def test_every_rank_has_the_batches_and_rates_of_the_longest(name, sizes, monkeypatch):
     """With fewer rows than "auto" makes a batch of, and with more."""
-    shards = shards_of(15, 230)
-    how = {"batch_size": "auto", "max_iter": 3}
-    fitted, _ = fit_ranks(monkeypatch, [estimator(**how) for _ in shards], shards)
-    reference = OneProcess(estimator(batch_size=20, max_iter=3), shards)
-    reference.assert_equals(fitted[0])
+    cls, layers, *more = LEARNERS[name]
+    shards = shards_of(*sizes)
+    how = dict(cls=cls, n=layers, max_iter=3, **(more[0] if more else {}))
+    models = [estimator(**how, batch_size="auto") for _ in shards]
+    fitted, _ = fit_ranks(monkeypatch, models, shards)
+    size = {230: 20, 1300: 26}[max(sizes)]
+    OneProcess(estimator(**how, batch_size=size), shards).assert_equals(fitted[0])
 
 
 # ---- held-out data and the end ------------------------------------------------------

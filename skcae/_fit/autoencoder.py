@@ -248,12 +248,15 @@ class AutoencoderFit(Fit):
         constant: bool = False,
     ) -> None:
         """Set up the training: many epochs, or a single one at a constant rate."""
-        learner = self._learner(rows, validation)
-        shards = self.ranks.open(learner.parameters, len(rows))
-        parameters, n_rows = learner.parameters, max(shards)
+        # All ranks take steps of as many rows.
+        n_rows = max(self.ranks.gather(len(rows)))
+        batch_size = self.batch_size(n_rows)
+        learner = self._learner(rows, validation, batch_size)
+        parameters = learner.parameters
+        shards = self.ranks.open(parameters, len(rows))
         self.training = Training(
             learner,
-            batch_size=self.batch_size(n_rows),
+            batch_size=batch_size,
             rate=constant_rate(self.highest_rate(parameters))
             if constant
             else self.schedule(n_rows, parameters),
@@ -265,7 +268,9 @@ class AutoencoderFit(Fit):
             shards=shards,
         )
 
-    def _learner(self, rows: TrainingRows, validation: MatrixRows | None) -> Any:
+    def _learner(
+        self, rows: TrainingRows, validation: MatrixRows | None, batch_size: int
+    ) -> Any:
         """Set up what learns from these rows."""
         estimator = self.estimator
         parameters = self._first_parameters(rows)
@@ -280,7 +285,7 @@ class AutoencoderFit(Fit):
             parameters,
             solver,
             rows,
-            batch_size=self.batch_size(len(rows)),
+            batch_size=batch_size,
             validation=validation,
             generator=self.generator,
             ranks=self.ranks,
