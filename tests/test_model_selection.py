@@ -74,14 +74,23 @@ def test_weights_are_repetitions():
     assert jacobian_penalty_max(X, sample_weight=7 * w) == pytest.approx(found)
 
 
-@pytest.mark.parametrize("padding", ["same", "valid"])
-def test_a_convolution_has_that_of_its_windows(padding):
+# Of 5 × 4 pixels the places of a window's first tap, some of them beyond the border.
+PLACES = {
+    ("same", 1): (range(-1, 4), range(4)),
+    ("valid", 1): (range(3), range(3)),
+    ("same", 2): ([-1, 1, 3], [0, 2]),
+    ("valid", 2): ([0, 2], [0, 2]),
+    ("same", (1, 3)): (range(-1, 4), [0, 3]),
+}
+
+
+@pytest.mark.parametrize(("padding", "stride"), PLACES, ids=str)
+def test_a_convolution_has_that_of_its_windows(padding, stride):
     X = draw(30, 5 * 4 * 2)
     images = X.reshape(30, 5, 4, 2)
     images = images - images.mean((0, 1, 2))
     S, m, n = np.zeros((12, 12)), np.zeros(12), np.zeros(12)
-    # Places of a window's first tap, some of them beyond the border.
-    places = {"same": (range(-1, 4), range(4)), "valid": (range(3), range(3))}[padding]
+    places = PLACES[padding, stride]
     for i, j in product(*places):
         w, is_in = np.zeros((30, 2, 3, 2)), np.zeros((2, 3, 2))
         for a, b in product(range(3), range(2)):
@@ -93,6 +102,7 @@ def test_a_convolution_has_that_of_its_windows(padding):
     C = S - np.outer(m, m) / len([*product(*places)])
     expected = 8 * eigh(C, np.diag(n), eigvals_only=True)[-1]
     how = {"image_shape": (5, 4, 2), "kernel_size": (3, 2), "padding": padding}
+    how["stride"] = stride
     assert jacobian_penalty_max(X, **how) == pytest.approx(expected)
     thin = sparse.csr_array(X)
     assert jacobian_penalty_max(thin, **how) == pytest.approx(expected)
@@ -115,11 +125,13 @@ def test_a_convolution_has_that_of_its_windows(padding):
 
 
 @pytest.mark.filterwarnings("ignore::skcae.exceptions.DeadModelWarning")
+@pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("padding", ["same", "valid"])
-def test_so_does_a_convolution_of_rows_without_a_mean_image(padding):
+def test_so_does_a_convolution_of_rows_without_a_mean_image(padding, stride):
     X = load_digits().data[:150] / 16
     X -= X.mean(0)
     how = {"image_shape": (8, 8), "activation": "identity", "padding": padding}
+    how["stride"] = stride
     largest = jacobian_penalty_max(X, kernel_size=3, **how)
     how |= {"max_iter": 200, "tol": 0.0, "n_iter_no_change": np.inf, "random_state": 0}
     below, above = (
@@ -270,15 +282,19 @@ def test_rows_far_from_the_origin_are_not_the_same():
         ({"sample_weight": [1.0, 2]}, "sample_weight"),
         ({"activation": "sine"}, "'activation'"),
         ({"loss": "hinge"}, "'loss'"),
-        ({"image_shape": (2, 2)}, "belong together"),
-        ({"image_shape": (3, 2), "kernel_size": 2}, r"\(3, 2\) is not the shape"),
+        ({"image_shape": (2, 2)}, "give its kernel_size"),
+        (
+            {"image_shape": (3, 2), "kernel_size": 2},
+            r"\(3, 2, 1\) has 6 numbers, but X",
+        ),
         (
             {"image_shape": (2, 2), "kernel_size": 3, "padding": "valid"},
-            "is larger than images",
+            r"\(3, 3\) is larger than the 2 × 2 pixels",
         ),
-        ({"image_shape": (-2, -2), "kernel_size": 1}, "is not the shape"),
+        ({"image_shape": (-2, -2), "kernel_size": 1}, "image_shape must be"),
         ({"image_shape": (2, 2), "kernel_size": (1, 1, 1)}, "or two of them"),
         ({"image_shape": (2, 2), "kernel_size": (1.5, 1)}, "or two of them"),
+        ({"kernel_size": 2, "stride": 5}, r"stride=\(1, 5\) is larger"),
     ],
     ids=str,
 )

@@ -150,6 +150,15 @@ def test_a_number_of_penalties_is_a_grid_of_that_many():
     assert_allclose(found.cv_results_["param_jacobian_penalty"].tolist(), expected)
 
 
+def test_a_number_of_penalties_is_a_grid_of_a_convolution():
+    """Of images in their own shape, too."""
+    how = {"image_shape": (2, 3), "kernel_size": 2, "stride": (1, 2)}
+    encoder = ConvolutionalCAE(2, **how, **SHORT)
+    found = search(encoder, penalties=3).fit(X.reshape(80, 2, 3), Y)
+    expected = jacobian_penalty_grid(X, 3, **how)
+    assert_allclose(found.cv_results_["param_jacobian_penalty"].tolist(), expected)
+
+
 def test_it_is_kept_in_a_file(tmp_path):
     pipeline = make_pipeline(StandardScaler(), search(cae())).fit(X, Y)
     save(pipeline, tmp_path / "model.skops")
@@ -174,7 +183,7 @@ def test_a_frame_of_dask_is_one_of_pandas():
     [
         StackedCAE((4, 3), **SHORT),
         DeepCAE((4, 3), **SHORT),
-        ConvolutionalCAE(2, 3, **SHORT),
+        ConvolutionalCAE(2, 3, pool="max", **SHORT),
         ModuleAutoencoder(hidden_layers, curved_output, **SHORT),
     ],
     ids=lambda encoder: type(encoder).__name__,

@@ -91,6 +91,10 @@ class BaseAutoencoder(BaseTrained):
             if name in penalties and strength > 0
         }
 
+    def _scale_of_penalty(self) -> dict[str, Any] | None:
+        how = {"activation": self.activation, "loss": self.loss}
+        return how if self.tied_weights else None
+
     def _penalties(self) -> dict[str, Penalty]:
         """Return the penalties by the parameter that gives their strength."""
         return PENALTIES

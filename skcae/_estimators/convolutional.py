@@ -198,6 +198,14 @@ class ConvolutionalCAE(BaseNetwork):
     def _fitted_architecture(self) -> ConvolutionalArchitecture:
         return self._architecture(self._fitted_structure, self.n_features_in_)
 
+    def _scale_of_penalty(self) -> dict[str, Any] | None:
+        structure = self._structure()
+        is_one = len(structure["n_filters"]) == 1 and self.pool is None
+        if not (is_one and self.tied_weights):
+            return None
+        names = ("activation", "image_shape", "kernel_size", "stride", "padding")
+        return {"loss": self.loss, **{name: structure[name] for name in names}}
+
     def _n_features_of(self, arrays: dict[str, Array]) -> int:
         shape = shape_of(self.image_shape)
         if shape is not None:

@@ -201,6 +201,10 @@ class BaseTrained(BaseEncoder):
         """Return the strengths of the penalties that have one."""
         raise NotImplementedError
 
+    def _scale_of_penalty(self) -> dict[str, Any] | None:
+        """Return what `jacobian_penalty_max` needs besides X, None if there is none."""
+        return None
+
     # ---- how the model is kept ----------------------------------------------------
 
     def _weight_attributes(self, parameters: Parameters) -> dict[str, Any]:

@@ -43,11 +43,13 @@ def exceeded_penalty(
 ) -> float | None:
     """Return λ_max of one tied layer for these rows, if its λ is no less than that."""
     strength = estimator._strengths().get("jacobian_penalty", 0.0)
-    if not is_tied_layer(estimator) or moments.are_alike:
+    scale = scale_of_penalty(estimator)
+    # That of windows is no matter of these moments.
+    if scale is None or "kernel_size" in scale or moments.are_alike:
         return None
+    activation, loss = ACTIVATIONS[scale["activation"]], LOSSES[scale["loss"]]
 
     def limit(variance: float) -> float:
-        activation, loss = ACTIVATIONS[estimator.activation], LOSSES[estimator.loss]
         return largest_penalty(variance, activation, loss)
 
     # max_j C_jj ≤ σ₁²: the variances of the columns are enough for most fits.
@@ -57,18 +59,19 @@ def exceeded_penalty(
     return None if strength < largest else largest
 
 
+def scale_of_penalty(estimator: Any) -> dict[str, Any] | None:
+    """Return what `jacobian_penalty_max` needs besides X, None if λ has no such scale.
+
+    It is that of one layer of tied weights; of estimators that are none of ours nothing
+    is known.
+    """
+    ask = getattr(estimator, "_scale_of_penalty", None)
+    return None if ask is None else ask()
+
+
 def named_penalty(largest: float) -> str:
     """Say what λ_max is."""
     return (
         f"{largest:.3g}, which is skcae.model_selection.jacobian_penalty_max of these "
         "rows: from there on weights and biases of zero are a minimum"
     )
-
-
-def is_tied_layer(estimator: Any) -> bool:
-    """Tell whether an estimator has one dense layer, and its decoder the same weights.
-
-    Of what else there is no largest λ is known.
-    """
-    is_one = hasattr(estimator, "n_components")
-    return is_one and bool(getattr(estimator, "tied_weights", False))

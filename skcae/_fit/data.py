@@ -103,7 +103,7 @@ def check_X(estimator: Any, X: Any, *, reset: bool = False) -> Any:
     check_is_read(X)
     with naming_cure(getattr(estimator, "_imputed_before", type(estimator).__name__)):
         X, dtype = received(X)
-        X = getattr(estimator, "_as_rows", flat)(X)
+        X = rows_for(estimator, X)
         X = validate_data(
             estimator,
             X,
@@ -141,6 +141,11 @@ def check_names(estimator: Any, X: Any, *, reset: bool = False) -> Any:
     """Validate the columns of a matrix or frame, whatever is in them."""
     check_is_read(X)
     return validate_data(estimator, X, reset=reset, skip_check_array=True)
+
+
+def rows_for(estimator: Any, X: Any) -> Any:
+    """Return X with a row for each sample, as of images where an estimator has any."""
+    return getattr(estimator, "_as_rows", flat)(X)
 
 
 def flat(X: Any) -> Any:

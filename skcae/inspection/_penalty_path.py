@@ -16,8 +16,8 @@ from sklearn.utils.parallel import Parallel, delayed
 
 from skcae._encoders.steps import split_steps, used_steps
 from skcae._estimators.stacked import StackedCAE
-from skcae._fit.collapse import is_tied_layer
-from skcae._fit.images import shape_of
+from skcae._fit.collapse import scale_of_penalty
+from skcae._fit.data import rows_for
 from skcae.exceptions import DeadModelWarning
 from skcae.inspection._measures import jacobian_norm, saturation
 from skcae.model_selection import jacobian_penalty_max
@@ -187,24 +187,13 @@ def balance(encoder: Any, X: Any, y: Any) -> float:
 def penalty_max_of(encoder: Any, X: Any, y: Any) -> float | None:
     """Return λ_max of an encoder for what it takes after its preprocessing, if any."""
     _, steps, encoder = taken_apart(encoder)
-    of_windows = is_tied_convolution(encoder)
-    if not (of_windows or is_tied_layer(encoder)):
+    scale = scale_of_penalty(encoder)
+    if scale is None:
         return None
     if steps:
         # Those that are frozen stay what they are.
         X = make_pipeline(*map(clone, steps)).fit_transform(X, y)
-    how = {"activation": encoder.activation, "loss": encoder.loss}
-    if of_windows:
-        X = encoder._as_rows(X)
-        how["image_shape"] = shape_of(encoder.image_shape) or (1, X.shape[1], 1)
-        how |= {"kernel_size": encoder.kernel_size, "padding": encoder.padding}
-    return float(jacobian_penalty_max(X, **how))
-
-
-def is_tied_convolution(encoder: Any) -> bool:
-    """Tell whether an encoder is one convolution of tied weights, without pooling."""
-    is_one = np.size(getattr(encoder, "n_filters", ())) == 1
-    return is_one and encoder.tied_weights and encoder.pool is None
+    return float(jacobian_penalty_max(rows_for(encoder, X), **scale))
 
 
 def default_judge(y: Any) -> Any:

@@ -14,9 +14,11 @@ from skcae._core.data.arrays import Array
 from skcae._core.data.containers import opened
 from skcae._core.data.moments import largest_variance, moments_of
 from skcae._core.data.rows import Rows
-from skcae._core.layers.convolution import Axis, Padding
+from skcae._core.layers.convolution import Padding
+from skcae._core.layers.convolutional import ConvolutionalArchitecture
 from skcae._core.steps.diagnosis import largest_penalty
 from skcae._encoders.namespaces import on_host
+from skcae._fit.images import check_fits, pair_of, shape_of
 from skcae.activations import ACTIVATIONS
 from skcae.losses import LOSSES
 
@@ -31,6 +33,7 @@ OF_DATA: dict[str, list[Any]] = {
     "sample_weight": ["array-like", Interval(Real, 0, None, closed="left"), None],
     "image_shape": ["array-like", None],
     "kernel_size": [Interval(Integral, 1, None, closed="left"), "array-like", None],
+    "stride": [Interval(Integral, 1, None, closed="left"), "array-like"],
     "padding": [StrOptions({"same", "valid"})],
 }
 
@@ -47,6 +50,7 @@ def jacobian_penalty_max(
     sample_weight: Any = None,
     image_shape: Sequence[int] | None = None,
     kernel_size: int | Sequence[int] | None = None,
+    stride: int | Sequence[int] = 1,
     padding: Padding = "same",
 ) -> float:
     r"""Compute the λ above which a code of tied weights collapses.
@@ -82,14 +86,18 @@ def jacobian_penalty_max(
         Non-negative weights of the rows.
 
     image_shape : tuple of int, default=None
-        For a convolution the shape of a row, as `ConvolutionalCAE` has it.
+        For a convolution the shape of a row, as `ConvolutionalCAE` has it: by default
+        it is a signal of one channel.
 
     kernel_size : int or (int, int), default=None
-        For a convolution the size of its windows.
+        For a convolution the size of its windows; by default it is a dense layer.
+
+    stride : int or (int, int), default=1
+        For a convolution how far it is from one window to the next.
 
     padding : {"same", "valid"}, default="same"
-        For a convolution where its windows lie, as `ConvolutionalCAE` has it, at a
-        stride of 1. C is the covariance of all windows, since one bias for each channel
+        For a convolution where its windows lie, as `ConvolutionalCAE` has it. C is the
+        covariance of all windows, since one bias for each channel
         does not follow a mean that differs from place to place. Beyond the border there
         are zeros, and each entry counts as often as it is in the image, for the
         contraction as for C. At the border a constant code makes a pattern; where that
@@ -127,11 +135,11 @@ def jacobian_penalty_max(
     72
     """
     matrix, weights = checked(X, sample_weight)
-    if (image_shape is None) != (kernel_size is None):
-        raise ValueError("image_shape and kernel_size belong together: give both.")
-    if image_shape is not None:
-        how = image_shape, kernel_size, padding
+    if kernel_size is not None:
+        how = image_shape, kernel_size, stride, padding
         matrix, weights = windows_of(matrix, weights, *how)
+    elif image_shape is not None:
+        raise ValueError("image_shape is that of a convolution: give its kernel_size.")
     rows = Rows(matrix, weights, dtype=matrix.dtype, device=torch.device("cpu"))
     moments = moments_of(rows)
     if not np.isfinite(moments.variance).all():
@@ -218,40 +226,31 @@ def checked(X: Any, sample_weight: Any) -> tuple[Any, Array]:
 def windows_of(
     rows: Any,
     weights: Array,
-    image_shape: Sequence[int],
+    image_shape: Sequence[int] | None,
     kernel_size: Any,
+    stride: Any,
     padding: Padding,
 ) -> tuple[Array, Array]:
     """Return windows of images less the mean of each channel, and their weights.
 
     Entries that lie in the image at few of the places are the larger for it.
     """
-    shape = {1: (1, *image_shape, 1), 2: (*image_shape, 1)}.get(
-        len(image_shape), tuple(image_shape)
+    n_features, known = rows.shape[1], shape_of(image_shape)
+    shape = known or (1, n_features, 1)
+    kernel = pair_of("kernel_size", kernel_size, known)
+    architecture = ConvolutionalArchitecture(
+        image_shape=shape,
+        n_filters=(1,),
+        kernel_size=kernel,
+        stride=pair_of("stride", stride, known),
+        padding=padding,
+        pool=None,
+        pool_size=(1, 1),
+        activation=ACTIVATIONS["identity"],
+        is_tied=True,
     )
-    if not are_sizes(shape, 3) or np.prod(shape) != rows.shape[1]:
-        raise ValueError(
-            f"image_shape={tuple(image_shape)} is not the shape of rows of "
-            f"{rows.shape[1]} features."
-        )
-    if np.ndim(kernel_size) == 0:
-        # Of signals along the steps only.
-        size = (1 if shape[0] == 1 else kernel_size, kernel_size)
-    else:
-        size = tuple(kernel_size)
-    if not are_sizes(size, 2):
-        raise ValueError(
-            f"kernel_size must be an int, 1 or larger, or two of them, got "
-            f"{kernel_size!r}."
-        )
-    height, width = (1, size[1]) if len(image_shape) == 1 else size
-    if padding == "valid" and (height > shape[0] or width > shape[1]):
-        raise ValueError(
-            f"kernel_size={kernel_size!r} is larger than images of {shape[:2]}."
-        )
-    axes = [
-        Axis(n, k, 1, padding) for n, k in zip(shape, (height, width), strict=False)
-    ]
+    check_fits(architecture, n_features)
+    axes = architecture.stages[0][0].axes
     n_places = axes[0].n_places * axes[1].n_places
     step = max(1, len(weights) * n_places // MOST_WINDOWS)
     chosen = np.flatnonzero(weights)[::step]
@@ -260,7 +259,8 @@ def windows_of(
     images = some.reshape(-1, *shape)
     images = images - np.einsum("n,nyxc->c", part, images) / (shape[0] * shape[1])
     images = np.pad(images, [(0, 0), *(axis.n_zeros for axis in axes), (0, 0)])
-    found = np.lib.stride_tricks.sliding_window_view(images, (height, width), (1, 2))
+    found = np.lib.stride_tricks.sliding_window_view(images, kernel, (1, 2))
+    found = found[:, :: axes[0].stride, :: axes[1].stride]
     # Of so many places a tap is in the image, along each axis.
     along = [axis.taps_at_places().numpy().mean(0) for axis in axes]
     counts = np.outer(*along)
@@ -268,11 +268,4 @@ def windows_of(
     found = found / np.sqrt(np.where(counts > 0, counts, 1))
     return found.reshape(len(images) * n_places, -1), np.repeat(
         part / n_places, n_places
-    )
-
-
-def are_sizes(numbers: Sequence[Any], n: int) -> bool:
-    """Tell whether these are n ints, all of them 1 or larger."""
-    return len(numbers) == n and all(
-        isinstance(number, Integral) and int(number) > 0 for number in numbers
     )

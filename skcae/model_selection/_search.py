@@ -37,8 +37,8 @@ from skcae._core.data.containers import check_is_read, computed
 from skcae._estimators.contractive import ContractiveAutoencoder
 from skcae._estimators.integrity import check_n_features_in
 from skcae._fit.attributes import adopt
-from skcae._fit.collapse import is_tied_layer
-from skcae._fit.data import draw_seed
+from skcae._fit.collapse import scale_of_penalty
+from skcae._fit.data import draw_seed, rows_for
 from skcae._fit.pretraining import fit_encoder
 from skcae.model_selection._scale import jacobian_penalty_grid
 from skcae.model_selection._short_fits import ShortFits, judges_of
@@ -79,7 +79,8 @@ class ContractiveAutoencoderCV(
 
     penalties : int or array-like of shape (n_penalties,), default=8
         The values of λ. A number is for so many of `jacobian_penalty_grid` of X, for
-        an encoder of one dense layer with tied weights; others have no such scale.
+        an encoder of one dense layer or convolution with tied weights; others have no
+        such scale.
 
     judge_grid : dict, list of dicts or None, default=None
         The judge's parameters to be searched over, as `GridSearchCV` takes them. Larger
@@ -298,20 +299,18 @@ class ContractiveAutoencoderCV(
                     f"{self.penalties!r}."
                 )
             values = column_or_1d(self.penalties, dtype=np.float64)
-        elif is_tied_layer(encoder):
-            values = jacobian_penalty_grid(
-                X,
-                self.penalties,
-                activation=encoder.activation,
-                loss=encoder.loss,
-                sample_weight=sample_weight,
-            )
         else:
-            raise ValueError(
-                f"penalties={self.penalties} asks for a grid by the scale of λ, which "
-                "an autoencoder of one dense layer with tied_weights=True has: this "
-                f"{type(encoder).__name__} is none. Pass the values of λ, such as "
-                "penalties=[0, 0.01, 0.1, 1]."
+            scale = scale_of_penalty(encoder)
+            if scale is None:
+                raise ValueError(
+                    f"penalties={self.penalties} asks for a grid by the scale of λ, "
+                    "which one dense layer or convolution with tied_weights=True has: "
+                    f"this {type(encoder).__name__} is none. Pass the values of λ, "
+                    "such as penalties=[0, 0.01, 0.1, 1]."
+                )
+            rows, n = rows_for(encoder, X), self.penalties
+            values = jacobian_penalty_grid(
+                rows, n, sample_weight=sample_weight, **scale
             )
         if not len(values):
             raise ValueError("penalties has no values.")

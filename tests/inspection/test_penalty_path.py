@@ -163,7 +163,7 @@ def unfitted(monkeypatch):
 @pytest.mark.usefixtures("unfitted")
 def test_it_goes_up_to_the_largest_of_tied_weights(rows):
     in_windows = {"image_shape": (3, 3), "kernel_size": 2}
-    as_signals = {"image_shape": (9,), "kernel_size": 2}
+    as_signals = {"kernel_size": 2}
     of_tanh = {"activation": "tanh", "loss": "cross_entropy"}
     X = rows / rows.max()
     for encoder, data, how in (
@@ -174,6 +174,7 @@ def test_it_goes_up_to_the_largest_of_tied_weights(rows):
         (conv(image_shape=np.array([3, 3])), X, in_windows),
         (conv(kernel_size=4), X, {"image_shape": (3, 3), "kernel_size": 4}),
         (conv(padding="valid"), X, {**in_windows, "padding": "valid"}),
+        (conv(stride=2), X, {**in_windows, "stride": 2}),
         (
             conv(image_shape=(1, 3, 3)),
             X,
