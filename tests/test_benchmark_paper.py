@@ -332,6 +332,20 @@ def test_a_network_of_all_labels_goes_on_with_its_next_epoch(cell, monkeypatch):
     assert not [*cell.folder.glob(".cache/*.s*s")]
 
 
+def test_the_report_of_all_labels_has_what_was_chosen_alone(cell):
+    """Predictions are those of the last setting, whatever rows there are of others."""
+    sizes = [
+        s._replace(**all_labels.QUICK) for s in (all_labels.SMALL, all_labels.LARGE)
+    ]
+    for batch_size in (50, 100):
+        setting = {**protocol.STARTS["CAE"][1], "batch_size": batch_size}
+        choice = search.Choice(setting, (1, 3), 0.1)
+        row = all_labels.run(cell, choice, sizes[1], all_labels.NONE, "final")
+    text = all_labels.written(cell, choice, *sizes)
+    assert text.count("| CAE | none | ") == 1
+    assert f"| 1.04 | {100 * float(row['error']):.2f} [" in text
+
+
 def limited(n_calls):
     """Return a clock that is over after so many looks at it since a run began."""
     looks = []

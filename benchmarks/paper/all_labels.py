@@ -57,10 +57,11 @@ def main(arguments=None):
 
 def run_and_report(cell, small, large):
     """Run what is missing, and report what there is, also when the time is up."""
+    choice = search.search(cell)
     try:
-        run_all(cell, search.search(cell), small, large)
+        run_all(cell, choice, small, large)
     finally:
-        text = written(cell, small, large)
+        text = written(cell, choice, small, large)
         path = cell.folder / f"all_labels_{cell.data}.md"
         path.write_text(text, encoding="utf-8")
         print(text)
@@ -77,9 +78,7 @@ def run_all(cell, choice, small, large):
 
 def run(cell, choice, size, penalty, stage):
     """Train a network, unless there is its row; return the row."""
-    key = {**cell.key, "stage": stage, "size": text_of(size._asdict())}
-    key |= {"penalty": penalty, "setting": text_of(choice.setting)}
-    key |= {"n_epochs": choice.n_epochs[0], "seed": SEED}
+    key = {**key_of(cell, choice, size, stage), "penalty": penalty}
     if not cell.all_labels.find(key):
         cell.check_time()
         unfinished = Unfinished(cell, key)
@@ -91,6 +90,13 @@ def run(cell, choice, size, penalty, stage):
         cell.all_labels.add({**key, "error": measured.get("error", 1.0), **found})
         unfinished.forget()
     return cell.all_labels.find(key)
+
+
+def key_of(cell, choice, size, stage):
+    """What all runs of a stage have in common."""
+    key = {**cell.key, "stage": stage, "size": text_of(size._asdict()), "seed": SEED}
+    setting = {"setting": text_of(choice.setting), "n_epochs": choice.n_epochs[0]}
+    return {**key, **setting}
 
 
 class Unfinished:
@@ -188,16 +194,14 @@ def kept_as(line):
     return f"all_labels_{line}"
 
 
-def written(cell, small, large):
+def written(cell, choice, small, large):
     """Write the report."""
-    rows = cell.all_labels.all(cell.key)
     tried = [
         [row["penalty"], f"{100 * float(row['error']):.2f}", minutes(row)]
-        for row in rows
-        if row["stage"] == "search"
+        for row in cell.all_labels.all(key_of(cell, choice, small, "search"))
     ]
     tested, wrong = [], {}
-    for row in (row for row in rows if row["stage"] == "final"):
+    for row in cell.all_labels.all(key_of(cell, choice, large, "final")):
         line = line_of(row["penalty"])
         wrong[line] = finals.wrong(cell, kept_as(line), [row])
         error = with_interval(paired_tests.error(wrong[line]))
