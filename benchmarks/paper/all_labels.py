@@ -93,7 +93,7 @@ def run(cell, choice, size, penalty, stage):
 
 
 def key_of(cell, choice, size, stage):
-    """What all runs of a stage have in common."""
+    """Return what all runs of a stage have in common."""
     key = {**cell.key, "stage": stage, "size": text_of(size._asdict()), "seed": SEED}
     setting = {"setting": text_of(choice.setting), "n_epochs": choice.n_epochs[0]}
     return {**key, **setting}
