@@ -141,7 +141,7 @@ class BaseNetwork(BaseTrained):
 
     @property
     def _n_features_out(self) -> int:
-        return int(self._stored_coder().encoder.n_components)
+        return int(self._stored_coder().n_components)
 
     # ---- what anything that takes a fitted model asks it ------------------------
 

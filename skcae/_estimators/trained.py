@@ -275,7 +275,8 @@ class BaseTrained(BaseEncoder):
         """
         check_is_fitted(self)
         H = check_codes(self, X)
-        return like(self._map_rows(H, self._decode, self.n_features_in_), X)
+        columns = (self.n_features_in_,)
+        return like(self._map_rows(H, self._decode, lambda coder: columns), X)
 
     def score_samples(self, X: Any) -> np.ndarray:
         """Compute minus the reconstruction loss of each sample.
@@ -305,7 +306,11 @@ class BaseTrained(BaseEncoder):
         check_is_fitted(self)
         X = check_X(self, X)
         return self._map_rows(
-            X, self._encode, self._n_features_out, to_disk=to_disk, keeps_sparse=True
+            X,
+            self._encode,
+            lambda coder: (coder.n_components,),
+            to_disk=to_disk,
+            keeps_sparse=True,
         )
 
     # ---- passes over rows -------------------------------------------------------
@@ -314,15 +319,16 @@ class BaseTrained(BaseEncoder):
         self,
         X: Any,
         function: Callable[[Any, Tensor, Tensor], object],
-        n_columns: int | None = None,
+        shape_of: Callable[[Any], tuple[int, ...]] = lambda coder: (),
         *,
         to_disk: bool = False,
         keeps_sparse: bool = False,
     ) -> Any:
         """Apply a function of the layers and rows, in chunks of bounded memory.
 
-        The function writes its result into its third argument. If it keeps sparse rows
-        sparse, it does no more with them than encode them.
+        The function writes its result into its third argument, which has for each row
+        the shape that `shape_of` gives for the layers. If it keeps sparse rows sparse,
+        it does no more with them than encode them.
         """
         dtype = working_dtype(X.dtype)
         device = resolve_device_or_cpu(device_for(self.device, X), dtype)
@@ -330,7 +336,7 @@ class BaseTrained(BaseEncoder):
         return map_rows(
             rows_of(X, dtype=dtype, device=device),
             lambda rows, out: function(coder, rows, out),
-            shape=() if n_columns is None else (n_columns,),
+            shape=shape_of(coder),
             width=coder.width,
             sparse_width=coder.sparse_width if keeps_sparse else None,
             n_multiplications=coder.n_multiplications,

@@ -274,6 +274,20 @@ def test_buffers_have_the_precision_of_the_rows(dtype):
     assert layer.outputs(draw(3, 4).to(dtype)).dtype == dtype
 
 
+def test_buffers_are_cast_once_and_for_derivatives_too():
+    layer, X = Module.of(Sines(4), 4), draw(3, 4).float()
+    layer = layer.to(torch.float32, torch.device("cpu"))
+    with torch.inference_mode():
+        H = layer.outputs(X)
+    buffers = layer.buffers_like(X)
+    assert layer.with_parameters(layer.parameters).buffers_like(X) is buffers
+    rows = X.clone().requires_grad_()
+    assert torch.equal(layer.outputs(rows), H)
+    (gradient,) = torch.autograd.grad(layer.outputs(rows).sum(), rows)
+    assert gradient.abs().sum() > 0
+    assert layer.buffers_like(draw(3, 4))["phases"].dtype == torch.float64
+
+
 def test_it_draws_from_the_seed_alone_and_leaves_torchs_generator():
     architecture = ModuleArchitecture(Sines, decoder, 4, 6, TANH)
     before = torch.get_rng_state()

@@ -291,6 +291,20 @@ def test_layers_that_are_others_in_training_are_refused(found, unit_data):
         )
 
 
+def test_a_call_makes_the_modules_once(unit_data):
+    calls = []
+
+    def counted(n_features):
+        calls.append(n_features)
+        return encoder(n_features)
+
+    model = ModuleAutoencoder(counted, **HOW).fit(unit_data)
+    for call in (model.transform, model.score_samples):
+        calls.clear()
+        call(unit_data[:1])
+        assert calls == [8]
+
+
 class Projected(nn.Module):
     """A random projection that is not trained, and a layer that is."""
 

@@ -46,6 +46,11 @@ class Coder:
         return cls(encoder, decoder, V is W)
 
     @property
+    def n_components(self) -> int:
+        """The number h of units of a code."""
+        return self.encoder.n_units
+
+    @property
     def width(self) -> int:
         """How many numbers a row is at most on its way."""
         return self.encoder.width

@@ -1,7 +1,7 @@
 """A layer that is a module of torch: whatever the user has written."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 import torch
@@ -48,12 +48,17 @@ class Module(Differentiated):
         too.
     sizes : (int, int)
         d and h.
+    casts : dict
+        `buffers` wherever they were asked for, and in whatever precision.
     """
 
     module: nn.Module
     tensors: Parameters
     buffers: Parameters
     sizes: tuple[int, int]
+    casts: dict[tuple[torch.dtype, torch.device], Parameters] = field(
+        default_factory=dict, compare=False, repr=False
+    )
 
     @property
     def n_inputs(self) -> int:
@@ -130,10 +135,15 @@ class Module(Differentiated):
 
     def buffers_like(self, X: Tensor) -> Parameters:
         """Return what is not trained, where the rows are and in their precision."""
-        return {
-            name: part.to(X.device, X.dtype if part.is_floating_point() else part.dtype)
-            for name, part in self.buffers.items()
-        }
+        kind = X.dtype, X.device
+        if kind not in self.casts:
+            # They outlive the mode of torch that this is called in.
+            with plainly():
+                self.casts[kind] = {
+                    name: part.to(X if part.is_floating_point() else X.device)
+                    for name, part in self.buffers.items()
+                }
+        return self.casts[kind]
 
 
 def hides_derivative(module: nn.Module, X: Tensor) -> bool:

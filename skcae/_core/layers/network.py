@@ -37,6 +37,11 @@ class Network:
     decoder: Chain
 
     @property
+    def n_components(self) -> int:
+        """The number h of units of a code."""
+        return self.encoder.n_components
+
+    @property
     def width(self) -> int:
         """How many numbers a row is at most on its way."""
         return max(self.encoder.width, self.decoder.width)
