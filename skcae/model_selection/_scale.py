@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from scipy import sparse
 from sklearn.utils._param_validation import Interval, StrOptions, validate_params
-from sklearn.utils.validation import _check_sample_weight, check_array
+from sklearn.utils.validation import check_array
 
 from skcae._core.data.arrays import Array
 from skcae._core.data.containers import opened
@@ -18,6 +18,7 @@ from skcae._core.layers.convolution import Padding
 from skcae._core.layers.convolutional import ConvolutionalArchitecture
 from skcae._core.steps.diagnosis import largest_penalty
 from skcae._encoders.namespaces import on_host
+from skcae._fit.data import check_weights
 from skcae._fit.images import check_fits, pair_of, shape_of
 from skcae.activations import ACTIVATIONS
 from skcae.losses import LOSSES
@@ -217,9 +218,8 @@ def checked(X: Any, sample_weight: Any) -> tuple[Any, Array]:
     rows = check_array(
         X, accept_sparse="csr", dtype=(np.float64, np.float32), input_name="X"
     )
-    weights = _check_sample_weight(on_host(sample_weight), rows, dtype=np.float64)
-    if weights.min() < 0:
-        raise ValueError("sample_weight must not be negative.")
+    found = check_weights(sample_weight, rows)
+    weights = np.ones(rows.shape[0]) if found is None else found
     return rows, weights / weights.sum()
 
 

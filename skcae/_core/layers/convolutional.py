@@ -13,17 +13,17 @@ from typing import Literal
 import torch
 
 from skcae._core.data.moments import Scaling
-from skcae._core.layers.chain import Chain
 from skcae._core.layers.convolution import Convolution, Padding
 from skcae._core.layers.images import Pair, Shape
-from skcae._core.layers.layer import Layer, Parameters
+from skcae._core.layers.layer import Parameters
 from skcae._core.layers.network import (
     Network,
     drawn_parameters,
+    mirrored,
     mirrored_shapes,
 )
 from skcae._core.layers.pooling import AveragePooling, MaxPooling, Pooling
-from skcae.activations import ACTIVATIONS, Activation
+from skcae.activations import Activation
 
 Pool = Literal["max", "average"]
 POOLING: dict[Pool, type[Pooling]] = {"max": MaxPooling, "average": AveragePooling}
@@ -120,21 +120,7 @@ class ConvolutionalArchitecture:
 
     def network(self, parameters: Parameters) -> Network:
         """Return the layers that have these tensors."""
-        encoder: list[Layer] = []
-        decoder: list[Layer] = []
-        stages = [*self._stages(parameters)]
-        for convolution, pooling in stages:
-            encoder += [convolution] if pooling is None else [convolution, pooling]
-        for k, (convolution, pooling) in enumerate(reversed(stages)):
-            # (1) for each layer: z = Vᵀh + c, where V is W if it is tied.
-            V = parameters.get(f"decoder.{k}.weight", convolution.weights)
-            is_last = k == self.n_layers - 1
-            output = ACTIVATIONS["identity"] if is_last else self.activation
-            decoder += [] if pooling is None else [pooling.decoder()]
-            decoder.append(
-                convolution.decoder(V, parameters[f"decoder.{k}.bias"], output)
-            )
-        return Network(Chain(tuple(encoder)), Chain(tuple(decoder)))
+        return mirrored([*self._stages(parameters)], parameters, self.activation)
 
     def _stages(
         self, parameters: Parameters

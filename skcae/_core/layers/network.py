@@ -17,7 +17,8 @@ from torch import Tensor
 from skcae._core.data.moments import Scaling
 from skcae._core.layers.chain import Chain
 from skcae._core.layers.dense import Dense
-from skcae._core.layers.layer import Parameters
+from skcae._core.layers.layer import Affine, Layer, Parameters
+from skcae._core.layers.pooling import Pooling
 from skcae.activations import ACTIVATIONS, Activation
 
 
@@ -157,14 +158,8 @@ class DenseArchitecture:
 
     def network(self, parameters: Parameters) -> Network:
         """Return the layers that have these tensors."""
-        encoder, decoder = self._encoder(parameters), []
-        for k, layer in enumerate(reversed(encoder)):
-            # (1) for each layer: z = Vᵀh + c, where V is W if it is tied.
-            V = parameters.get(f"decoder.{k}.weight", layer.weights)
-            is_last = k == self.n_layers - 1
-            output = ACTIVATIONS["identity"] if is_last else self.activation
-            decoder.append(layer.decoder(V, parameters[f"decoder.{k}.bias"], output))
-        return Network(Chain(tuple(encoder)), Chain(tuple(decoder)))
+        stages = [(layer, None) for layer in self._encoder(parameters)]
+        return mirrored(stages, parameters, self.activation)
 
     def _encoder(self, parameters: Parameters) -> list[Dense]:
         return [
@@ -175,6 +170,26 @@ class DenseArchitecture:
             )
             for k in range(self.n_layers)
         ]
+
+
+def mirrored(
+    stages: Sequence[tuple[Affine, Pooling | None]],
+    parameters: Parameters,
+    activation: Activation,
+) -> Network:
+    """Return an encoder of layers with what pools them, and the decoder of both."""
+    encoder: list[Layer] = []
+    decoder: list[Layer] = []
+    for layer, pooling in stages:
+        encoder += [layer] if pooling is None else [layer, pooling]
+    for k, (layer, pooling) in enumerate(reversed(stages)):
+        # (1) for each layer: z = Vᵀh + c, where V is W if it is tied.
+        V = parameters.get(f"decoder.{k}.weight", layer.weights)
+        is_last = k == len(stages) - 1
+        output = ACTIVATIONS["identity"] if is_last else activation
+        decoder += [] if pooling is None else [pooling.decoder()]
+        decoder.append(layer.decoder(V, parameters[f"decoder.{k}.bias"], output))
+    return Network(Chain(tuple(encoder)), Chain(tuple(decoder)))
 
 
 def mirrored_shapes(

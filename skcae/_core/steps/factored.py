@@ -53,17 +53,21 @@ class FactoredMatrix:
         self.F = parts[0].new_empty(parts[0].shape[1], sum(sizes))
         for columns, part in zip(self.F.split_with_sizes(sizes, 1), parts, strict=True):
             columns.copy_(part.mT)
-        self.U = torch.eye(sum(sizes), dtype=torch.float64, device="cpu")
-        self.multiply_out()
+        self._begin()
 
-    def multiply_out(self) -> None:
-        """Let F be Y, and U the identity; K is computed anew."""
+    def _begin(self) -> None:
+        """Begin with an F that is Y: U is the identity, and K is computed."""
+        self.U = torch.eye(self.F.shape[1], dtype=torch.float64, device="cpu")
         self.K = torch.zeros_like(self.U)
         for columns in torch.split(self.F, BLOCK):
-            Y = columns.double() @ self.U.mT
+            Y = columns.double()
             self.K.addmm_(Y.mT, Y)
-            columns.copy_(Y)
-        self.U = torch.eye(len(self.U), dtype=torch.float64, device="cpu")
+
+    def multiply_out(self) -> None:
+        """Let F be Y, and U the identity."""
+        for columns in torch.split(self.F, BLOCK):
+            columns.copy_(columns.double() @ self.U.mT)
+        self._begin()
 
     def write_to(self, *parts: Tensor) -> None:
         """Write the rows of Y into such tensors."""

@@ -98,12 +98,13 @@ class SampledLearner:
         assert not isinstance(index, Tensor)
         X, share = self.sampled(self.rows.read_sparse(index))
         part = at(X.columns, self.parameters)
-        before = part["components"].clone()
+        # Norms are kept for penalties alone.
+        before = part["components"].clone() if self.objective.penalties else None
         w = self.rows.weights_of(index)
         gradient = self.gradient(part, X, self.encoded(X), share, w, totals)
         self.solver.change(part, X.columns, gradient, rate)
         put_at(X.columns, self.parameters, part)
-        if self.objective.penalties:
+        if before is not None:
             # (51).
             after = part["components"]
             change = torch.sub(after, before).mul_(after + before)
@@ -180,7 +181,8 @@ class SampledLearner:
 
     def held_out(self) -> float | None:
         """Measure the objective of the held-out data; an epoch is over then."""
-        self.squared_rows = squared_norms(self.parameters["components"])
+        if self.objective.penalties:
+            self.squared_rows = squared_norms(self.parameters["components"])
         if self.validation is None:
             return None
         corrupt = self.corrupt and same_each_time(self.corrupt, self.generator)
