@@ -65,7 +65,6 @@ def chosen(finals):
             setting_text(runs[0]["setting"]),
             " + ".join(map(str, runs[0]["n_epochs"])),
             f"{100 * mean(runs, 'valid_error'):.2f}",
-            " ".join(str(run.get("best_epoch", "–")) for run in runs),
             f"{mean(runs, 'seconds') / 60:.1f}",
         ]
         for model, runs in by_model(finals).items()
@@ -75,7 +74,6 @@ def chosen(finals):
         "setting",
         "epochs",
         "validation error, %",
-        "best epoch of fine-tuning",
         "minutes",
     ]
     return markdown(header, rows)
@@ -90,7 +88,6 @@ def trials(records):
             setting_text(r["setting"]),
             " + ".join(map(str, r["n_epochs"])),
             f"{100 * r['valid_error']:.2f}",
-            shown(r.get("norm_rms"), ".2f"),
             f"{r['seconds']:.0f}",
         ]
         for r in sorted(
@@ -109,7 +106,6 @@ def trials(records):
         "setting",
         "epochs",
         "validation error, %",
-        "root mean square of ‖J‖",
         "seconds",
     ]
     return markdown(header, rows)
@@ -177,15 +173,10 @@ def write(folder, name, text, finals):
     columns = [
         "data",
         "model",
-        *(["n_labels"] if "n_labels" in finals[0] else []),
+        "n_labels",
         "seed",
         "test_error",
         "valid_error",
-        "norm",
-        "norm_rms",
-        "mean_square",
-        "saturation",
-        "svm_test_error",
         "seconds",
         "n_epochs",
         "setting",
@@ -194,9 +185,7 @@ def write(folder, name, text, finals):
         writer = csv.DictWriter(file, columns, extrasaction="ignore")
         writer.writeheader()
         for run in finals:
-            svm = run.get("svm", {}).get("test_error")
             written = {
-                "svm_test_error": svm,
                 "n_epochs": "+".join(map(str, run["n_epochs"])),
                 "setting": json.dumps(run["setting"]),
             }

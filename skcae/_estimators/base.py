@@ -19,9 +19,9 @@ from skcae._core.steps.factored import FactoredLearner, pays
 from skcae._core.steps.objective import Objective
 from skcae._core.steps.reconstruction import Corruption, ReconstructionLearner
 from skcae._core.steps.sampled import SampledLearner
-from skcae._core.training.lazy import LazySolver
+from skcae._core.training.lazy import LAZY, LazySolver, by_columns
 from skcae._core.training.ranks import ALONE
-from skcae._core.training.solvers import Solver
+from skcae._core.training.solvers import Solver, SolverState
 from skcae._encoders.steps import DecodingLayer
 from skcae._estimators.integrity import (
     LAYER_SHAPES,
@@ -35,6 +35,7 @@ from skcae._estimators.integrity import (
 )
 from skcae._estimators.trained import BaseTrained
 from skcae._fit.attributes import adopt, weights_only
+from skcae._fit.autoencoder import AutoencoderFit
 from skcae._fit.data import FitData
 from skcae._fit.parameters import AUTO_SPREAD, LAYER, SPREAD
 from skcae.activations import ACTIVATIONS
@@ -135,6 +136,19 @@ class BaseAutoencoder(BaseTrained):
             bias_spread=AUTO_SPREAD * width if is_auto else float(self.bias_spread),
             **how,
         )
+
+    @property
+    def _sampling(self) -> float | None:
+        """The fraction of a batch's zero columns that steps look at, None for all."""
+        return getattr(self, "reconstruction_sampling", None)
+
+    def _start(
+        self, fit: AutoencoderFit, parameters: Parameters, state: SolverState | None
+    ) -> tuple[Parameters, Solver]:
+        if self._sampling is None:
+            return super()._start(fit, parameters, state)
+        parameters = by_columns(parameters)
+        return parameters, LAZY[self.solver](parameters, state)
 
     def _learner(
         self, parameters: Parameters, solver: Solver, rows: TrainingRows, **how: Any

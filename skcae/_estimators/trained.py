@@ -23,7 +23,7 @@ from skcae._core.data.streams import TrainingRows
 from skcae._core.data.tensors import rows_of
 from skcae._core.layers.layer import Parameters
 from skcae._core.training.loop import Learner
-from skcae._core.training.solvers import Solver
+from skcae._core.training.solvers import Solver, SolverState
 from skcae._encoders.kept import kept_layers
 from skcae._encoders.namespaces import like
 from skcae._estimators.encoder import BaseEncoder
@@ -186,16 +186,17 @@ class BaseTrained(BaseEncoder):
         """Draw the weights that a training starts from."""
         raise NotImplementedError
 
+    def _start(
+        self, fit: AutoencoderFit, parameters: Parameters, state: SolverState | None
+    ) -> tuple[Parameters, Solver]:
+        """Return the parameters as they are trained, and what makes steps."""
+        return parameters, fit.solver(parameters, state)
+
     def _learner(
         self, parameters: Parameters, solver: Solver, rows: TrainingRows, **how: Any
     ) -> Learner:
         """Return what learns from the rows, and lowers what is to be lowered."""
         raise NotImplementedError
-
-    @property
-    def _sampling(self) -> float | None:
-        """The fraction of a batch's zero columns that steps look at, None for all."""
-        return getattr(self, "reconstruction_sampling", None)
 
     def _strengths(self) -> dict[str, float]:
         """Return the strengths of the penalties that have one."""

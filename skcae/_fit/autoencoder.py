@@ -22,7 +22,6 @@ from skcae._core.data.moments import Moments, moments_of, scaling_of
 from skcae._core.data.streams import StreamedRows, TrainingRows
 from skcae._core.data.tensors import MatrixRows, rows_of
 from skcae._core.layers.layer import Parameters
-from skcae._core.training.lazy import LAZY, by_columns
 from skcae._core.training.loop import Training, copy_of
 from skcae._core.training.ranks import ALONE, together
 from skcae._core.training.schedules import constant_rate
@@ -264,7 +263,6 @@ class AutoencoderFit(Fit):
             shuffle=self.estimator.shuffle,
             generator=self.generator,
             keeps_epochs=not constant,
-            ranks=self.ranks,
             shards=shards,
         )
 
@@ -275,11 +273,7 @@ class AutoencoderFit(Fit):
         estimator = self.estimator
         parameters = self._first_parameters(rows)
         state = solver_state(estimator) if self.data.continues else None
-        if estimator._sampling is None:
-            solver = self.solver(parameters, state)
-        else:
-            parameters = by_columns(parameters)
-            solver = LAZY[estimator.solver](parameters, state)
+        parameters, solver = estimator._start(self, parameters, state)
         self.ranks.broadcast([*parameters.values(), *solver.state.values()])
         return estimator._learner(
             parameters,

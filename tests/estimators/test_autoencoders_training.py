@@ -167,9 +167,9 @@ def test_early_stopping_holds_out_a_fraction(small, digits, monkeypatch):
     model = small(early_stopping=True, validation_fraction=0.3)
     make = AutoencoderFit._learner
 
-    def spy(self, rows, validation):
+    def spy(self, rows, validation, batch_size):
         seen.append((rows.subset, validation.subset))
-        return make(self, rows, validation)
+        return make(self, rows, validation, batch_size)
 
     monkeypatch.setattr(AutoencoderFit, "_learner", spy)
     model.fit(X)
@@ -292,9 +292,9 @@ def test_a_warm_start_holds_out_the_same_rows(small, digits, monkeypatch):
     subsets = []
     make = AutoencoderFit._learner
 
-    def spy(self, rows, validation):
+    def spy(self, rows, validation, batch_size):
         subsets.append(validation.subset)
-        return make(self, rows, validation)
+        return make(self, rows, validation, batch_size)
 
     monkeypatch.setattr(AutoencoderFit, "_learner", spy)
     model = small(warm_start=True, early_stopping=True)

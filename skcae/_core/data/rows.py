@@ -114,6 +114,25 @@ class WeightedRows:
         """Return the number of rows of a batch."""
         return len(self) if isinstance(index, slice) else len(index)
 
+    def batches(
+        self, batch_size: int, *, shuffle: bool, generator: torch.Generator
+    ) -> Iterator[Array | Tensor | slice]:
+        """Cut the rows of one epoch into batches; the last may be short.
+
+        A single batch of all rows is not shuffled: its order changes nothing but
+        rounding.
+        """
+        if batch_size >= len(self):
+            yield slice(None)
+            return
+        order = self._order(shuffle=shuffle, generator=generator)
+        for start in range(0, len(self), batch_size):
+            yield order[start : start + batch_size]
+
+    def _order(self, *, shuffle: bool, generator: torch.Generator) -> Array | Tensor:
+        """Return the positions of all rows in the order of an epoch."""
+        return random_order(len(self), generator) if shuffle else np.arange(len(self))
+
     def total_weight(self) -> float:
         """Return the sum of the weights of all rows."""
         if self.weights is None:
@@ -155,21 +174,6 @@ class Rows(WeightedRows):
             self._allowed = low - self.margin, high + self.margin
         # Where rows are gathered that go to a device; grows to the largest batch.
         self._staging = torch.empty(0, dtype=torch_dtype(self.dtype), device="cpu")
-
-    def batches(
-        self, batch_size: int, *, shuffle: bool, generator: torch.Generator
-    ) -> Iterator[Array | Tensor | slice]:
-        """Cut the rows of one epoch into batches; the last may be short.
-
-        A single batch of all rows is not shuffled: its order changes nothing but
-        rounding.
-        """
-        if batch_size >= len(self):
-            yield slice(None)
-            return
-        order = random_order(len(self), generator) if shuffle else np.arange(len(self))
-        for start in range(0, len(self), batch_size):
-            yield order[start : start + batch_size]
 
     def _position(self, index: Any) -> Any:
         """Turn positions among the rows in use into those in the matrix."""

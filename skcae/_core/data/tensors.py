@@ -14,7 +14,6 @@ from skcae._core.data.rows import (
     Rows,
     WeightedRows,
     evenly_spaced,
-    random_order,
     row_slices,
     small_chunks,
 )
@@ -54,20 +53,10 @@ class TensorRows(WeightedRows):
         """Put positions where the matrix is."""
         return torch.as_tensor(positions, device=self.matrix.device)
 
-    def batches(
-        self, batch_size: int, *, shuffle: bool, generator: torch.Generator
-    ) -> Iterator[Array | Tensor | slice]:
-        """Cut the rows of one epoch into batches; the last may be short."""
-        if batch_size >= len(self):
-            yield slice(None)
-            return
-        order: Any
-        order = random_order(len(self), generator) if shuffle else np.arange(len(self))
-        if self.matrix.device == self.device:
-            # Once for an epoch: its batches are slices of it.
-            order = self._there(order)
-        for start in range(0, len(self), batch_size):
-            yield order[start : start + batch_size]
+    def _order(self, *, shuffle: bool, generator: torch.Generator) -> Array | Tensor:
+        order = super()._order(shuffle=shuffle, generator=generator)
+        # Once for an epoch: its batches are slices of it.
+        return self._there(order) if self.matrix.device == self.device else order
 
     def _gathered(self, index: Any) -> Tensor:
         """Return rows as they are, where they are."""

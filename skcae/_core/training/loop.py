@@ -14,7 +14,6 @@ from skcae._core.data.arrays import Array, all_finite, to_array
 from skcae._core.data.streams import TrainingRows
 from skcae._core.data.threads import fitting_threads
 from skcae._core.layers.layer import Parameters
-from skcae._core.training.ranks import ALONE, Ranks
 from skcae._core.training.schedules import Schedule, StoppingRule, falling_rate
 from skcae._core.training.solvers import Solver
 
@@ -110,10 +109,8 @@ class Training:
     keeps_epochs : bool
         Whether to keep a copy of the parameters, of the best epoch or, in case of an
         interrupt in the next, of the last.
-    ranks : Ranks, optional
-        Those who train together.
     shards : sequence of int, optional
-        How many rows each of them has.
+        How many rows each of those has who train together.
 
     Attributes
     ----------
@@ -140,7 +137,6 @@ class Training:
     shuffle: bool
     generator: torch.Generator
     keeps_epochs: bool = True
-    ranks: Ranks = ALONE
     shards: Sequence[int] = ()
     step: int = field(default=0, init=False)
     stalled_at: int | None = field(default=None, init=False)
