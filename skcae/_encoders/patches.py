@@ -10,7 +10,7 @@ from torch import Tensor
 from skcae._core.data.arrays import to_array, to_tensor
 from skcae._core.layers.layer import Layer
 from skcae._core.layers.patches import Patches
-from skcae._core.layers.triangle import Triangle
+from skcae._core.layers.triangle import Triangle, nearer_than_average
 from skcae._encoders.steps import encoding_layers, split_steps
 from skcae._encoders.tensors import stored
 
@@ -51,5 +51,4 @@ def codes_of(encoder: Any, rows: Tensor, code: str) -> Tensor:
     H = to_tensor(found, given.dtype, rows.device)
     if code != "triangle":
         return H
-    # max(0, mean(z) − z_k): what is nearer than the average.
-    return (H.mean(1, keepdim=True) - H).clamp_(min=0)
+    return nearer_than_average(H)

@@ -69,12 +69,11 @@ def convolution_of(layer: Convolution, others: list[nn.Module]) -> nn.Module:
         n_channels,
         n_filters,
         (kernel[0], kernel[1]),
-        layer._slide[0],
-        layer._slide[1],
+        *layer.slide,
         dtype=layer.weights.dtype,
     )
     set_numbers(module, layer)
-    return of_rows(layer.image_shape, *grown(*odd_zeros(layer)), module)
+    return of_rows(layer.image_shape, *grown(*layer.odd_zeros), module)
 
 
 def transposed_convolution_of(
@@ -87,8 +86,7 @@ def transposed_convolution_of(
         n_filters,
         n_channels,
         (kernel[0], kernel[1]),
-        layer._slide[0],
-        layer._slide[1],
+        *layer.slide,
         (rows.n_uncovered, columns.n_uncovered),
         dtype=layer.weights.dtype,
     )
@@ -97,7 +95,7 @@ def transposed_convolution_of(
         # No training makes filters equal but those that are one.
         if isinstance(other, nn.Conv2d) and other.weight.equal(layer.weights):
             module.weight = other.weight
-    odd_rows, odd_columns = odd_zeros(layer)
+    odd_rows, odd_columns = layer.odd_zeros
     return of_rows(layer.code_shape, module, *grown(-odd_rows, -odd_columns))
 
 
@@ -107,14 +105,6 @@ def set_numbers(module: nn.Conv2d | nn.ConvTranspose2d, layer: Sliding) -> None:
     with no_grad():
         module.weight.copy_(layer.weights)
         module.bias.copy_(layer.intercept)
-
-
-def odd_zeros(layer: Sliding) -> tuple[int, int]:
-    """Return how many zeros more are after an image than before it."""
-    rows, columns = (
-        after - before for before, after in (axis.n_zeros for axis in layer.axes)
-    )
-    return rows, columns
 
 
 def max_pooling_of(layer: MaxPooling, others: list[nn.Module]) -> nn.Module:

@@ -1,7 +1,4 @@
-"""Between NumPy and torch: devices, dtypes and random generators.
-
-Data and weights are converted here and nowhere else.
-"""
+"""Between NumPy and torch: devices, dtypes and random generators."""
 
 import math
 import os

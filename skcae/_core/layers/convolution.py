@@ -152,7 +152,7 @@ class Sliding(Affine):
     def _encode(self, V: Tensor, intercept: Tensor | None = None) -> Tensor:
         """Convolve the images along the last axis, (…, image) → (…, code)."""
         images = self._with_odd_zeros(as_images(V, self.image_shape))
-        found = functional.conv2d(images, self.weights, intercept, *self._slide)
+        found = functional.conv2d(images, self.weights, intercept, *self.slide)
         return as_rows(found, V.shape[:-1])
 
     def _decode(self, U: Tensor, intercept: Tensor | None = None) -> Tensor:
@@ -165,7 +165,7 @@ class Sliding(Affine):
             return found.view(*U.shape[:-1], math.prod(self.image_shape))
         uncovered = rows.n_uncovered, columns.n_uncovered
         found = functional.conv_transpose2d(
-            codes, self.weights, intercept, *self._slide, uncovered
+            codes, self.weights, intercept, *self.slide, uncovered
         )
         # The odd zeros at the end are not of the image.
         height, width, _ = self.image_shape
@@ -189,22 +189,26 @@ class Sliding(Affine):
             self._with_odd_zeros(as_images(images, self.image_shape)),
             self.weights.shape,
             as_images(codes, self.code_shape),
-            *self._slide,
+            *self.slide,
         )
         return found
 
     @property
-    def _slide(self) -> tuple[Pair, Pair]:
+    def slide(self) -> tuple[Pair, Pair]:
         """Strides and zeros for torch, which takes as many after an image as before."""
         rows, columns = self.axes
         zeros = rows.n_zeros[0], columns.n_zeros[0]
         return (rows.stride, columns.stride), zeros
 
+    @property
+    def odd_zeros(self) -> Pair:
+        """How many zeros more are after an image than before it."""
+        rows, columns = (axis.n_zeros for axis in self.axes)
+        return rows[1] - rows[0], columns[1] - columns[0]
+
     def _with_odd_zeros(self, images: Tensor) -> Tensor:
         """Add those zeros that are only after an image."""
-        odd_rows, odd_columns = (
-            after - before for before, after in (axis.n_zeros for axis in self.axes)
-        )
+        odd_rows, odd_columns = self.odd_zeros
         if not odd_rows and not odd_columns:
             return images
         return functional.pad(images, (0, odd_columns, 0, odd_rows))

@@ -60,7 +60,11 @@ class Triangle(Differentiated):
 
     def outputs(self, X: Tensor, out: Tensor | None = None) -> Tensor:
         """Return the units of each row, (n, d) → (n, K)."""
-        Z = torch.cdist(X, self.centres)
-        # The mean over the centres is along the axis 1.
-        H = torch.relu(Z.mean(1, keepdim=True) - Z)
+        H = nearer_than_average(torch.cdist(X, self.centres))
         return H if out is None else out.copy_(H)
+
+
+def nearer_than_average(Z: Tensor) -> Tensor:
+    """Return max(0, mean(z) − z_k) of distances, (n, K) → (n, K)."""
+    # The mean over the centres is along the axis 1.
+    return torch.relu(Z.mean(1, keepdim=True) - Z)
