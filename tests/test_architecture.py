@@ -42,7 +42,7 @@ ROOMS = [
     "skcae.datasets",
 ]
 # Plain torch: what these may import from outside besides the standard library.
-BELOW_THE_SHELL = {"narwhals", "numpy", "scipy", "torch"}
+BELOW_THE_SHELL = {"numpy", "scipy", "torch"}
 LAST_BELOW_THE_SHELL = ROOMS.index("skcae._core.steps")
 
 

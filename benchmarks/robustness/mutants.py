@@ -61,7 +61,7 @@ TESTS = {
     "_core/data/arrays": "core/test_arrays test_out_of_core",
     "_core/data/disk": f"test_disk {FILES}",
     "_core/data/evaluation": f"core/test_evaluation {ENCODER} test_out_of_core {LAYER}",
-    "_core/data/fingerprint": FILES,
+    "_fit/fingerprint": FILES,
     "_core/data/moments": "core/test_moments test_dead_models",
     "_core/data/rows": "core/test_rows test_out_of_core",
     "_core/data/streams": "core/test_streams test_out_of_core",

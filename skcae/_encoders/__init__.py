@@ -1,1 +1,1 @@
-"""What any fitted encoder looks like from outside: its layers, its tangents."""
+"""What any fitted encoder looks like from outside, and what its rows may come in."""

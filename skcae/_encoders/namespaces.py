@@ -19,7 +19,7 @@ from sklearn.utils._array_api import get_namespace_and_device, move_to
 from torch import Tensor
 
 from skcae._core.data.arrays import Array, array_of
-from skcae._core.data.containers import opened
+from skcae._encoders.containers import opened
 
 
 def is_dispatched(X: Any) -> bool:

@@ -12,7 +12,7 @@ from sklearn.base import (
 )
 from sklearn.utils._param_validation import StrOptions
 
-from skcae._core.data.containers import check_is_read
+from skcae._encoders.containers import check_is_read
 from skcae._encoders.namespaces import on_host
 from skcae._fit.data import check_weights, check_X
 from skcae._fit.parameters import TrainingParameters

@@ -20,8 +20,8 @@ from sklearn.utils.validation import (
 from torch import Tensor
 
 from skcae._core.data.arrays import Array, finite_range, is_on_disk, working_dtype
-from skcae._core.data.containers import check_is_read, opened
 from skcae._core.training.ranks import ALONE, Ranks
+from skcae._encoders.containers import check_is_read, opened
 from skcae._encoders.missing import naming_cure
 from skcae._encoders.namespaces import on_host, received
 from skcae.losses import LOSSES

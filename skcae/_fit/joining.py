@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from scipy import sparse
 
-from skcae._core.data.containers import as_array, as_table
+from skcae._encoders.containers import as_array, as_table
 from skcae._encoders.namespaces import is_dispatched, like, on_host, tensor_of
 
 

@@ -12,7 +12,7 @@ from sklearn.utils.validation import _num_samples, column_or_1d, validate_data
 from torch import Tensor
 
 from skcae._core.data.arrays import Array, array_of
-from skcae._core.data.containers import opened
+from skcae._encoders.containers import opened
 from skcae._fit.epochs import level_of_caller
 
 # What to do about rows that have no label or value, by the argument they are in.

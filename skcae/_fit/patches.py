@@ -12,11 +12,11 @@ from sklearn.base import clone, is_clusterer
 from sklearn.utils.random import sample_without_replacement
 
 from skcae._core.data.arrays import Array, to_array, torch_dtype, working_dtype
-from skcae._core.data.containers import batches_of, is_stream
 from skcae._core.data.modes import plainly
 from skcae._core.data.rows import Rows, row_slices
 from skcae._core.layers.images import Pair, Shape
 from skcae._core.layers.patches import Patches, whitening
+from skcae._encoders.containers import batches_of, is_stream
 from skcae._encoders.namespaces import on_host
 from skcae._encoders.patches import codes_of, patches_of
 from skcae._fit.attributes import adopt

@@ -7,9 +7,9 @@ import numpy as np
 from scipy import sparse
 from sklearn.utils.validation import _num_samples
 
-from skcae._core.data.containers import is_stream
-from skcae._core.data.fingerprint import are_alike, fingerprint
+from skcae._encoders.containers import is_stream
 from skcae._fit.data import check_same_rows
+from skcae._fit.fingerprint import are_alike, fingerprint
 
 N_ROWS = "number of rows"
 

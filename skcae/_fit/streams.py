@@ -9,9 +9,9 @@ import torch
 from sklearn.utils.validation import _num_samples
 
 from skcae._core.data.arrays import working_dtype
-from skcae._core.data.containers import batches_of, is_stream
 from skcae._core.data.moments import Moments, moments_of
 from skcae._core.data.rows import Rows
+from skcae._encoders.containers import batches_of, is_stream
 from skcae._encoders.namespaces import on_host
 from skcae._fit.data import (
     CheckedData,

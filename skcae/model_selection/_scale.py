@@ -11,12 +11,12 @@ from sklearn.utils._param_validation import Interval, StrOptions, validate_param
 from sklearn.utils.validation import check_array
 
 from skcae._core.data.arrays import Array
-from skcae._core.data.containers import opened
 from skcae._core.data.moments import largest_variance, moments_of
 from skcae._core.data.rows import Rows
 from skcae._core.layers.convolution import Padding
 from skcae._core.layers.convolutional import ConvolutionalArchitecture
 from skcae._core.steps.diagnosis import largest_penalty
+from skcae._encoders.containers import opened
 from skcae._encoders.namespaces import on_host
 from skcae._fit.data import check_weights
 from skcae._fit.images import check_fits, pair_of, shape_of

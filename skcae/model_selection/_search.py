@@ -33,7 +33,7 @@ from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import check_is_fitted, column_or_1d, indexable
 
 from skcae._core.data.arrays import Array
-from skcae._core.data.containers import check_is_read, computed
+from skcae._encoders.containers import check_is_read, computed
 from skcae._estimators.contractive import ContractiveAutoencoder
 from skcae._estimators.integrity import check_n_features_in
 from skcae._fit.attributes import adopt

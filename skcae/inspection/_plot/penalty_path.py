@@ -6,7 +6,7 @@ from typing import Any, Self
 import numpy as np
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 
-from skcae._core.data.containers import computed
+from skcae._encoders.containers import computed
 from skcae._estimators.documentation import documented
 from skcae.inspection._penalty_path import (
     check_penalties,

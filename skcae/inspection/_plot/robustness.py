@@ -11,7 +11,7 @@ from sklearn.metrics import check_scoring
 from sklearn.utils import check_array, check_scalar, indexable
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 
-from skcae._core.data.containers import FLOATS, as_frame, computed
+from skcae._encoders.containers import FLOATS, as_frame, computed
 from skcae._estimators.documentation import documented
 from skcae._fit.data import draw_seed
 from skcae._fit.images import image_shape_of
