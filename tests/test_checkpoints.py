@@ -108,6 +108,24 @@ def test_a_fit_ends_the_same_from_every_checkpoint(model, digits, tmp_path):
     assert_same(undisturbed, whole)
 
 
+WIDE_ROWS = {
+    "factored": {"solver": "sgd", "momentum": 0.0},
+    "sampled": {"reconstruction_sampling": 0.5},
+    "dense": {"solver": "adam"},
+}
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("learner", WIDE_ROWS)
+def test_so_does_one_of_wide_sparse_rows(learner, dtype, tmp_path):
+    X = sparse.csr_array(sparse.random(150, 400, 0.02, random_state=0, dtype=dtype))
+    callback = Copies(tmp_path / "training.skops", every=3)
+    model = ContractiveAutoencoder(6, **WIDE_ROWS[learner], **HOW)
+    whole = model.set_callbacks(callback).fit(X)
+    for file in callback.files:
+        assert_same(resume(file, X), whole)
+
+
 def test_a_checkpoint_is_the_model_of_its_epoch(small, unit_data, tmp_path):
     callback = Copies(tmp_path / "training.skops")
     small(tol=0).set_callbacks(callback).fit(unit_data)

@@ -87,7 +87,7 @@ class BaseAutoencoder(BaseTrained):
         """Return the strengths of the penalties that have one."""
         penalties = self._penalties()
         return {
-            name: strength
+            name: float(strength)
             for name, strength in self.get_params(deep=False).items()
             if name in penalties and strength > 0
         }

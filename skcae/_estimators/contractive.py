@@ -131,7 +131,8 @@ class ContractiveAutoencoder(BaseAutoencoder):
     def _penalties(self) -> dict[str, Penalty]:
         if self.hessian_noise is None:
             return PENALTIES
-        sampled = SampledHessianPenalty(self.hessian_noise, int(self.n_hessian_samples))
+        noise = float(self.hessian_noise)
+        sampled = SampledHessianPenalty(noise, int(self.n_hessian_samples))
         return {**PENALTIES, "hessian_penalty": sampled}
 
     def _corruption(self) -> Corruption | None:

@@ -91,8 +91,8 @@ class BaseNetwork(BaseTrained):
         objective = JointObjective(
             architecture,
             LOSSES[self.loss],
-            self.jacobian_penalty,
-            self.decoder_jacobian_penalty,
+            float(self.jacobian_penalty),
+            float(self.decoder_jacobian_penalty),
             self._probes_of(network.encoder),
             self._probes_of(network.decoder),
         )
@@ -111,7 +111,7 @@ class BaseNetwork(BaseTrained):
 
     def _strengths(self) -> dict[str, float]:
         names = ("jacobian_penalty", "decoder_jacobian_penalty")
-        strengths = {name: getattr(self, name) for name in names}
+        strengths = {name: float(getattr(self, name)) for name in names}
         return {name: value for name, value in strengths.items() if value > 0}
 
     # ---- how the model is kept ----------------------------------------------------

@@ -395,8 +395,8 @@ class PatchEncoder(
             raise TypeError(
                 f"The patches of this PatchEncoder are encoded by a "
                 f"{type(self.encoder_).__name__}, which has no layers to be "
-                "differentiated. Take an autoencoder of skcae, KMeans or a "
-                "BernoulliRBM, and none in a pipeline."
+                "differentiated. Take an autoencoder of skcae, a BernoulliRBM, or "
+                "KMeans with code='triangle', and none in a pipeline."
             )
         return [layer]
 

@@ -235,12 +235,12 @@ class FineTuningFit(Fit):
             factor = min(1.0, (max(n_rows, FEWEST_ROWS) / ROWS_OF_ONE_RATE) ** 1.5)
         last = f".{len(network.layers) - 1}"
         names = [name for name in network.parameters if not name.endswith(last)]
-        return dict.fromkeys(names, factor)
+        return dict.fromkeys(names, float(factor))
 
     def _objective(self, steps: list[Any], rows: MatrixRows) -> NetworkObjective:
         """Settle what to lower, along tangents too if there is a penalty on that."""
         estimator, loss = self.estimator, self.plan.loss
-        decay = estimator.alpha / max(len(rows), FEWEST_ROWS)
+        decay = float(estimator.alpha) / max(len(rows), FEWEST_ROWS)
         tangents = None
         if estimator.tangent_penalty:
             tangents = self._tangents(steps, rows)
@@ -255,7 +255,8 @@ class FineTuningFit(Fit):
         estimator, layers = self.estimator, self.model.layers
         linear = estimator.tangent_output == "linear"
         output = IDENTITY if linear else self.plan.loss.output
-        strength, n_tangents = estimator.tangent_penalty, estimator.n_tangents
+        strength = float(estimator.tangent_penalty)
+        n_tangents = int(estimator.n_tangents)
         if estimator.n_tangent_rows is None:
             return Tangents(tangents_of(layers, rows, n_tangents), strength, output)
         X = self._rows_with_tangents(steps, rows)

@@ -69,7 +69,7 @@ def split_rows(
     """
     check_can_be_split(len(rows))
     order = random_order(len(rows), make_generator(generator.initial_seed()))
-    count = min(math.ceil(fraction * len(rows)), len(rows) - 1)
+    count = min(math.ceil(float(fraction) * len(rows)), len(rows) - 1)
     return np.sort(rows[order[count:]]), np.sort(rows[order[:count]])
 
 
@@ -80,7 +80,7 @@ def split_by_class(
     check_can_be_split(len(rows))
     try:
         train, test = train_test_split(
-            rows, test_size=fraction, stratify=y[rows], random_state=seed % 2**32
+            rows, test_size=float(fraction), stratify=y[rows], random_state=seed % 2**32
         )
     except ValueError as error:
         raise ValueError(

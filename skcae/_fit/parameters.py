@@ -142,6 +142,8 @@ def corruption_of(estimator: Any) -> Corruption:
 
 def noise_of(estimator: Any, corrupt: Callable[..., None], level: float) -> Corruption:
     """Return what draws noise where an estimator's parameters say."""
+    # Whatever number it is, its products are to be in the precision of the rows.
+    level = float(level)
     if not estimator.noise_on_device:
         return lambda X, generator, out: corrupt(X, level, generator, out)
     return lambda X, generator, out: corrupt(

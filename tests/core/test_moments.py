@@ -64,6 +64,23 @@ def test_a_weight_of_two_is_the_row_twice_and_one_of_zero_no_row(X):
     )
 
 
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("level", [50.0, 1e8])
+def test_of_columns_that_are_stored_as_a_whole_nothing_is_left(level, seed):
+    """Whatever rounding makes of their weights, and of rows that have none."""
+    rng = np.random.default_rng(seed)
+    weights = rng.random(60) * (np.arange(60) % 7 > 0)
+    X = np.c_[np.full(60, level), level + rng.normal(size=60), rng.normal(size=60)]
+    X[3, 2] = 0
+    dense, found = (
+        moments_of(rows_of(kind(X), weights)) for kind in (np.asarray, sparse.csr_array)
+    )
+    np.testing.assert_allclose(found.variance, dense.variance, rtol=1e-6, atol=1e-12)
+    one, other = scaling_of(dense), scaling_of(found)
+    np.testing.assert_array_equal(one.shift, other.shift)
+    np.testing.assert_array_equal(one.scale, other.scale)
+
+
 def test_only_the_subset_counts(X):
     subset = np.array([3, 7, 8])
     assert_same_moments(

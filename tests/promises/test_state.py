@@ -2,6 +2,7 @@
 
 import pickle
 from concurrent.futures import ThreadPoolExecutor
+from numbers import Real
 
 import numpy as np
 import pandas as pd
@@ -225,3 +226,42 @@ def test_grid_search_without_labels_uses_our_score(encoder, unit_data):
     search.fit(unit_data)
     assert search.best_estimator_.score(unit_data) < 0
     assert search.best_score_ == max(search.cv_results_["mean_test_score"])
+
+
+# What makes a parameter matter, or be of use at all.
+WITH = {
+    "hessian_noise": {"hessian_penalty": 0.1},
+    "momentum": {"solver": "sgd"},
+    "tangent_penalty": {"n_tangents": 2},
+    "validation_fraction": {"early_stopping": True},
+}
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.filterwarnings("ignore::skcae.exceptions.DeadModelWarning")
+# scikit-learn compares it with a bound that float32 has none of.
+@pytest.mark.filterwarnings("ignore:overflow encountered in cast")
+def test_a_number_of_another_kind_is_the_same_number(kind, unit_data):
+    """Of NumPy's float32, and an int for a float; True is 1."""
+    X, y = unit_data, kind.target(unit_data)
+    for name, constraints in kind.cls._parameter_constraints.items():
+        is_number = any(getattr(each, "type", None) is Real for each in constraints)
+        # It is for sparse rows alone.
+        if not is_number or name == "reconstruction_sampling":
+            continue
+        for value in (np.float32(0.3), True):
+            how = {**WITH.get(name, {}), "max_iter": 2}
+            if is_valid(kind, name, float(value)):
+                one, other = (
+                    kind(**{**how, name: number}).fit(X, y)
+                    for number in (value, float(value))
+                )
+                assert_same_model(one, other)
+
+
+def is_valid(kind, name, value):
+    try:
+        kind(**{name: value})._validate_params()
+    except ValueError:
+        return False
+    return True

@@ -135,7 +135,8 @@ def _moments_of_sparse(block: Any, w: Array) -> Moments:
     """Go through the entries that are stored; the others are 0."""
     # A stored entry has the weight of its row; what is left of the total is of zeros.
     column, x = block.indices, block.data.astype(np.float64)
-    total, w = float(w.sum()), w.repeat(np.diff(block.indptr))
+    total, n_weighted = float(w.sum()), np.count_nonzero(w)
+    w = w.repeat(np.diff(block.indptr))
 
     def sums(values: Array) -> Array:
         found: Array = np.bincount(column, values, block.shape[1])
@@ -143,7 +144,10 @@ def _moments_of_sparse(block: Any, w: Array) -> Moments:
 
     mean = sums(w * x) / total
     stored = sums(w * np.square(x - mean[column]))
-    return Moments(total, mean, (stored + (total - sums(w)) * mean**2) / total)
+    # Nothing is left where all is stored, and no rounding of the sum: a column may be
+    # far from 0.
+    rest = np.where(sums(w > 0) < n_weighted, np.maximum(total - sums(w), 0), 0)
+    return Moments(total, mean, (stored + rest * mean**2) / total)
 
 
 def largest_variance(rows: MatrixRows, moments: Moments, tol: float = 0.0) -> float:

@@ -166,7 +166,8 @@ class FactoredLearner:
             decoder.write_to(*self.decoder_parts)
             if not self.is_tied:
                 encoder.write_to(self.start["components"])
-            self.start["intercept_hidden"].copy_(self.b)
+            # What goes on, or is taken up, begins with the numbers that are kept.
+            self.b = self.start["intercept_hidden"].copy_(self.b).double()
             self.matrices = None
         return self.start
 
