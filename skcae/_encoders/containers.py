@@ -8,7 +8,7 @@ from typing import Any, cast
 import narwhals.stable.v2 as nw
 import numpy as np
 from scipy import sparse
-from torch import Tensor
+from torch import Tensor, strided
 from torch.utils.data import Dataset
 
 from skcae._core.data.arrays import Array, array_of
@@ -131,9 +131,19 @@ def as_table(X: Any) -> Any:
     return X
 
 
+def check_is_dense(tensor: Tensor, name: str) -> None:
+    """Refuse torch's sparse tensors, which nothing here reads."""
+    if tensor.layout != strided:
+        raise TypeError(
+            f"{name} is a tensor of layout {tensor.layout}, but must be a dense one, "
+            f"or a sparse matrix of scipy. Pass {name}.to_dense()."
+        )
+
+
 def as_array(X: Any, name: str = "X") -> Any:
     """Return what is no array, but holds the numbers of one, as an array."""
     if isinstance(X, Tensor):
+        check_is_dense(X, name)
         return array_of(X)
     if isinstance(X, list | tuple) and X and isinstance(X[0], Tensor):
         # NumPy asks each for its numbers, of which it has not all types.

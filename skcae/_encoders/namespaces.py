@@ -19,7 +19,7 @@ from sklearn.utils._array_api import get_namespace_and_device, move_to
 from torch import Tensor
 
 from skcae._core.data.arrays import Array, array_of
-from skcae._encoders.containers import opened
+from skcae._encoders.containers import check_is_dense, opened
 
 
 def is_dispatched(X: Any) -> bool:
@@ -36,11 +36,7 @@ def tensor_of(X: Any) -> Tensor:
         get_namespace_and_device(X)
         X = torch.utils.dlpack.from_dlpack(X)
     tensor: Tensor = X
-    if tensor.layout != torch.strided:
-        raise TypeError(
-            f"X is a tensor of layout {tensor.layout}, but must be a dense one, or a "
-            "sparse matrix of scipy. Pass X.to_dense()."
-        )
+    check_is_dense(tensor, "X")
     if tensor.is_complex():
         raise ValueError(
             f"Complex data not supported: X is of {tensor.dtype}. Pass the real "

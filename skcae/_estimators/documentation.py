@@ -91,7 +91,8 @@ _SAMPLING = r"""
         the gradient of a step, and the recorded loss, are those of all columns on
         average. With `solver="sgd"` it needs `momentum=0`. With "adam" the moments of a
         column advance only at steps that touch it, and their bias is corrected by the
-        number of those: lazy Adam, the same as Adam for p = 1 alone.
+        number of those: lazy Adam, the same as Adam for p = 1 alone, and
+        without noise, which is drawn for the entries.
 """
 
 _SOLVER = r"""

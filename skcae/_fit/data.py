@@ -169,7 +169,7 @@ def flat(X: Any) -> Any:
 def check_codes(estimator: Any, X: Any) -> Any:
     """Validate codes to be decoded: as many columns as the estimator gives."""
     X, dtype = received(X)
-    H = check_array(X, dtype=dtype)
+    H = check_array(X, dtype=dtype, input_name="X")
     if H.shape[1] != estimator._n_features_out:
         raise ValueError(
             f"X has {H.shape[1]} columns, but the codes of this "

@@ -204,6 +204,12 @@ def test_tensors_that_are_no_rows_of_numbers_are_refused(
         ContractiveAutoencoder().fit(X)
 
 
+def test_sparse_tensors_are_refused_without_a_dispatch_too(kind, unit_data):
+    X, y = torch.tensor(unit_data), kind.target(unit_data)
+    with pytest.raises(TypeError, match=r"layout torch\.sparse_coo.*X\.to_dense\(\)"):
+        kind().fit(X.to_sparse(), y)
+
+
 def test_weights_stay_on_an_accelerator_until_they_change(kind, unit_data):
     """On a device without data of its own, since the processor keeps nothing."""
     y = kind.target(unit_data)
