@@ -20,7 +20,7 @@ from skcae._core.data.arrays import (
 from skcae._core.data.modes import plainly
 from skcae._core.data.moments import Moments, moments_of, scaling_of
 from skcae._core.data.streams import StreamedRows, TrainingRows
-from skcae._core.data.tensors import MatrixRows, rows_of
+from skcae._core.data.tensors import MatrixRows, on_device, rows_of
 from skcae._core.layers.layer import Parameters
 from skcae._core.training.loop import Training, copy_of
 from skcae._core.training.ranks import ALONE, together
@@ -247,6 +247,7 @@ class AutoencoderFit(Fit):
         constant: bool = False,
     ) -> None:
         """Set up the training: many epochs, or a single one at a constant rate."""
+        rows, validation = on_device(rows), on_device(validation)
         # All ranks take steps of as many rows.
         n_rows = max(self.ranks.gather(len(rows)))
         batch_size = self.batch_size(n_rows)

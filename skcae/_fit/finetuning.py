@@ -20,7 +20,7 @@ from skcae._core.data.arrays import (
 )
 from skcae._core.data.modes import plainly
 from skcae._core.data.rows import random_order
-from skcae._core.data.tensors import MatrixRows, as_tensor, rows_of
+from skcae._core.data.tensors import MatrixRows, as_tensor, on_device, rows_of
 from skcae._core.layers.chain import Chain
 from skcae._core.layers.layer import Affine, Layer, Parameters
 from skcae._core.steps.differentiated import DifferentiatedObjective
@@ -209,6 +209,8 @@ class FineTuningFit(Fit):
             check_range("y_val", held_out.targets, dtype)
             rows_val = rows_of(X_val, dtype=dtype, device=device, name="X_val")
             validation = rows_val, in_units(held_out.targets)
+        if validation is not None:
+            validation = on_device(validation[0]), validation[1]
         rows, targets = selected(plan.train)
         constant = best_constant(plan.loss, targets, rows.weights_of(slice(None)))
         network = initial_network(
@@ -219,7 +221,7 @@ class FineTuningFit(Fit):
             self._objective(steps, rows),
             network,
             self.solver(network.parameters, state, factors),
-            rows,
+            on_device(rows),
             targets,
             batch_size=self.batch_size(len(rows)),
             validation=validation,

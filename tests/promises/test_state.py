@@ -15,6 +15,7 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.model_selection import GridSearchCV
 
 from skcae import ContractiveAutoencoder
+from skcae._core.data import tensors
 from tests.promises.kinds import assert_same_model, is_same_model
 
 # ---- seeds and devices ----------------------------------------------------------
@@ -265,3 +266,15 @@ def is_valid(kind, name, value):
     except ValueError:
         return False
     return True
+
+
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_rows_that_are_kept_on_a_device_train_the_same_model(
+    early_stopping, kind, unit_data, monkeypatch
+):
+    how = {"early_stopping": early_stopping}
+    y, weights = kind.target(unit_data), np.linspace(0, 2, len(unit_data))
+    expected = kind(**how).fit(unit_data, y, sample_weight=weights)
+    monkeypatch.setattr(tensors, "fits_on", lambda device, n_bytes: True)
+    found = kind(**how).fit(unit_data, y, sample_weight=weights)
+    assert_same_model(found, expected, rtol=1e-12, atol=1e-14)

@@ -27,7 +27,7 @@ from skcae._core.data.arrays import Array, make_generator
 from skcae._core.data.evaluation import mean_over_rows
 from skcae._core.data.rows import CHUNK_ELEMENTS
 from skcae._core.data.streams import TrainingRows
-from skcae._core.data.tensors import MatrixRows, on_device
+from skcae._core.data.tensors import MatrixRows
 from skcae._core.layers.chain import Chain
 from skcae._core.layers.gradient import derivatives
 from skcae._core.layers.layer import Parameters
@@ -265,8 +265,6 @@ class JointLearner:
 
     def __post_init__(self) -> None:
         self.network = self.objective.coder(self.parameters)
-        self.rows = on_device(self.rows)
-        self.validation = on_device(self.validation)
         n = min(self.batch_size, len(self.rows))
         self.n_multiplications = n * self.network.n_multiplications
         self.step = self.objective.step(self.parameters, n)

@@ -10,7 +10,7 @@ from torch import Tensor
 from skcae._core.data.arrays import Array, make_generator
 from skcae._core.data.evaluation import mean_over_rows
 from skcae._core.data.streams import TrainingRows
-from skcae._core.data.tensors import MatrixRows, on_device
+from skcae._core.data.tensors import MatrixRows
 from skcae._core.data.threads import fitting_threads
 from skcae._core.layers.gradient import Gradient
 from skcae._core.layers.layer import Parameters
@@ -108,9 +108,7 @@ class ReconstructionLearner:
     has_dense_batches: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        objective = self.objective
-        rows = self.rows = on_device(self.rows)
-        self.validation = on_device(self.validation)
+        objective, rows = self.objective, self.rows
         self.coder = objective.coder(self.parameters)
         encoder = self.coder.encoder
         self.squared_rows = encoder.squared_norms()

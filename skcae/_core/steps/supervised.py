@@ -16,7 +16,7 @@ from torch import Tensor
 
 from skcae._core.data.arrays import Array
 from skcae._core.data.evaluation import mean_over_rows
-from skcae._core.data.tensors import MatrixRows, on_device
+from skcae._core.data.tensors import MatrixRows
 from skcae._core.layers.chain import Chain
 from skcae._core.layers.gradient import Gradient
 from skcae._core.steps.reconstruction import Corruption
@@ -140,10 +140,6 @@ class NetworkLearner:
         self.noisy = torch.empty_like(self.batch[: n if self.corrupt else 0])
         columns = n * self.objective.columns_per_row
         self.n_multiplications = columns * chain.n_multiplications
-        self.rows = on_device(self.rows)
-        if self.validation is not None:
-            rows, targets = self.validation
-            self.validation = on_device(rows), targets
 
     def take_step(
         self, index: Array | Tensor | slice, rate: float, totals: Tensor
