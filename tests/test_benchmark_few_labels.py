@@ -9,7 +9,7 @@ from numpy.testing import assert_array_equal
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import Bunch
 
-from benchmarks.paper import data, few_labels, report, tangents
+from benchmarks.paper import data, few_labels, few_labels_beside, report, tangents
 from benchmarks.paper import few_labels_grids as grids
 from skcae import ContractiveAutoencoder
 
@@ -55,6 +55,16 @@ def test_few_labels_on_digits(tmp_path, capsys):
     tangents.main(arguments)
     assert (tmp_path / "tangents_digits.jsonl").read_text(encoding="utf-8") == lines
     assert "[encoder" not in capsys.readouterr().out
+
+    few_labels_beside.main(arguments)
+    assert (tmp_path / "tangents_digits.jsonl").read_text(encoding="utf-8") == lines
+    beside = (tmp_path / "few_labels_beside_digits.jsonl").read_text(encoding="utf-8")
+    records = [json.loads(line) for line in beside.splitlines()]
+    assert len(records) == 2 * len(few_labels_beside.STRENGTHS)
+    for record in records:
+        assert (record["n_labels"], "test_error" in record) == (40, False)
+    text = (tmp_path / "few_labels_beside_digits.md").read_text(encoding="utf-8")
+    assert text.count("\n| 40 | ") == 3
 
 
 def test_a_setting_that_fails_with_a_seed_gives_way_to_the_next(
