@@ -10,6 +10,7 @@ from typing import Any
 from sklearn.utils.validation import has_fit_parameter
 
 from skcae._core.data.disk import check_can_be_written
+from skcae._core.training.ranks import ALONE, together
 from skcae._fit.attributes import OPTIONAL_ATTRIBUTES
 from skcae._fit.same_data import check_same_data, fingerprints
 from skcae.persistence._files import DATA, read, save
@@ -355,7 +356,7 @@ def resume(
         trusted, or if data are passed that its `fit` does not take.
     ValueError
         If the file is damaged, or the data is not that of the training, as far as it
-        is checked.
+        is checked. With `data_parallel` also if the fit is complete on some ranks only.
 
     Examples
     --------
@@ -370,11 +371,27 @@ def resume(
     then = vars(estimator).pop(DATA, None)
     seen = {"sample_weight": sample_weight, "X_unlabeled": X_unlabeled}
     held_out = {"X_val": X_val, "sample_weight_val": sample_weight_val, "y_val": y_val}
-    metadata = taken(estimator, seen)
-    check_same_data(then, fingerprints(estimator, X, y, metadata, reset=False))
-    data = metadata | taken(estimator, held_out)
+    # A rank that fails here ends all of those who train together.
+    with together(getattr(estimator, "data_parallel", False)) as ranks:
+        metadata = taken(estimator, seen)
+        check_same_data(then, fingerprints(estimator, X, y, metadata, reset=False))
+        data = metadata | taken(estimator, held_out)
+        if ranks is not ALONE:
+            check_same_end(ranks.gather(estimator._is_in_midst))
+        ranks.end()
     estimator.set_callbacks(*callbacks)._resume(X, y, **data)
     return estimator.set_callbacks()
+
+
+def check_same_end(are_in_midst: list[bool]) -> None:
+    """Refuse the files of ranks of which some are complete and some are not."""
+    if any(are_in_midst) and not all(are_in_midst):
+        rank = are_in_midst.index(False)
+        raise ValueError(
+            f"The fit is complete in the checkpoint of rank {rank}, and not in that of "
+            f"rank {are_in_midst.index(True)}. It is one model: load it on all ranks "
+            f"from the file of rank {rank}, by skcae.persistence.load."
+        )
 
 
 def taken(estimator: Any, data: dict[str, Any]) -> dict[str, Any]:

@@ -16,8 +16,15 @@ import numpy as np
 import torch
 from torch import distributed
 
-from skcae import StackedCAE
-from tests.test_data_parallel import KINDS, SOLVERS, Stopper, estimator, shards_of
+from skcae import ModuleAutoencoder, StackedCAE
+from tests.test_data_parallel import (
+    KINDS,
+    SOLVERS,
+    Stopper,
+    encoder,
+    estimator,
+    shards_of,
+)
 
 
 def error_of(model, X):
@@ -42,6 +49,8 @@ def fits(rank):
             X, sample_weight=weights, X_val=held_out
         )
         report["warm"] = estimator(warm_start=True).fit(X).fit(X)
+        # A function lies elsewhere in each process.
+        report["modules"] = estimator(ModuleAutoencoder, encoder).fit(X)
         report["stack"] = estimator(StackedCAE, (5, 3)).fit(X)
     report["n_warnings"] = len(caught)
     report["mismatch"] = error_of(estimator(max_iter=6 + rank), X)

@@ -5,6 +5,7 @@ import os
 import pickle
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -331,6 +332,24 @@ def test_a_warm_start_goes_on_from_the_first_ranks_model(solver, monkeypatch):
     assert models[0].n_iter_ == 12
 
 
+@pytest.mark.parametrize("call", ["fit", "partial_fit"])
+def test_ranks_that_go_on_from_one_model_draw_from_generators_of_their_own(
+    call, monkeypatch
+):
+    shards, how = shards_of(12, 12), {"cls": DenoisingAutoencoder, "warm_start": True}
+    (loaded,), _ = run_ranks(monkeypatch, fitter(estimator(**how), shards[0]))
+    models = [copy.deepcopy(loaded) for _ in shards]
+    states = {loaded._training_state["generator"].tobytes()}
+    for n in (2, 4):
+        bodies = [
+            partial(getattr(model, call), X)
+            for model, X in zip(models, shards, strict=True)
+        ]
+        assert_same_model(run_ranks(monkeypatch, *bodies)[0])
+        states |= {m._training_state["generator"].tobytes() for m in models}
+        assert len(states) == 1 + n
+
+
 def test_partial_fit_is_a_pass_over_all_shards(monkeypatch):
     how = {"max_iter": 1, "learning_rate_schedule": "constant"}
     models, shards = [estimator(**how) for _ in range(2)], shards_of(5, 12)
@@ -458,6 +477,26 @@ def test_checkpoints_of_different_epochs_are_refused_on_all_ranks(
     errors, _ = run_ranks(monkeypatch, *bodies)
     for error in errors:
         assert "the step to go on from is 6 on rank 0 and 9 on rank 1" in str(error)
+
+
+@pytest.mark.parametrize("kind", [(ContractiveAutoencoder, 5), (StackedCAE, (5, 3))])
+def test_a_rank_that_cannot_be_resumed_ends_all(kind, monkeypatch, tmp_path):
+    """One that has other data, or whose fit is complete."""
+    shards = shards_of(5, 12)
+    callbacks = [Copies(tmp_path / f"{rank}.skops") for rank in range(2)]
+    models = [estimator(*kind).set_callbacks(callback) for callback in callbacks]
+    fit_ranks(monkeypatch, models, shards)
+    (midst, whole), (other, _) = (
+        (callback.files[1], callback.files[-1]) for callback in callbacks
+    )
+    bodies = resumer(midst, shards[0]), resumer(other, shards[1][::-1])
+    (ours, theirs), _ = run_ranks(monkeypatch, *bodies)
+    assert "Rank 1 failed with ValueError: The checkpoint is of a train" in str(ours)
+    assert "other values" in str(theirs)
+    bodies = resumer(whole, shards[0]), resumer(other, shards[1])
+    errors, _ = run_ranks(monkeypatch, *bodies)
+    for error in errors:
+        assert "complete in the checkpoint of rank 0, and not in that of" in str(error)
 
 
 def resumer(file, X):
@@ -597,6 +636,8 @@ def test_two_processes(tmp_path):
     shards = shards_of(5, 12)
     for name in [*SOLVERS, "untied", "hessian", "weighted", "warm"]:
         assert_same_model([ours[name], theirs[name]])
+    for key, weights in ours["modules"]._named_weights().items():
+        np.testing.assert_array_equal(theirs["modules"]._named_weights()[key], weights)
     for name in SOLVERS:
         OneProcess(estimator(**SOLVERS[name]), shards).assert_equals(ours[name])
     for name in ("untied", "hessian"):
@@ -614,7 +655,8 @@ def test_two_processes(tmp_path):
         assert_same_model(layers)
     OneProcess(estimator(), shards).assert_equals(ours["stack"].estimators_[0])
     n_kinds = len(SOLVERS) + len(KINDS)
-    assert ours["n_warnings"] == n_kinds + 1 + 2 + 2  # weighted, warm twice, two layers
+    # Weighted, warm twice, modules, two layers.
+    assert ours["n_warnings"] == n_kinds + 1 + 2 + 1 + 2
     assert theirs["n_warnings"] == 0
     assert ours["mismatch"] == theirs["mismatch"]
     assert "max_iter is 6 on rank 0 and 7 on rank 1" in ours["mismatch"]

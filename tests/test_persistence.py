@@ -13,6 +13,7 @@ import joblib
 import numpy as np
 import pytest
 import safetensors.numpy
+import sklearn
 import skops.io
 import torch
 from numpy.testing import assert_array_equal
@@ -97,6 +98,35 @@ def test_only_our_types_are_to_be_trusted(name, fitted):
     data = skops.io.dumps(fitted[name])
     untrusted = skops.io.get_untrusted_types(data=data)
     assert set(untrusted) <= {t for t in _archive.TRUSTED if t.startswith("skcae.")}
+
+
+@pytest.fixture
+def with_requests():
+    """Estimators that ask for metadata, which know themselves by what they ask."""
+    with sklearn.config_context(enable_metadata_routing=True):
+        yield
+
+
+def test_requests_of_metadata_are_kept(with_requests, unit_data, tmp_path):
+    """In a pipeline, a network, a checkpoint and a step of scikit-learn's, too."""
+    cae = ContractiveAutoencoder(3, max_iter=2, tol=1.0, random_state=0)
+    cae.set_fit_request(sample_weight=True).set_score_request(sample_weight=False)
+    judge = LinearSVC().set_fit_request(sample_weight="w")
+    network = FineTunedClassifier(cae, max_iter=2, tol=1.0)
+    y = np.arange(len(unit_data)) % 2
+    for model in (cae, make_pipeline(cae, judge), network.set_fit_request(X_val=True)):
+        model.fit(unit_data, y)
+        save(model, tmp_path / "model.skops")
+        again = load(tmp_path / "model.skops")
+        requests = repr(model.get_metadata_routing())
+        assert "True" in requests
+        assert repr(again.get_metadata_routing()) == requests
+        again.fit(unit_data, y)
+    assert cae._metadata_request.owner is cae
+    callback = Checkpoint(tmp_path / "model.skops")
+    cae.set_callbacks(callback).fit(unit_data)
+    again = resume(tmp_path / "model.skops", unit_data)
+    assert repr(again.get_metadata_routing()) == repr(cae.get_metadata_routing())
 
 
 def test_callbacks_are_left_out_wherever_they_are(digits, tmp_path):

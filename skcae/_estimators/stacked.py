@@ -227,10 +227,11 @@ class StackedCAE(BaseEncoder):
     @_fit_context(prefer_skip_nested_validation=True)
     def _resume(self, X: Any, y: Any, **others: Any) -> Self:
         """Take up the fit that this stack was seen in the midst of, if it was."""
-        if self._training_state is None:
+        state = self._training_state
+        if state is None:
             return self
         given = FitData(X, y, **others)
-        n_done, above = self._training_state["n_done"], self._training_state["above"]
+        n_done, above = state["n_done"], state["above"]
         begun = self.estimators_
         with together(self.data_parallel) as ranks:
             layers = continued([*begun, *above], self._layers())
@@ -238,6 +239,11 @@ class StackedCAE(BaseEncoder):
             fit = StackFit(self, layers, given, ranks, continues=True, n_done=n_done)
             fit.run()
         return self
+
+    @property
+    def _is_in_midst(self) -> bool:
+        """Whether there is a fit to be taken up."""
+        return self._training_state is not None
 
     def _layers(self) -> list[ContractiveAutoencoder]:
         """Make the layers to be fitted, and refuse what cannot be before any is."""

@@ -1,6 +1,7 @@
 """What ranks agree on before they train together."""
 
 from dataclasses import replace
+from functools import partial
 from textwrap import shorten
 from typing import Any
 
@@ -57,7 +58,26 @@ def settings(estimator: Any, data: CheckedData, X_val: Any) -> dict[str, str]:
         ),
         **parameters,
     }
-    return {name: repr(value) for name, value in description.items()}
+    return {name: described(value) for name, value in description.items()}
+
+
+def described(value: Any) -> str:
+    """Describe a value in words that are the same in every process."""
+    if isinstance(value, np.generic):
+        return repr(value.item())
+    if isinstance(value, partial):
+        return described([value.func, value.args, value.keywords])
+    if isinstance(value, dict):
+        return described([*value.items()])
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(described, value))}]"
+    if hasattr(value, "__qualname__"):
+        return f"{value.__module__}.{value.__qualname__}"
+    own: Any = type(value).__repr__
+    if own is object.__repr__:
+        # That would say where the object lies.
+        return f"{described(type(value))}({described(vars(value))})"
+    return repr(value)
 
 
 def weighted_alike(ranks: Ranks, data: CheckedData) -> CheckedData:

@@ -194,11 +194,18 @@ class AutoencoderFit(Fit):
         self.dtype = working_dtype(data.X.dtype)
         device = device_for(estimator.device, data.X)
         self.device = resolve_device(device, self.dtype)
-        if data.continues and estimator._training_state:
-            self.generator = resume_generator(estimator._training_state["generator"])
+        rank, state = self.ranks.rank, estimator._training_state
+        kept = state["generator"] if data.continues and state else None
+        if kept is None:
+            generator = make_generator(draw_seed(estimator.random_state) + rank)
         else:
-            seed = draw_seed(estimator.random_state) + self.ranks.rank
-            self.generator = make_generator(seed)
+            generator = resume_generator(kept)
+        # Those who go on from one model have one generator until here.
+        states = self.ranks.gather(generator.get_state().numpy().tobytes())
+        if states[rank] in states[:rank]:
+            seed = int(torch.randint(2**31, (), generator=generator, device="cpu"))
+            generator = make_generator(seed + rank)
+        self.generator = generator
 
     # ---- rows -------------------------------------------------------------------
 

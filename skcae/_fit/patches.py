@@ -86,6 +86,7 @@ class PatchFit:
     def _check_data(self) -> None:
         """Validate the images, and settle what their patches are."""
         estimator, X = self.estimator, on_host(self.given.X)
+        check_is_alone(estimator.encoder)
         shape = check_image_shape(estimator.image_shape) or shape_given(X)
         # All batches are to have the shape of the first.
         scratch = copy.copy(estimator)
@@ -132,6 +133,24 @@ class PatchFit:
         fit_encoder(estimator, encoder, rows, None, None, task)
         context.call_on_fit_task_end(**call)
         return encoder
+
+
+def check_is_alone(encoder: Any) -> None:
+    """Refuse an encoder that several processes are to train.
+
+    Raises
+    ------
+    ValueError
+        If it has data_parallel=True.
+    """
+    for name, value in encoder.get_params().items():
+        if name.endswith("data_parallel") and value:
+            raise ValueError(
+                f"A PatchEncoder centres and whitens patches by the images of its own "
+                f"process, so that {name}=True of its encoder would train one model on "
+                f"rows that each process prepares otherwise. Set {name}=False, and fit "
+                "on one process: it takes images in batches."
+            )
 
 
 def check_image_shape(image_shape: Any) -> Shape | None:

@@ -30,6 +30,8 @@ CALLBACKS = {
     "_skl_callbacks",
     "_skl_callbacks_to_teardown",
 }
+# What set_fit_request and its like do, which knows the estimator that it is of.
+REQUESTS = "_metadata_request"
 
 
 # NumPy reads an array's header with Python's own parser, which before Python 3.13 can
@@ -155,14 +157,14 @@ def read(path: str | os.PathLike[str], trusted: list[str] | None) -> Any:
 def without_callbacks(value: Any) -> Any:
     """Return a value without the callbacks of the estimators in it.
 
-    What has some in it is copied, and each object once.
+    What has some in it, or requests metadata, is copied, and each object once.
     """
     done: dict[int, tuple[Any, Any]] = {}
 
     def bare(part: Any) -> Any:
         if id(part) not in done:
             done[id(part)] = part, part  # where a part leads back to itself
-            done[id(part)] = part, with_parts(_without_own_callbacks(part), bare)
+            done[id(part)] = part, with_parts(_written(part), bare)
         return done[id(part)][1]
 
     return bare(value)
@@ -189,13 +191,33 @@ def check_functions(estimator: Any) -> None:
             )
 
 
-def _without_own_callbacks(value: Any) -> Any:
-    if not isinstance(value, BaseEstimator) or CALLBACKS.isdisjoint(vars(value)):
+def _written(value: Any) -> Any:
+    """Return an estimator as it is written: with requests, but without callbacks."""
+    is_other = isinstance(value, BaseEstimator) and not (
+        vars(value).keys().isdisjoint({*CALLBACKS, REQUESTS})
+    )
+    if not is_other:
         return value
     bare = copy(value)
     for name in CALLBACKS:
         vars(bare).pop(name, None)
+    if REQUESTS in vars(bare):
+        vars(bare)[REQUESTS] = _of_name(bare)
     return bare
+
+
+def _of_name(estimator: Any) -> Any:
+    """Copy what an estimator requests, with its name in the place of itself.
+
+    Otherwise it would lead back to itself, without an end for who writes it.
+    """
+    name, requests = type(estimator).__name__, copy(vars(estimator)[REQUESTS])
+    for part, value in vars(requests).items():
+        if hasattr(value, "owner"):
+            vars(requests)[part] = of_name = copy(value)
+            of_name.owner = name
+    requests.owner = name
+    return requests
 
 
 def get_weights(estimator: Any) -> dict[str, Array]:

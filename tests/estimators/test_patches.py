@@ -493,3 +493,16 @@ def test_check_estimator(estimator, check):
 def test_constraints_cover_the_parameters():
     names = set(signature(PatchEncoder).parameters)
     assert set(PatchEncoder._parameter_constraints) == names
+
+
+def test_an_encoder_that_several_processes_train_is_refused():
+    X = np.random.default_rng(0).random((8, 36))
+    for encoder, name in (
+        (ContractiveAutoencoder(4, data_parallel=True), "data_parallel"),
+        (
+            make_pipeline(ContractiveAutoencoder(4, data_parallel=True)),
+            "contractiveautoencoder__data_parallel",
+        ),
+    ):
+        with pytest.raises(ValueError, match=f"{name}=True of its encoder"):
+            PatchEncoder(encoder, patch_size=3).fit(X)

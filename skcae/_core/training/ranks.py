@@ -83,7 +83,7 @@ class Failure:
     reason: str
 
     def __str__(self) -> str:
-        return f"Rank {self.rank} failed with {self.reason}."
+        return f"Rank {self.rank} failed with {self.reason.rstrip('.')}."
 
 
 class GroupRanks(Ranks):
