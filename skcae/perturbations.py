@@ -93,7 +93,7 @@ def occlusion(
         The images as rows.
     strength : float
         The part of an image that the window hides, between 0 and 1. It has the
-        proportions of the image, up to whole pixels.
+        proportions of the image, up to whole pixels, and one pixel at least.
     rng : numpy.random.Generator
         What draws the places.
     image_shape : tuple of int, default=None
@@ -119,7 +119,7 @@ def occlusion(
     """
     check_part(strength)
     height, width, channels = image_shape_of(X.shape[1], image_shape)
-    sides = np.rint(np.sqrt(strength) * np.array([height, width])).astype(int)
+    sides = sides_of_window(strength, height, width)
     # The first row and column of each window, (n, 2).
     first = np.floor(rng.random((len(X), 2)) * ([height, width] - sides + 1))
     in_rows, in_columns = (
@@ -129,6 +129,21 @@ def occlusion(
     hidden = in_rows[:, :, None, None] & in_columns[:, None, :, None]
     images = X.reshape(-1, height, width, channels)
     return np.where(hidden, X.dtype.type(0), images).reshape(X.shape)
+
+
+def sides_of_window(strength: float, height: int, width: int) -> np.ndarray:
+    """Return height and width of a window that hides this part of an image."""
+    if strength == 0:
+        return np.zeros(2, int)
+    image = np.array([height, width])
+    sides = np.sqrt(strength) * image
+    if height != width:
+        # What the shorter side is rounded by, the longer one makes up for.
+        short = int(np.argmin(image))
+        sides[short] = max(1.0, np.rint(sides[short]))
+        sides[1 - short] = strength * height * width / sides[short]
+    found: np.ndarray = np.rint(sides).clip(1, image).astype(int)
+    return found
 
 
 def shift(

@@ -494,6 +494,21 @@ def test_autocast_computes_in_single_precision(name, method, dtype):
     assert found == expected
 
 
+@pytest.mark.parametrize("method", ["exact", "probes"])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("penalty", [jacobian_penalty, hessian_penalty])
+def test_a_module_of_a_low_type_is_computed_in_it_under_autocast(
+    penalty, dtype, method
+):
+    encoder = nn.Sequential(nn.Linear(4, 3), nn.Tanh()).to(dtype)
+    X, values = torch.rand(5, 4).to(dtype), []
+    for enabled in (False, True):
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled):
+            how = {"method": method, "generator": torch.Generator()}
+            values.append(penalty(encoder, X, **how))
+    assert values[0] == values[1] > 0
+
+
 @pytest.mark.parametrize(
     "encoder",
     [nn.Identity(), nn.Sequential(), lambda X: 1.0 * X],

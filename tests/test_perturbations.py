@@ -69,7 +69,7 @@ def test_noise_and_masks_are_as_strong_as_asked():
 
 
 def test_a_window_of_the_image_is_hidden_wherever_it_fits():
-    tall, wide = 2, 4  # a quarter of 5 × 8 is 2.5 × 4, and 2.5 goes to 2
+    tall, wide = 2, 5  # a quarter of 5 × 8 is 2.5 × 4; 2.5 goes to 2, and 4 to 5
     hidden = (images(occlusion(X, 0.25, rng(), **OF_IMAGES)) == 0).all(axis=3)
     places = set()
     for image in hidden:
@@ -79,6 +79,19 @@ def test_a_window_of_the_image_is_hidden_wherever_it_fits():
     assert {row for row, _ in places} == set(range(HEIGHT - tall + 1))
     assert {column for _, column in places} == set(range(WIDTH - wide + 1))
     assert_array_equal(occlusion(X, 1, rng(), **OF_IMAGES), 0)
+
+
+@pytest.mark.parametrize("shape", [(1, 30), (30, 1), (3, 20), (6, 10, 3), (5, 5)])
+@pytest.mark.parametrize("strength", [0.01, 0.2, 0.25, 0.3, 0.5, 0.9])
+def test_a_window_hides_the_part_that_is_asked_for(shape, strength):
+    """To a row or column of pixels, and at least one; of signals to one step."""
+    rows = np.ones((4, np.prod(shape)))
+    hidden = 1 - occlusion(rows, strength, rng(), shape).mean(axis=1)
+    height, width = shape[:2]
+    assert len(set(hidden.round(9))) == 1
+    assert hidden[0] >= 1 / (height * width) - 1e-9
+    by = min(height, width) if height != width else 2 * height
+    assert abs(hidden[0] - strength) <= max(0.5 * by, 1) / (height * width) + 1e-9
 
 
 def interpolated(image, row, column):

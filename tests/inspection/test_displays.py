@@ -1,11 +1,13 @@
 """What the pictures show; that they look well was judged by eye."""
 
 import sys
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
 import pytest
 from matplotlib import pyplot
+from matplotlib.figure import Figure
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from scipy.spatial.distance import pdist
@@ -32,6 +34,7 @@ from skcae.inspection import (
     tangent_vectors,
 )
 from skcae.inspection._plot._images import grid_of, plain_images, signed_images
+from skcae.inspection._plot.contraction import mark_distances
 from tests.inspection.encoders import HOW, KINDS, fitted, stack
 
 
@@ -98,6 +101,37 @@ def test_distances_between_examples_are_marked(encoder, unit_data):
     assert display.lines_[0].get_xdata()[-1] == pytest.approx(3 * d.max())
     names = [text.get_text() for text in display.ax_.texts]
     assert names == ["min", "median", "max"]
+
+
+@pytest.mark.parametrize(
+    ("distances", "expected"),
+    [
+        ([1.0, 1.01, 5.0], ["min, median", "max"]),
+        ([1.0, 5.0, 5.01], ["min", "median, max"]),
+        ([1.0, 1.0, 1.0], ["min, median, max"]),
+    ],
+)
+def test_names_of_distances_that_are_close_are_joined(distances, expected):
+    figure = Figure()
+    ax = figure.subplots()
+    ax.set_xlim(0, 6)
+    mark_distances(ax, np.array(distances))
+    assert [text.get_text() for text in ax.texts] == expected
+    assert len(ax.lines) == 3
+
+
+def test_columns_of_many_tangents_have_names_that_do_not_overlap(unit_data):
+    encoder = ContractiveAutoencoder(8, **HOW).fit(unit_data)
+    for n_tangents in (2, 8):
+        display = TangentDisplay.from_estimator(
+            encoder, unit_data[:2], n_tangents=n_tangents, image_shape=(4, 2)
+        )
+        figure = display.figure_
+        figure.set_size_inches(3, 3)
+        display.plot(ax=display.ax_)
+        figure.canvas.draw()
+        boxes = [text.get_window_extent() for text in display.ax_.get_xticklabels()]
+        assert all(a.x1 <= b.x0 + 1 for a, b in pairwise(boxes))
 
 
 def test_distances_are_those_of_what_the_encoder_takes(unit_data):

@@ -188,6 +188,34 @@ def test_signals_are_lines_one_below_the_other(image_shape, rows):
     assert names == ["sample", "ContractiveAutoencoder"]
 
 
+def test_a_missing_step_is_a_gap_in_its_line(rows):
+    X = rows.copy()
+    X[1, 0] = np.nan
+    filled = FunctionTransformer(np.nan_to_num, np.asarray, check_inverse=False)
+    encoder = make_pipeline(filled, ContractiveAutoencoder(4, **HOW)).fit(X)
+    lines = draw(encoder, X[:3], image_shape=(12,)).lines_
+    assert [np.isfinite(line.get_ydata()).sum() for line in lines] == [12, 11] + [
+        12
+    ] * 4
+
+
+def test_names_of_many_encoders_stay_in_the_figure(rows):
+    encoder = ContractiveAutoencoder(4, **HOW).fit(rows)
+    named = {f"encoder {number}, λ = 0.{number}": encoder for number in range(5)}
+    display = draw(named, rows[:3], image_shape=(12,))
+    display.figure_.canvas.draw()
+    right = display.ax_.get_legend().get_window_extent().x1
+    assert right <= display.figure_.bbox.x1
+
+
+def test_names_of_low_rows_do_not_overlap(rows):
+    encoder = ContractiveAutoencoder(4, **HOW).fit(rows)
+    display = draw(encoder, np.tile(rows, (2, 1)), image_shape=(3, 4), n_samples=60)
+    display.figure_.canvas.draw()
+    above, below = (t.get_window_extent() for t in display.ax_.get_yticklabels())
+    assert above.y0 >= below.y1 or below.y0 >= above.y1
+
+
 def test_signals_of_a_convolution(rows):
     """Each channel is a line by itself; a length that makes a square, too."""
     images = rows.reshape(30, 6, 2)

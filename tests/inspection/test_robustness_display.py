@@ -10,6 +10,7 @@ import pytest
 from matplotlib import pyplot
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
+from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
 
@@ -113,6 +114,15 @@ def test_frames_stay_frames(rows):
         warnings.simplefilter("error")
         display = draw(model, rows, Y, strengths=[0, 1], n_repeats=1)
     assert display.errors["LogisticRegression"][0] == 1 - model.score(rows, Y)
+
+
+def test_what_is_missing_may_be_imputed():
+    rows = X.copy()
+    rows[0, 1] = np.nan
+    model = make_pipeline(SimpleImputer(), LogisticRegression()).fit(rows, Y)
+    display = draw(model, rows, Y, n_repeats=1)
+    assert np.isfinite(display.strengths).all()
+    assert display.errors["Pipeline"][0] == 1 - model.score(rows, Y)
 
 
 def test_axes_bands_and_lines():

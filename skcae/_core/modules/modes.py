@@ -5,17 +5,19 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from skcae._core.data.modes import plainly
 from skcae._core.layers.plain import ATTENTION, Plain
 
 
 @contextmanager
-def differentiating(X: Tensor) -> Iterator[Tensor]:
+def differentiating(X: Tensor, encoder: object = None) -> Iterator[Tensor]:
     """Make graphs, and cast nothing to lower types; give rows that are fit for it."""
-    kind = X.device.type
-    is_low = torch.is_autocast_enabled(kind) and X.dtype.itemsize < 4
+    parameters = encoder.parameters() if isinstance(encoder, nn.Module) else ()
+    # Modules of low types take rows of these.
+    widest = max((part.dtype.itemsize for part in parameters), default=4)
+    is_low = torch.is_autocast_enabled(X.device.type) and X.dtype.itemsize < widest
     with (
         plainly(),
         torch.enable_grad(),

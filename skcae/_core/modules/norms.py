@@ -26,7 +26,7 @@ def jacobian_norms(
 ) -> Tensor:
     """Return ‖J_f(x)‖²_F of each row, or estimates of it, (n,)."""
     keep = torch.is_grad_enabled()
-    with differentiating(X) as X:
+    with differentiating(X, encoder) as X:
         form = known_form(encoder, X, check=check)
         if form is not None and method != "probes":
             units = form.units(X, 1)
@@ -48,7 +48,7 @@ def hessian_norms(
 ) -> Tensor:
     """Return ‖H_f(x)‖²_F of each row, or estimates of it, (n,)."""
     keep = torch.is_grad_enabled()
-    with differentiating(X) as X:
+    with differentiating(X, encoder) as X:
         form = known_form(encoder, X, check=check)
         if form is not None and method != "probes":
             units = form.units(X, 2)
@@ -74,7 +74,7 @@ def change_norms(
 ) -> Tensor:
     """Return the mean of ‖J_f(x + ε) − J_f(x)‖²_F / σ² over copies, of each row."""
     keep = torch.is_grad_enabled()
-    with differentiating(X) as X:
+    with differentiating(X, encoder) as X:
         form = known_form(encoder, X, check=check)
         copies = noise * normal((n_copies, *X.shape), X, probes.generator)
         if form is not None and not form.selects and method != "probes":

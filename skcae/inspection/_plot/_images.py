@@ -1,8 +1,8 @@
 """Rows of data, weights or tangents as images, and images in a grid."""
 
 import math
-from collections.abc import Iterable
-from typing import cast
+from collections.abc import Iterable, Sequence
+from typing import Any, cast
 
 import numpy as np
 
@@ -11,6 +11,8 @@ from skcae._core.layers.layer import Layer
 
 # Between two images of a grid, in pixels of an image.
 GAP = 1
+# The height of a line of names, and the width of a letter, in sizes of the font.
+LINE, LETTER = 1.3, 0.6
 
 
 def signal_shape_of(
@@ -80,6 +82,28 @@ def grid_of(images: np.ndarray, n_columns: int) -> np.ndarray:
         top, left = row * (height + GAP), column * (width + GAP)
         grid[top : top + height, left : left + width] = image
     return grid
+
+
+def name_images(ax: Any, axis: str, labels: Sequence[str], length: int) -> None:
+    """Name the rows or columns of a grid of images, as small as they have to be.
+
+    `length` is that of an image along the axis, in pixels.
+    """
+    high, wide = ax.images[-1].get_size()
+    box = ax.get_window_extent()
+    # The pixels of an image are squares.
+    scale = min(box.width / wide, box.height / high) * 72 / ax.figure.dpi
+    pitch = (length + GAP) * scale
+    ticks = ax.xaxis if axis == "x" else ax.yaxis
+    ticks.set_ticks(centres(len(labels), length), labels)
+    size = ticks.get_ticklabels()[0].get_size()
+    fits = LETTER * size * max(map(len, labels)) <= pitch
+    ax.tick_params(
+        axis=axis,
+        length=0,
+        labelsize=min(size, pitch / LINE),
+        labelrotation=90 if axis == "x" and not fits else 0,
+    )
 
 
 def centres(n: int, length: int) -> np.ndarray:

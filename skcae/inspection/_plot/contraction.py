@@ -23,6 +23,8 @@ from skcae.inspection._plot._axes import (
 MAX_EXAMPLES = 1000
 # Radii up to so many times the largest distance between two examples, as in the paper.
 FARTHEST = 3.0
+# Names at the top that are no further apart than this, in points, are joined.
+ROOM = 18
 N_RADII = 21
 STATISTICS = ("mean", "root_mean_square")
 
@@ -222,10 +224,23 @@ def distances_between(encoder: Any, X: Any, random: Any) -> np.ndarray | None:
     return np.quantile(distances, [0, 0.5, 1]) if len(distances) else None
 
 
+def points_between(ax: Any, low: float, high: float) -> float:
+    """Return how far apart two positions on the x axis are on the page."""
+    ends = ax.transData.transform([(low, 0), (high, 0)])[:, 0]
+    return float(72 / ax.figure.dpi * np.diff(ends)[0])
+
+
 def mark_distances(ax: Any, distances: np.ndarray) -> None:
-    """Draw vertical lines with their names at the top."""
+    """Draw vertical lines with their names at the top, joined where they are close."""
+    names: dict[float, str] = {}
     for name, distance in zip(("min", "median", "max"), distances, strict=True):
         ax.axvline(distance, color="0.6", linestyle=(0, (6, 2, 1, 2)), linewidth=0.9)
+        first = next(reversed(names), None)
+        if first is not None and points_between(ax, first, distance) < ROOM:
+            names[first] += f", {name}"
+        else:
+            names[distance] = name
+    for distance, name in names.items():
         ax.annotate(
             name,
             (distance, 1.0),

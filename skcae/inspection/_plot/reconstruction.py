@@ -15,8 +15,8 @@ from skcae._fit.images import image_shape_of
 from skcae.inspection._encoder import Measurement, dense_rows, measurement
 from skcae.inspection._plot._axes import axes_for, curve_style, named
 from skcae.inspection._plot._images import (
-    centres,
     grid_of,
+    name_images,
     plain_images,
     shape_of_convolution,
     signal_shape_of,
@@ -25,6 +25,8 @@ from skcae.inspection._reconstruction import reconstructions
 
 # Between two signals, in parts of the range of all.
 SPACE = 1.1
+# So many names stand side by side in the legend of signals.
+MOST_NAMES = 3
 
 
 @documented
@@ -184,20 +186,20 @@ class ReconstructionDisplay:
         rows = np.nan_to_num(rows, nan=limits[0])
         grid = grid_of(plain_images(rows, shape, limits), n)
         height, width, _ = grid.shape
-        # As wide as other figures, and as high as the grid is then.
-        ax = axes_for(self, ax, figsize=(6.4, min(6.4 * height / width, 6.4)))
+        # As wide as other figures, and as high as the grid is then, with some room.
+        ax = axes_for(self, ax, figsize=(6.4, np.clip(6.4 * height / width, 0.5, 6.4)))
         self.image_ = ax.imshow(grid, interpolation="nearest")
-        labels = ["sample", *self.reconstructions]
-        ax.set_yticks(centres(len(labels), shape[0]), labels)
+        name_images(ax, "y", ["sample", *self.reconstructions], shape[0])
         ax.set_xticks([])
-        ax.tick_params(length=0)
         ax.spines[:].set_visible(False)
         return self
 
     def _plot_signals(self, shape: tuple[int, int], ax: Any) -> Self:
         ax = axes_for(self, ax)
         curves = {"sample": self.samples, **self.reconstructions}
-        distance = SPACE * np.ptp(np.stack([*curves.values()]))
+        numbers = np.stack([*curves.values()])
+        # What is missing in a sample is a gap.
+        distance = SPACE * (np.nanmax(numbers) - np.nanmin(numbers))
         self.lines_ = []
         for number, (name, X) in enumerate(curves.items(), -1):
             # A curve for each sample and channel, (steps, n · channels).
@@ -209,9 +211,8 @@ class ReconstructionDisplay:
             self.lines_ += lines
         ax.set_xlabel("step")
         ax.set_yticks([])
-        ax.legend(
-            loc="lower left", bbox_to_anchor=(0, 1), ncols=len(curves), frameon=False
-        )
+        n = min(len(curves), MOST_NAMES)
+        ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=n, frameon=False)
         return self
 
 

@@ -37,7 +37,7 @@ OF_IMAGES = ("occlusion", "shift", "rotation")
 # shorter side of the images.
 N_STRENGTHS = 7
 LARGEST: dict[Any, Callable[[np.ndarray, int], float]] = {
-    "gaussian": lambda X, side: 2 * float(X.std()),
+    "gaussian": lambda X, side: 2 * float(np.nanstd(X)),
     "masking": lambda X, side: 0.8,
     "occlusion": lambda X, side: 0.5,
     "shift": lambda X, side: side / 4,
@@ -185,7 +185,8 @@ class RobustnessCurveDisplay:
         check_scalar(n_repeats, "n_repeats", Integral, min_val=1)
         estimators = named(estimator)
         X, y = indexable(computed(X), y)
-        rows = check_array(X, dtype=FLOATS)
+        # What is missing may be imputed behind the perturbation.
+        rows = check_array(X, dtype=FLOATS, ensure_all_finite="allow-nan")
         perturb = perturbation_of(perturbation, image_shape)
         strengths = strengths_of(perturbation, strengths, rows, image_shape)
         seed = draw_seed(random_state)

@@ -10,8 +10,8 @@ from skcae._fit.images import image_shape_of
 from skcae.inspection._encoder import dense_rows, measurement
 from skcae.inspection._plot._axes import axes_for
 from skcae.inspection._plot._images import (
-    centres,
     grid_of,
+    name_images,
     plain_images,
     shape_of_convolution,
     signed_images,
@@ -148,9 +148,8 @@ class TangentDisplay:
         grid = grid_of(rows.reshape(-1, *rows.shape[2:]), n_tangents + 1)
         self.image_ = ax.imshow(grid, interpolation="nearest")
         labels = ["sample", *(f"{k + 1}" for k in range(n_tangents))]
-        ax.set_xticks(centres(n_tangents + 1, shape[1]), labels)
+        name_images(ax, "x", labels, shape[1])
         ax.set_xlabel("tangents, in the order of their singular values")
         ax.set_yticks([])
-        ax.tick_params(length=0)
         ax.spines[:].set_visible(False)
         return self
