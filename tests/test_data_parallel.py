@@ -23,6 +23,7 @@ from skcae import (
     ModuleAutoencoder,
     StackedCAE,
 )
+from skcae._fit.agreement import described
 from skcae._fit.autoencoder import AutoencoderFit
 from skcae.checkpoints import resume
 from tests.ranks import OneProcess, Threads, run_ranks, succeeded
@@ -688,3 +689,39 @@ def test_a_rank_that_fails_before_the_weights_are_shared_ends_all(monkeypatch):
     assert isinstance(first, RuntimeError)
     assert "Rank 1 failed with ValueError: no solver here" in str(first)
     assert isinstance(second, ValueError)
+
+
+# ---- what is compared ---------------------------------------------------------------
+
+
+class Factory:
+    """A callable that does not say what it is."""
+
+    def __init__(self, size):
+        self.size = size
+
+    def __call__(self, n_features):
+        return nn.Linear(n_features, self.size)
+
+
+class Slotted:
+    __slots__ = ()
+
+
+@pytest.mark.parametrize(
+    ("one", "same", "other"),
+    [
+        (0.1, np.float64(0.1), 0.2),
+        ((6, 4), [6, 4], (6, 5)),
+        (encoder, encoder, shards_of),
+        (partial(nn.Linear, 3), partial(nn.Linear, 3), partial(nn.Linear, 4)),
+        (Factory(3), Factory(3), Factory(4)),
+        (Slotted(), Slotted(), Factory(3)),
+        ({"a": Factory(3)}, {"a": Factory(3)}, {"b": Factory(3)}),
+        (None, None, "auto"),
+    ],
+    ids=str,
+)
+def test_values_are_described_alike_wherever_they_lie(one, same, other):
+    assert described(one) == described(same) != described(other)
+    assert " at 0x" not in described(one)

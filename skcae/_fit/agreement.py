@@ -76,7 +76,7 @@ def described(value: Any) -> str:
     own: Any = type(value).__repr__
     if own is object.__repr__:
         # That would say where the object lies.
-        return f"{described(type(value))}({described(vars(value))})"
+        return f"{described(type(value))}({described(getattr(value, '__dict__', {}))})"
     return repr(value)
 
 
