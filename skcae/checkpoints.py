@@ -10,7 +10,7 @@ from typing import Any
 from sklearn.utils.validation import has_fit_parameter
 
 from skcae._core.data.disk import check_can_be_written
-from skcae._core.training.ranks import ALONE, together
+from skcae._core.training.ranks import together
 from skcae._fit.attributes import OPTIONAL_ATTRIBUTES
 from skcae._fit.same_data import check_same_data, fingerprints
 from skcae.persistence._files import DATA, read, save
@@ -376,8 +376,8 @@ def resume(
         metadata = taken(estimator, seen)
         check_same_data(then, fingerprints(estimator, X, y, metadata, reset=False))
         data = metadata | taken(estimator, held_out)
-        if ranks is not ALONE:
-            check_same_end(ranks.gather(estimator._is_in_midst))
+        progress = getattr(estimator, "_progress", None)
+        check_same_end(ranks.gather(progress is not None))
         ranks.end()
     estimator.set_callbacks(*callbacks)._resume(X, y, **data)
     return estimator.set_callbacks()

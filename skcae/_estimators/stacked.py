@@ -227,11 +227,11 @@ class StackedCAE(BaseEncoder):
     @_fit_context(prefer_skip_nested_validation=True)
     def _resume(self, X: Any, y: Any, **others: Any) -> Self:
         """Take up the fit that this stack was seen in the midst of, if it was."""
-        state = self._training_state
-        if state is None:
+        progress = self._progress
+        if progress is None:
             return self
         given = FitData(X, y, **others)
-        n_done, above = state["n_done"], state["above"]
+        n_done, above = progress["n_done"], progress["above"]
         begun = self.estimators_
         with together(self.data_parallel) as ranks:
             layers = continued([*begun, *above], self._layers())
@@ -241,9 +241,9 @@ class StackedCAE(BaseEncoder):
         return self
 
     @property
-    def _is_in_midst(self) -> bool:
-        """Whether there is a fit to be taken up."""
-        return self._training_state is not None
+    def _progress(self) -> dict[str, Any] | None:
+        """The progress of a fit that has not come to its end."""
+        return self._training_state
 
     def _layers(self) -> list[ContractiveAutoencoder]:
         """Make the layers to be fitted, and refuse what cannot be before any is."""

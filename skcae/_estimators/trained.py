@@ -162,14 +162,9 @@ class BaseTrained(BaseEncoder):
     def _resume(self, X: Any, y: Any, **others: Any) -> Self:
         """Take up the fit that this model was seen in the midst of, if it was."""
         given = FitData(X, y, **others)
-        if self._is_in_midst:
+        if self._progress is not None:
             AutoencoderFit(self, given, progress=self._progress).run()
         return self
-
-    @property
-    def _is_in_midst(self) -> bool:
-        """Whether there is a fit to be taken up."""
-        return self._progress is not None
 
     @property
     def _progress(self) -> dict[str, Any] | None:
