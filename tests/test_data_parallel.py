@@ -720,7 +720,7 @@ class Slotted:
         ({"a": Factory(3)}, {"a": Factory(3)}, {"b": Factory(3)}),
         (None, None, "auto"),
     ],
-    ids=str,
+    ids=["float", "sizes", "function", "partial", "object", "slots", "dict", "None"],
 )
 def test_values_are_described_alike_wherever_they_lie(one, same, other):
     assert described(one) == described(same) != described(other)
