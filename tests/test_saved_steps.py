@@ -90,8 +90,6 @@ NEEDS = {
         "sklearn.metrics._classification.balanced_accuracy_score",
         "sklearn.metrics._scorer._CurveScorer",
         "sklearn.metrics._scorer._Scorer",
-        "sklearn.utils._metadata_requests.MetadataRequest",
-        "sklearn.utils._metadata_requests.MethodMetadataRequest",
     },
 }
 # Small tables of hashes, and draws that repeat.
