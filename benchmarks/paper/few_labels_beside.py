@@ -4,7 +4,8 @@
 
 With few labels the search of `tangents.py` went on from tangents of the linear outputs,
 one line after another, and never came to what it chose with the most labels. Here that
-is run with the others, on the draws and encoders of the final runs; test rows are not
+is run with the others, on the draws and encoders of the final runs, which are to be
+there: what is missing of `tangents.py` is run first. Of what is run here no test row is
 read.
 """
 

@@ -87,12 +87,12 @@ class BaseNetwork(BaseTrained):
         self, parameters: Parameters, solver: Solver, rows: TrainingRows, **how: Any
     ) -> JointLearner:
         architecture = self._architecture(self._structure(), rows.n_features)
-        network = architecture.network(parameters)
+        network, strengths = architecture.network(parameters), self._strengths()
         objective = JointObjective(
             architecture,
             LOSSES[self.loss],
-            float(self.jacobian_penalty),
-            float(self.decoder_jacobian_penalty),
+            strengths.get("jacobian_penalty", 0.0),
+            strengths.get("decoder_jacobian_penalty", 0.0),
             self._probes_of(network.encoder),
             self._probes_of(network.decoder),
         )

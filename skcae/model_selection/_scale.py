@@ -98,12 +98,12 @@ def jacobian_penalty_max(
 
     padding : {"same", "valid"}, default="same"
         For a convolution where its windows lie, as `ConvolutionalCAE` has it. C is the
-        covariance of all windows, since one bias for each channel
-        does not follow a mean that differs from place to place. Beyond the border there
-        are zeros, and each entry counts as often as it is in the image, for the
-        contraction as for C. At the border a constant code makes a pattern; where that
-        is in the mean of the rows, a code lives above the limit, too, with ever smaller
-        weights, and it is a scale.
+        covariance of all windows, since one bias for each channel does not follow a
+        mean that differs from place to place. Beyond the border there are zeros, and
+        each entry counts as often as it is in the image, for the contraction as for C.
+        At the border a constant code makes a pattern; where that is in the mean of the
+        rows, a code lives above the limit, too, with ever smaller weights, and it is a
+        scale.
 
     Returns
     -------

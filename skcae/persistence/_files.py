@@ -193,10 +193,8 @@ def check_functions(estimator: Any) -> None:
 
 def _written(value: Any) -> Any:
     """Return an estimator as it is written: with requests, but without callbacks."""
-    is_other = isinstance(value, BaseEstimator) and not (
-        vars(value).keys().isdisjoint({*CALLBACKS, REQUESTS})
-    )
-    if not is_other:
+    changes = {*CALLBACKS, REQUESTS}
+    if not isinstance(value, BaseEstimator) or changes.isdisjoint(vars(value)):
         return value
     bare = copy(value)
     for name in CALLBACKS:
