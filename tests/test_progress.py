@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 import rich
+from joblib.externals.loky import get_reusable_executor
 from rich.console import Console
 from sklearn.callback import ProgressBar
 from sklearn.callback._progressbar import _run_monitors, _run_queues
@@ -55,6 +56,16 @@ def texts(screen, monkeypatch):
 
     monkeypatch.setattr("skcae.progress.EpochMonitor", Recording)
     return seen
+
+
+@pytest.fixture
+def fresh_workers():
+    """End the idle worker processes of earlier tests.
+
+    joblib can lose a task that comes in the moment in which they end of themselves,
+    and then waits for it without end.
+    """
+    get_reusable_executor(reuse=True).shutdown()
 
 
 def lines_of(name, model, n_before=0):
@@ -115,6 +126,7 @@ def test_a_bar_of_a_fine_tuning_shows_both_trainings(
     ]
 
 
+@pytest.mark.usefixtures("fresh_workers")
 @pytest.mark.parametrize("n_jobs", [1, 2])
 def test_a_bar_of_a_search_tells_the_epochs_of_all_fits(n_jobs, screen, unit_data):
     steps = [("code", ContractiveAutoencoder(5, **HOW)), ("last", LogisticRegression())]
