@@ -16,6 +16,7 @@ from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler
 from sklearn.utils import estimator_checks
+from torch import nn
 from torch.nn import functional
 
 from skcae import ContractiveAutoencoder, FineTunedClassifier, StackedCAE
@@ -24,6 +25,8 @@ from skcae._estimators.base import BaseAutoencoder
 from skcae._fit.parameters import STRENGTH
 from skcae.activations import ACTIVATIONS, Activation
 from skcae.checkpoints import resume
+from skcae.functional import from_module, to_module
+from skcae.functional._layers import ACTIVATION_MODULES, OUTPUTS
 from skcae.inspection import jacobian_norm, singular_values, tangent_vectors
 from skcae.losses import LOSSES, Loss
 from skcae.onnx import to_onnx
@@ -48,6 +51,16 @@ def assert_exported(estimator, X, *, rtol=1e-9, **options):
     assert_allclose(found[0], estimator.transform(X), rtol=rtol, atol=rtol)
     if options:
         assert_allclose(found[1], estimator.score_samples(X), rtol=rtol)
+
+
+def assert_bridged(estimator, X):
+    """Compare torch's module with the estimator, and the estimator made of it."""
+    module = to_module(estimator)
+    codes = estimator.transform(X)
+    assert_allclose(module.encoder(torch.tensor(X)).detach(), codes)
+    decoded = estimator.inverse_transform(codes)
+    assert_allclose(module(torch.tensor(X)).detach(), decoded)
+    assert_array_equal(from_module(module, clone(estimator)).transform(X), codes)
 
 
 # ---- an estimator ---------------------------------------------------------------
@@ -133,6 +146,10 @@ def test_an_estimators_fit_is_taken_up_from_every_checkpoint(unit_data, tmp_path
 def test_an_estimator_as_a_graph(model, unit_data):
     assert_exported(model, unit_data, score_samples=True)
     assert_exported(make_pipeline(MinMaxScaler(), model).fit(unit_data), unit_data)
+
+
+def test_an_estimator_as_a_module(model, unit_data):
+    assert_bridged(model, unit_data)
 
 
 def test_an_estimator_is_inspected(model, unit_data):
@@ -289,6 +306,7 @@ def softsign(monkeypatch):
     monkeypatch.setitem(
         ACTIVATION_NODES, "softsign", lambda graph, a: graph.node("Softsign", a)
     )
+    monkeypatch.setitem(ACTIVATION_MODULES, "softsign", nn.Softsign)
     allow("activation", ACTIVATIONS, monkeypatch)
 
 
@@ -297,6 +315,7 @@ def log_cosh(monkeypatch):
     monkeypatch.setitem(LOSSES, "log_cosh", LOG_COSH)
     monkeypatch.setitem(OUTPUT_NODES, "log_cosh", OUTPUT_NODES["squared_error"])
     monkeypatch.setitem(LOSS_NODES, "log_cosh", add_log_cosh)
+    monkeypatch.setitem(OUTPUTS, "log_cosh", "identity")
     allow("loss", LOSSES, monkeypatch)
 
 
@@ -340,6 +359,7 @@ def test_an_activation(softsign, unit_data, tmp_path):
     save(cae, tmp_path / "model.skops")
     assert load(tmp_path / "model.skops").score(unit_data) == cae.score(unit_data)
     assert jacobian_norm(cae, unit_data).min() > 0
+    assert_bridged(cae, unit_data)
     assert_exported(cae, unit_data.astype(np.float32), rtol=1e-5)
 
 
@@ -358,6 +378,7 @@ def test_a_loss(log_cosh, unit_data, tmp_path):
     assert_allclose(cae.score_samples(unit_data), -np.log(np.cosh(error)).sum(1))
     save(cae, tmp_path / "model.skops")
     assert load(tmp_path / "model.skops").score(unit_data) == cae.score(unit_data)
+    assert_bridged(cae, unit_data)
     assert_exported(cae, unit_data, score_samples=True)
 
 

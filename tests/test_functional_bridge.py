@@ -29,6 +29,7 @@ from skcae.activations import ACTIVATIONS
 from skcae.functional import from_module, jacobian_penalty, to_module
 from skcae.functional._layers import TiedLinear
 from skcae.inspection import jacobian_norm
+from skcae.losses import LOSSES
 from skcae.persistence import get_weights, set_weights
 from tests.conftest import class_name
 
@@ -48,7 +49,7 @@ SIZES = {
 def autoencoders():
     for cls, size in SIZES.items():
         for tied in (True, False):
-            for loss in ("squared_error", "cross_entropy"):
+            for loss in sorted(LOSSES):
                 yield pytest.param(
                     cls(**size, tied_weights=tied, loss=loss, **HOW),
                     id=f"{class_name(cls)}-{tied}-{loss}",

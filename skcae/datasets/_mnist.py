@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from sklearn.datasets import fetch_openml
 from sklearn.utils import Bunch
 
+from skcae._core.extras import imported
 from skcae.datasets._files import PathLike, existing_file, labels_of, read_npz
 from skcae.datasets._images import split
 
@@ -34,7 +35,8 @@ def load_mnist(
         An npz file with ``x_train`` (60000, 28, 28) uint8, ``y_train`` (60000,),
         ``x_test`` (10000, 28, 28) and ``y_test`` (10000,), the layout of Keras. Without
         one, scikit-learn's ``fetch_openml("mnist_784", version=1)`` downloads the data
-        once (about 15 MB; it needs pandas).
+        once (about 15 MB); it needs pandas, which ``pip install "skcae[datasets]"``
+        brings.
     data_home : path-like, default=None
         Where scikit-learn keeps its downloads, by default
         ``sklearn.datasets.get_data_home()``. Not used with a local file.
@@ -54,6 +56,8 @@ def load_mnist(
     ------
     FileNotFoundError
         If ``local_file`` is not a file.
+    ImportError
+        Without a local file and without pandas.
     OSError
         If it cannot be opened, and what ``fetch_openml`` raises without a network.
     ValueError
@@ -118,6 +122,7 @@ def read_keras_file(path: Path) -> Digits:
 
 def fetch_mnist(data_home: PathLike | None) -> Digits:
     """Fetch OpenML's copy, where the training images come first."""
+    imported("pandas", extra="datasets", for_what="MNIST from OpenML")
     X, y = fetch_openml(
         "mnist_784",
         version=1,

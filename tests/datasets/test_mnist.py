@@ -3,6 +3,7 @@
 import io
 import os
 import re
+import sys
 import zipfile
 
 import numpy as np
@@ -81,6 +82,14 @@ def test_openml_is_asked_when_there_is_no_file(openml, tmp_path):
     np.testing.assert_array_equal(firsts["test"], [6])
     assert mnist.y_test.dtype == np.int64
     np.testing.assert_array_equal(mnist.y_test[:10], np.arange(10))
+
+
+def test_openml_needs_pandas(openml, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    words = r'OpenML needs pandas; install it with pip install "skcae\[datasets\]"'
+    with pytest.raises(ImportError, match=words):
+        load_mnist()
+    assert openml[0] == []
 
 
 def test_openml_of_another_shape_is_refused(monkeypatch):
