@@ -8,6 +8,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.neural_network import BernoulliRBM
 
 from benchmarks.paper import (
     ablations,
@@ -26,7 +27,7 @@ from benchmarks.paper import (
     tables,
 )
 from benchmarks.paper.cells import Cell, OutOfTimeError
-from benchmarks.paper.models import TABLE_1, TABLE_2, encoder
+from benchmarks.paper.models import TABLE_1, TABLE_2, WholeBatches, encoder
 from benchmarks.records import Records
 from skcae.persistence import load
 
@@ -356,6 +357,34 @@ def limited(n_calls):
             raise OutOfTimeError
 
     return check_time
+
+
+def test_a_variation_is_compared_on_the_seeds_that_it_has(cell, monkeypatch):
+    monkeypatch.setattr(ablations, "VARIATIONS", {"base": None, "noise of 0.3": None})
+    choice = search.Choice({}, (1, 3), 0.1)
+    for name, seed, error in [
+        ("base", 0, 0.25),
+        ("base", 1, 0.75),
+        ("noise of 0.3", 1, 0.5),
+    ]:
+        row = dict.fromkeys(["best_epoch", "norm_rms", "seconds"], 1)
+        row |= {"seed": seed, "valid_error": error, "last_valid_error": error}
+        cell.variations.add({**ablations.key_of(cell, choice, name), **row})
+    text = ablations.written(cell, choice)
+    assert "| base | 25.00 75.00 | +0.00 |" in text
+    assert "| noise of 0.3 | 50.00 | -25.00 |" in text
+
+
+def test_an_rbm_leaves_out_the_rows_that_are_no_whole_batch(digits):
+    """Of scikit-learn's one row in a batch of its own drives all units to 0."""
+    how = {"n_components": 32, "batch_size": 100, "random_state": 0}
+    X = digits[0]
+    ours, whole = (WholeBatches(**how).fit(X[:n]).transform(X) for n in (1601, 1600))
+    assert_array_equal(ours, whole)
+    assert ours.mean() > 0.5
+    assert BernoulliRBM(**how).fit(X[:1601]).transform(X).max() < 0.01
+    few = WholeBatches(**how).fit(X[:50])
+    assert_array_equal(few.components_, BernoulliRBM(**how).fit(X[:50]).components_)
 
 
 def test_layers_have_seeds_of_their_own():

@@ -45,6 +45,21 @@ RATES = {
     "momentum": ({"solver": "sgd", "momentum": 0.9}, 0.01, 0.05),
 }
 
+
+class WholeBatches(BernoulliRBM):
+    """scikit-learn's RBM, without the last rows that are no whole batch.
+
+    For every batch it draws as many rows of the model as a whole one has, and divides
+    what they are by the rows that there are. In a batch of one row they would weigh a
+    hundred times as much as the data.
+    """
+
+    def fit(self, X, y=None):
+        """Fit the model to the first rows of X, as many as there are in batches."""
+        n_rows = len(X) // self.batch_size * self.batch_size
+        return super().fit(X[:n_rows] if n_rows else X, y)
+
+
 CLASSES = {
     "AE": Autoencoder,
     "SAE": Autoencoder,
@@ -60,7 +75,7 @@ def encoder(name, parameters, n_components, n_epochs, seed):
     kind, n_layers = (name[:-2], 3) if name.endswith("-3") else (name, 1)
     if kind == "RBM":
         rbm = {**parameters, "n_iter": n_epochs}
-        return stack(partial(BernoulliRBM, n_components, **rbm), n_layers, seed)
+        return stack(partial(WholeBatches, n_components, **rbm), n_layers, seed)
     ours = {**ENCODER, **parameters, "max_iter": n_epochs}
     if name.startswith("CAE-"):
         sizes = (n_components,) * int(name[-1])

@@ -42,6 +42,8 @@ saturation are of the encoder on the validation rows before fine-tuning. {of_noi
 
 ## Pairs
 
+Registered are AE − CAE and AE+wd − CAE; the others are shown and not claimed.
+
 {pairs("CAE", wrong)}
 
 {what_was_chosen(cells, name)}
@@ -65,7 +67,8 @@ def write_second(args):
     text = f"""# Table 2
 
 {cells[0].budget.n_components} units in each layer. Test error in %: the paper's / ours,
-mean over seeds with the 95 % interval by bootstrap over test images and seeds. By the
+mean over seeds with the 95 % interval by bootstrap over test images and seeds; of a
+model with one seed, below, it is over the images alone. By the
 protocol of `benchmarks/paper/README.md`. The sets are regenerated, see
 docs/datasets.md, and not the paper's: compare the columns, not the rows. Settings of
 the networks are drawn from a region that was found on MNIST, whose 70,000 digits all
@@ -212,7 +215,7 @@ def pairs(model, wrong):
                 ]
             )
     if not rows:
-        return "No other model has been run yet."
+        return "No two of them have been run yet."
     header = ["pair", "difference of seed means, points", "p, paired bootstrap"]
     header += ["p, over seeds too"]
     return report.markdown([*header, "p, McNemar of each seed"], rows)
@@ -260,16 +263,17 @@ def what_was_chosen(cells, name):
                     tests[0]["noise"],
                     f"{100 * float(tests[0]['valid_error']):.2f}",
                     len(trials),
+                    len(tests),
                     f"{hours:.1f}",
                 ]
             )
     header = ["set", "model", "setting", "epochs", "noise", "validation error, %"]
-    header += ["runs on validation rows", "core-hours"]
+    header += ["runs on validation rows", "seeds", "core-hours"]
     return f"""## What was chosen
 
 Rates are multiples of the solver's usual one, see `benchmarks/paper/models.py`; all
 trials are in `{name}_trials.csv`. Core-hours have an encoder once that several runs
-share.{of_one_rung(cells)}
+share, and both lines of a model have its search.{of_one_rung(cells)}
 
 {report.markdown(header, rows)}
 
