@@ -74,6 +74,21 @@ def test_the_table_is_that_of_the_benchmarks():
         assert f"| {name} | {digits} | {mnist} |" in readme
 
 
+def test_the_table_of_networks_is_that_of_the_report():
+    report = README.parent / "benchmarks" / "results" / "paper" / "table1_mnist.md"
+    paper, ours = {}, {}
+    for line in report.read_text(encoding="utf-8").splitlines():
+        if line.startswith("| ") and line.count("|") == 10:
+            name, *errors = (cell.strip() for cell in line.split("|")[1:4])
+            paper[name], ours[name] = errors
+    readme = README.read_text(encoding="utf-8").replace("**", "")
+    names = {"CAE": "contractive autoencoder", "AE": "basic autoencoder"}
+    names["AE+wd"] = "the same with weight decay"
+    for model, name in names.items():
+        errors = f"{paper[model]} | {ours[model]} | {ours[model + ' with noise']}"
+        assert f"| {name} | {errors} |" in readme
+
+
 def test_the_pictures_are_there():
     pictures = re.findall(r'src="([^"]+)"', README.read_text(encoding="utf-8"))
     assert len(pictures) == 2
