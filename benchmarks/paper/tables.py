@@ -84,8 +84,9 @@ sets but `rect` and `rect-img` are made of.
 
 {what_was_chosen(cells, "table2")}
 """
-    if any(wrong.values()):
-        dots(wrong).savefig(args.results / "figure_table2.png", dpi=110)
+    tested = {data: lines for data, lines in wrong.items() if lines}
+    if tested:
+        dots(tested).savefig(args.results / "figure_table2.png", dpi=110)
     write(args, "table2", cells, text)
 
 
