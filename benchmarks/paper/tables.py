@@ -10,7 +10,7 @@ from itertools import accumulate
 import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import FormatStrFormatter, MaxNLocator
+from matplotlib.ticker import MaxNLocator
 
 from benchmarks.paper import command, finals, paired_tests, published, report
 from benchmarks.paper.models import SETS_OF_TABLE_2, SVM, encoder_parameters
@@ -325,26 +325,36 @@ def bar(ax, at, value, low, high, marker, colour, *, hollow=False):
 
 
 def curves(cells):
-    """Draw the lowest validation error against trials of the first rung."""
-    figure = Figure(figsize=(6.5, 4))
-    ax = figure.subplots()
-    many = len({cell.data for cell in cells}) > 1
+    """Draw the lowest validation error against trials, a panel for each data set."""
+    sets = {}
     for cell in cells:
-        rows = rows_of(cell, rungs(cell)[0][1])
-        if not rows:
-            continue
-        lowest = list(accumulate((100 * float(r["valid_error"]) for r in rows), min))
-        label = f"{cell.data} {cell.model}" if many else cell.model
-        (line,) = ax.plot(range(1, len(lowest) + 1), lowest, label=label)
-        # What more epochs brought.
-        end = 100 * float(best(rows_of(cell))[0]["valid_error"])
-        ax.plot(len(lowest), end, "o", color=line.get_color(), markersize=4)
-    ax.set_xlabel("trials of the first rung; the dot is the best of all rungs")
-    ax.set_ylabel("lowest validation error, %")
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    ax.set_yscale("log")
-    for place in (ax.yaxis.set_major_formatter, ax.yaxis.set_minor_formatter):
-        place(FormatStrFormatter("%.3g"))
-    ax.legend(fontsize="x-small", ncols=2)
+        if rows_of(cell, rungs(cell)[0][1]):
+            sets.setdefault(cell.data, []).append(cell)
+    n_columns = min(3, len(sets))
+    n_rows = -(-len(sets) // n_columns)
+    figure = Figure(figsize=(max(6.5, 3.3 * n_columns), max(4, 2.7 * n_rows)))
+    axes = figure.subplots(n_rows, n_columns, squeeze=False).ravel()
+    for ax in axes[len(sets) :]:
+        ax.remove()
+    for ax, (data, of_set) in zip(axes, sets.items(), strict=False):
+        for cell in of_set:
+            draw_search(ax, cell)
+        ax.set_title(data, fontsize="medium", loc="left")
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+        ax.tick_params(labelsize="x-small")
+        ax.legend(fontsize="x-small")
+    trials = "trials of the first rung; the dot is the best of all rungs"
+    figure.supxlabel(trials, fontsize="medium")
+    figure.supylabel("lowest validation error, %", fontsize="medium")
     figure.tight_layout()
     return figure
+
+
+def draw_search(ax, cell):
+    """Draw the lowest error after each trial, and what more epochs brought."""
+    errors = [100 * float(r["valid_error"]) for r in rows_of(cell, rungs(cell)[0][1])]
+    colour = f"C{MODELS[cell.data].index(cell.model)}"
+    lowest = [*accumulate(errors, min)]
+    ax.plot(range(1, len(errors) + 1), lowest, color=colour, label=cell.model)
+    end = 100 * float(best(rows_of(cell))[0]["valid_error"])
+    ax.plot(len(errors), end, "o", color=colour, markersize=4)
