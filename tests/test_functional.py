@@ -438,6 +438,16 @@ def test_the_exact_norm_in_parts_sees_that_weights_have_changed(monkeypatch):
         penalty.backward()
 
 
+def test_the_exact_norm_in_parts_has_no_second_derivative(monkeypatch):
+    """Nor is it taken for a constant."""
+    monkeypatch.setattr(parts, "GRAPH_ELEMENTS", 1)
+    encoder = built(nn.Linear(5, 4), nn.Tanh(), nn.Linear(4, 3))
+    loss = encoder(rows(5)).square().sum()
+    loss = loss + jacobian_penalty(encoder, rows(5), method="exact")
+    with pytest.raises(RuntimeError, match=r"itself differentiable .* fewer rows"):
+        torch.autograd.grad(loss, encoder[0].weight, create_graph=True)
+
+
 # ---- modes --------------------------------------------------------------------------
 
 ENCODERS = {
@@ -536,6 +546,27 @@ def test_frozen_parameters_leave_the_gradient_by_X():
     (found,) = torch.autograd.grad(jacobian_penalty(encoder, X, reduction="sum"), X)
     (expected,) = torch.autograd.grad(dense_norms(encoder, X).sum(), X)
     torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("budget", [1, parts.GRAPH_ELEMENTS])
+@pytest.mark.parametrize("method", ["exact", "probes"])
+@pytest.mark.parametrize("penalty", [jacobian_penalty, hessian_penalty])
+def test_an_encoder_may_refer_to_X(penalty, method, budget, monkeypatch):
+    """Its Jacobian is that by what it is given, and the gradient is by both."""
+    monkeypatch.setattr(parts, "GRAPH_ELEMENTS", budget)
+    X, fixed = rows(5, n=4).requires_grad_(), rows(5, n=4)
+
+    def shifted(centre):
+        return lambda x: torch.tanh(x - centre.mean(0)) ** 2
+
+    values = []
+    for centre, given in ((X, X), (fixed, fixed)):
+        draw = torch.Generator().manual_seed(0)
+        values.append(penalty(shifted(centre), given, method=method, generator=draw))
+    torch.testing.assert_close(*values)
+    # A shift of all rows changes nothing.
+    (gradient,) = torch.autograd.grad(values[0], X)
+    torch.testing.assert_close(gradient.sum(0), torch.zeros(5).double())
 
 
 def test_X_stays_what_it_is():

@@ -317,6 +317,17 @@ def test_training_goes_on_from_a_module():
     assert_same_weights(model.partial_fit(X), expected.partial_fit(X))
 
 
+@pytest.mark.parametrize("encoder", [ContractiveAutoencoder(4), ConvolutionalCAE(2, 3)])
+def test_nothing_is_drawn_and_the_default_device_does_not_matter(encoder):
+    fitted = encoder.set_params(**HOW).fit(IMAGES)
+    state = torch.get_rng_state()
+    with torch.device("meta"):
+        module = to_module(fitted)
+    assert torch.equal(torch.get_rng_state(), state)
+    codes = module.encoder(torch.from_numpy(IMAGES))
+    assert_allclose(array(codes), fitted.transform(IMAGES), rtol=1e-9)
+
+
 def test_what_is_trained_afterwards_is_not_the_estimators():
     module = to_module(ContractiveAutoencoder(4, **HOW).fit(X))
     model = from_module(module, ContractiveAutoencoder(4))

@@ -228,6 +228,24 @@ def test_what_is_tried_out_is_left_as_it_was():
         assert torch.equal(buffer, before[name])
 
 
+@pytest.mark.parametrize("method", ["exact", "probes"])
+def test_the_loss_may_come_before_the_penalty(method):
+    """Buffers that nobody has written are a part of its graph."""
+    encoder = built(nn.Linear(4, 3), nn.BatchNorm1d(3), nn.Tanh(), nn.Linear(3, 2))
+    losses = []
+    for is_first in (True, False):
+        encoder.train()
+        loss = encoder(X).square().mean() if is_first else 0
+        encoder.eval()
+        draw = torch.Generator().manual_seed(0)
+        penalty = jacobian_penalty(encoder, X, method=method, generator=draw)
+        encoder.train()
+        loss = loss if is_first else encoder(X).square().mean()
+        losses.append(torch.autograd.grad(loss, encoder[0].weight)[0])
+        assert penalty > 0
+    torch.testing.assert_close(*losses)
+
+
 def test_encoders_are_not_kept_alive():
     encoder = built(nn.Linear(4, 3), nn.Softmax(dim=1))
     jacobian_penalty(encoder, X)
@@ -308,10 +326,12 @@ def test_codes_of_the_wrong_kind(encoder, error, message, check, method):
         (nn.Conv2d(3, 3, 2), rows(5, 5), r"shape \(n, in_channels, size, size\)"),
     ],
 )
-def test_a_single_row_is_not_taken_for_several(layer, X, message):
+@pytest.mark.parametrize("penalty", [jacobian_penalty, hessian_penalty])
+@pytest.mark.parametrize("method", ["auto", "exact", "probes"])
+def test_a_single_row_is_not_taken_for_several(layer, X, message, penalty, method):
     """torch would, and give as many codes as there are channels."""
     with pytest.raises(ValueError, match=message):
-        jacobian_penalty(layer.double(), X)
+        penalty(layer.double(), X, method=method)
 
 
 # ---- arguments --------------------------------------------------------------------

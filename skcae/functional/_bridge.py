@@ -4,6 +4,7 @@ from collections import OrderedDict
 from copy import copy
 from typing import Any
 
+import torch
 from torch import nn
 
 from skcae._core.data.arrays import array_of
@@ -81,10 +82,14 @@ def to_module(estimator: Any) -> nn.Sequential:
     """
     get_weights(estimator)  # which refuses what has none
     encoding, decoding = parts_of(estimator)
-    encoder = [part for layer in encoding for part in modules_of(layer, [])]
-    decoder = [
-        part for layer, loss in decoding for part in modules_of(layer, encoder, loss)
-    ]
+    # Layers of torch draw numbers before they get theirs.
+    with torch.device("cpu"), torch.random.fork_rng([]):
+        encoder = [part for layer in encoding for part in modules_of(layer, [])]
+        decoder = [
+            part
+            for layer, loss in decoding
+            for part in modules_of(layer, encoder, loss)
+        ]
     parts = {"encoder": nn.Sequential(*encoder)}
     parts[second_part(estimator)] = nn.Sequential(*decoder)
     return nn.Sequential(OrderedDict(parts))

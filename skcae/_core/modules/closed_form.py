@@ -104,11 +104,16 @@ class ClosedForm:
         """Whether the units that are seen depend on the row: there is max-pooling."""
         return any(type(step) in POOLS for step in self.after)
 
-    def units(self, X: Tensor, order: int) -> Units:
-        """Return the outputs at each row, with so many derivatives."""
+    def inputs(self, X: Tensor) -> Tensor:
+        """Return the rows as the affine layer takes them."""
         for step in self.before:
             X = step(X)
         check_has_rows(self.affine, X)
+        return X
+
+    def units(self, X: Tensor, order: int) -> Units:
+        """Return the outputs at each row, with so many derivatives."""
+        X = self.inputs(X)
         A = self.affine(X)
         units = Units(A, (), squared_norms(self.affine, X))
         for step in self.after:

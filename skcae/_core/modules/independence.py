@@ -161,9 +161,12 @@ def differ(codes: Tensor, expected: Tensor) -> Tensor:
 
 @contextmanager
 def restored_buffers(modules: list[nn.Module]) -> Iterator[None]:
-    """Give modules back the buffers that they had."""
+    """Give modules back the buffers that they had.
+
+    Those that nobody has written are left alone: they may be a part of other graphs.
+    """
     held = [
-        (module, name, buffer, buffer.clone())
+        (module, name, buffer, buffer.clone(), version_of(buffer))
         for module in modules
         for name, buffer in module._buffers.items()
         if buffer is not None
@@ -171,9 +174,15 @@ def restored_buffers(modules: list[nn.Module]) -> Iterator[None]:
     try:
         yield
     finally:
-        for module, name, buffer, copy in held:
-            buffer.copy_(copy)
+        for module, name, buffer, copy, version in held:
+            if version is None or version_of(buffer) != version:
+                buffer.copy_(copy)
             module._buffers[name] = buffer
+
+
+def version_of(tensor: Tensor) -> int | None:
+    """Return how often a tensor was written, None if that is not counted."""
+    return None if tensor.is_inference() else tensor._version
 
 
 @contextmanager

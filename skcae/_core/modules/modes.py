@@ -26,7 +26,9 @@ def differentiating(X: Tensor, encoder: object = None) -> Iterator[Tensor]:
     ):
         if X.is_inference():
             X = X.clone()
-        yield X.float() if is_low else X
+        X = X.float() if is_low else X
+        # An encoder may refer to X itself: to it that is no part of what it is given.
+        yield X.view_as(X) if X.requires_grad else X
 
 
 def uncompiled() -> AbstractContextManager[object]:

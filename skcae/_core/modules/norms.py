@@ -111,10 +111,15 @@ def normal(
 
 
 def known_form(encoder: Encoder, X: Tensor, *, check: bool) -> ClosedForm | None:
-    """Return the encoder's closed form, if it has one; refuse what mixes rows."""
+    """Return the encoder's closed form, if it has one; refuse what mixes rows.
+
+    With a form that is seen by the axes of X, otherwise it is tried out.
+    """
     if check and isinstance(encoder, nn.Module):
         check_layers(encoder)
     form = closed_form(encoder)
-    if check and form is None:
+    if form is not None:
+        form.inputs(X)
+    elif check:
         check_by_trial(encoder, X)
     return form

@@ -59,9 +59,14 @@ class SumInParts(torch.autograd.Function):
             return norms(x.detach().requires_grad_(), whole, False).detach()
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Any, ...]:
-        """Return the derivatives, a part at a time."""
+        """Return the derivatives, a part at a time, which have none themselves."""
+        if torch.is_grad_enabled():
+            raise RuntimeError(
+                "The gradient of an exact norm is not itself differentiable where its "
+                "graph is too large to be held at once: call backward without "
+                "create_graph, take fewer rows, or method='probes'."
+            )
         x, *others = ctx.saved_tensors
         inputs = [x.detach().requires_grad_(), *others]
         total = [torch.zeros_like(tensor) for tensor in inputs]
