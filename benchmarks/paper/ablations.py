@@ -135,9 +135,9 @@ def key_of(cell, choice, name):
     return {**cell.key, "variation": name, **setting}
 
 
-def of_seeds(records):
-    """Return the lowest validation error of each seed."""
-    return {row["seed"]: float(row["valid_error"] or 1) for row in records}
+def of_seeds(records, which):
+    """Return an error of each seed."""
+    return {row["seed"]: float(row[which] or 1) for row in records}
 
 
 def written(cell, choice):
@@ -148,17 +148,16 @@ def written(cell, choice):
         if not records:
             continue
         best, last = (
-            np.array([float(r[which] or 1) for r in records])
-            for which in ("valid_error", "last_valid_error")
+            of_seeds(records, which) for which in ("valid_error", "last_valid_error")
         )
-        base = base or of_seeds(records)
-        more = [error - base[seed] for seed, error in of_seeds(records).items()]
+        base = base or best
+        more = [error - base[seed] for seed, error in best.items()]
         rows.append(
             [
                 name,
-                report.percents(best),
+                report.percents(best.values()),
                 f"{100 * np.mean(more):+.2f}",
-                report.percents(last),
+                report.percents(last.values()),
                 " ".join(r["best_epoch"] for r in records),
                 report.shown(records[0]["norm_rms"], ".2f"),
                 f"{sum(float(r['seconds']) for r in records) / 60:.0f}",
