@@ -6,6 +6,7 @@ from functools import partial
 import pytest
 import torch
 from torch import nn
+from torch.func import functional_call
 from torch.nn.utils import parametrizations
 
 from skcae._core.modules import parts
@@ -402,9 +403,9 @@ def test_the_exact_norm_in_parts(monkeypatch):
     encoder.register_forward_pre_hook(lambda *_: calls.append(torch.is_grad_enabled()))
     monkeypatch.setattr(parts, "GRAPH_ELEMENTS", 1)
     assert_exact(encoder, rows(5), method="exact")
-    # Once for the value, once to see how large the graph of a unit is, and for the
-    # gradient of each of seven units; the dense Jacobian has three rows.
-    assert sum(calls) == 2 + 7 + 3
+    # For the value, to see how large the graph of a unit is and of what there may be a
+    # gradient, and for that of each of seven units; the dense Jacobian has three rows.
+    assert sum(calls) == 3 + 7 + 3
 
 
 def test_the_exact_norm_in_parts_finds_what_a_function_refers_to(monkeypatch):
@@ -436,6 +437,54 @@ def test_the_exact_norm_in_parts_sees_that_weights_have_changed(monkeypatch):
         encoder[0].weight.add_(1)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         penalty.backward()
+
+
+def test_the_exact_norm_in_parts_is_that_of_the_modes_that_were(monkeypatch):
+    """And of the statistics: its gradient is taken later, when the loss is."""
+    inner = nn.Sequential(nn.BatchNorm1d(4), nn.Dropout(0.5), nn.Tanh())
+    encoder = built(nn.Linear(5, 4), inner, nn.Linear(4, 3)).eval()
+    X, norm = rows(5), inner[0]
+    parameters = [encoder[0].weight, norm.weight, encoder[2].weight]
+
+    def penalty():
+        return jacobian_penalty(lambda X: encoder(X), X, method="exact")
+
+    expected = torch.autograd.grad(penalty(), parameters)
+    monkeypatch.setattr(parts, "GRAPH_ELEMENTS", 1)
+    before = penalty()
+    encoder.train()
+    encoder(X)  # which writes the means
+    norm.running_var = changed = norm.running_var + 1
+    mean = norm.running_mean.clone()
+    found = torch.autograd.grad(before, parameters)
+    torch.testing.assert_close(found, expected)
+    # What is now stays.
+    assert encoder.training
+    assert inner[1].training
+    assert norm.running_var is changed
+    assert torch.equal(norm.running_mean, mean)
+
+
+@pytest.mark.parametrize("budget", [1, parts.GRAPH_ELEMENTS])
+def test_the_exact_norm_in_parts_has_a_gradient_by_what_is_computed(
+    budget, monkeypatch
+):
+    """As of weights that a step of descent has made of others, which are no leaves."""
+    monkeypatch.setattr(parts, "GRAPH_ELEMENTS", budget)
+    encoder = built(nn.Linear(5, 4), nn.LayerNorm(4), nn.Tanh(), nn.Linear(4, 3))
+    fast = {name: part * 2 for name, part in encoder.named_parameters()}
+    leaves = {name: p.detach().requires_grad_() for name, p in fast.items()}
+    found = []
+    for tensors in (fast, leaves):
+
+        def encode(X, tensors=tensors):
+            return functional_call(encoder, tensors, (X,))
+
+        penalty = jacobian_penalty(encode, rows(5), method="exact")
+        some = [tensors["0.weight"], tensors["3.weight"]]
+        found.append(torch.autograd.grad(penalty, some))
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other)
 
 
 def test_the_exact_norm_in_parts_has_no_second_derivative(monkeypatch):
@@ -507,15 +556,18 @@ def test_autocast_computes_in_single_precision(name, method, dtype):
 @pytest.mark.parametrize("method", ["exact", "probes"])
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 @pytest.mark.parametrize("penalty", [jacobian_penalty, hessian_penalty])
+@pytest.mark.parametrize(
+    "way", [lambda f: f, lambda f: lambda X: f(X)], ids=["itself", "in a function"]
+)
 def test_a_module_of_a_low_type_is_computed_in_it_under_autocast(
-    penalty, dtype, method
+    way, penalty, dtype, method
 ):
     encoder = nn.Sequential(nn.Linear(4, 3), nn.Tanh()).to(dtype)
     X, values = torch.rand(5, 4).to(dtype), []
     for enabled in (False, True):
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled):
             how = {"method": method, "generator": torch.Generator()}
-            values.append(penalty(encoder, X, **how))
+            values.append(penalty(way(encoder), X, **how))
     assert values[0] == values[1] > 0
 
 

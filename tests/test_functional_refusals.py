@@ -2,13 +2,14 @@
 
 import gc
 import weakref
-from functools import partial
+from functools import partial, wraps
 
 import pytest
 import torch
 from torch import nn
 
 from skcae._core.modules.independence import PASSED
+from skcae._core.modules.referred import modules_of
 from skcae.functional import hessian_penalty, jacobian_penalty
 from tests.test_functional import built, dense_norms, rows
 
@@ -184,17 +185,100 @@ def test_an_encoder_is_tried_out_once_in_each_mode():
         jacobian_penalty(model.train().encode, X)
 
 
-@pytest.mark.parametrize("kind", ["closure", "partial"])
-def test_modules_that_a_function_refers_to_are_seen_to_change(kind):
-    model = Encoder().eval()
-    applied = {
+class Trainer:
+    """An object that has a module, and is no module."""
+
+    def __init__(self, model):
+        self.parts = {"encoders": [model]}
+        self.losses = [0.0] * 10_000
+
+    def encode(self, X):
+        return self.parts["encoders"][0](X)
+
+    def __call__(self, X):
+        return self.encode(X)
+
+
+GLOBAL = Encoder()
+
+
+def by_a_global(X):
+    return GLOBAL(X)
+
+
+def ways_to(model):
+    """Encoders that come to a module in every way that there is."""
+    trainer, held, key = Trainer(model), {"a": (model,)}, "a"
+
+    def inner(X):
+        return model(X)
+
+    def outer(X):
+        return inner(X)
+
+    @wraps(by_a_global)
+    def wrapped(X):
+        return inner(X)
+
+    def with_default(X, model=model):
+        return model(X)
+
+    def with_keyword(X, *, models=(model,)):
+        return models[0](X)
+
+    return {
         "closure": lambda X: model(X),
         "partial": partial(Encoder.encode, model),
-    }[kind]
-    assert jacobian_penalty(applied, X) > 0
+        "item of a partial": partial(lambda models, X: models[0](X), [model]),
+        "item of a closure": lambda X: held[key][0](X),
+        "object in a closure": lambda X: trainer.encode(X),
+        "method of an object": trainer.encode,
+        "callable object": trainer,
+        "a function's function": outer,
+        "wrapped": wrapped,
+        "default": with_default,
+        "keyword": with_keyword,
+        "made within": lambda X: (lambda Y: model(Y))(X),
+        "of torch": torch.func.vmap(lambda x: model(x[None])[0]),
+    }
+
+
+@pytest.mark.parametrize("way", [*ways_to(None), "global", "made within, global"])
+def test_modules_that_an_encoder_comes_to_are_seen_to_change(way):
+    model = Encoder()
+    if "global" in way:
+        model = GLOBAL
+        ways = {
+            "global": by_a_global,
+            "made within, global": lambda X: (lambda Y: GLOBAL(Y))(X),
+        }
+    else:
+        ways = ways_to(model)
+    model.eval()
+    assert set(modules_of(ways[way])) >= {*model.modules()}
+    if way == "of torch":  # whose batch norm is refused by torch
+        return
+    assert jacobian_penalty(ways[way], X) > 0
     model.train()
     with pytest.raises(ValueError, match="mixes rows"):
-        jacobian_penalty(applied, X)
+        jacobian_penalty(ways[way], X)
+
+
+def test_what_an_encoder_comes_to_may_be_endless():
+    """Objects that refer to each other, and classes that answer to any name."""
+
+    class Any:
+        def __getattr__(self, name):
+            return Any()
+
+        def __call__(self, X):
+            return X.tanh()
+
+    one, other = Any(), Any()
+    one.other, other.other, one.itself = other, one, [one]
+    one.itself.append(one.itself)
+    assert modules_of(one) == []
+    assert jacobian_penalty(one, X) > 0
 
 
 def test_a_single_row_passes_for_itself_alone():
@@ -226,6 +310,15 @@ def test_what_is_tried_out_is_left_as_it_was():
     for name, buffer in model.named_buffers():
         assert buffer is held[name]
         assert torch.equal(buffer, before[name])
+
+
+def test_a_refused_batch_norm_has_the_statistics_that_it_had():
+    """It writes them without torch's counting that."""
+    model = Encoder()
+    before = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    with pytest.raises(ValueError, match="mixes rows"):
+        jacobian_penalty(lambda X: model(X), X)
+    torch.testing.assert_close(dict(model.named_buffers()), before, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("method", ["exact", "probes"])

@@ -21,6 +21,7 @@ from skcae._core.modules.closed_form import (
 )
 from skcae._core.modules.derivatives import row_sums, total
 from skcae._core.modules.parts import sum_in_parts
+from skcae._core.modules.referred import Encoder
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,9 @@ def dense_chain(encoder: Any) -> DenseChain | None:
     return DenseChain(layers) if len(layers) > 1 else None
 
 
-def chain_jacobian_norms(chain: DenseChain, X: Tensor, *, keep: bool) -> Tensor:
+def chain_jacobian_norms(
+    chain: DenseChain, encoder: Encoder, X: Tensor, *, keep: bool
+) -> Tensor:
     """Return ‖J‖²_F of each row, (n,), with a graph if it is to be kept."""
     widest = max(len(W) for W in chain.weights)
     step = max(1, parts.GRAPH_ELEMENTS // (len(X) * widest))
@@ -91,4 +94,4 @@ def chain_jacobian_norms(chain: DenseChain, X: Tensor, *, keep: bool) -> Tensor:
                 chain.squared_norms(slopes, some) for some in parts.split(part, step)
             )
 
-    return sum_in_parts(norms, X, len(chain.weights[-1]), keep=keep)
+    return sum_in_parts(norms, encoder, X, len(chain.weights[-1]), keep=keep)

@@ -5,15 +5,14 @@ cotangents u, one for each row, is then Jᵀu of each, by one backward pass.
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from skcae._core.modules.parts import sum_in_parts
-
-Encoder = Callable[[Tensor], Tensor]
+from skcae._core.modules.referred import Encoder
 
 
 def variable(X: Tensor) -> Tensor:
@@ -193,7 +192,7 @@ def exact_jacobian_norms(encoder: Encoder, X: Tensor, *, keep: bool) -> Tensor:
         rows = (pullback(codes, x, U, keep=keep) for U in units_of(codes, part))
         return total(row_sums(row.square()) for row in rows)
 
-    return sum_in_parts(norms, X, n_units(encoder, X), keep=keep)
+    return sum_in_parts(norms, encoder, X, n_units(encoder, X), keep=keep)
 
 
 def exact_hessian_norms(encoder: Encoder, X: Tensor, *, keep: bool) -> Tensor:
@@ -210,7 +209,7 @@ def exact_hessian_norms(encoder: Encoder, X: Tensor, *, keep: bool) -> Tensor:
             for V in units_of(x, inputs)
         )
 
-    return sum_in_parts(norms, X, n_units(encoder, X), keep=keep)
+    return sum_in_parts(norms, encoder, X, n_units(encoder, X), keep=keep)
 
 
 def exact_change_norms(
@@ -223,7 +222,7 @@ def exact_change_norms(
         pairs = [(codes_of(encoder, y), y) for y in places]
         return changes(pairs, units_of(pairs[0][0], part), keep=keep)
 
-    return sum_in_parts(norms, X, n_units(encoder, X), keep=keep) / len(copies)
+    return sum_in_parts(norms, encoder, X, n_units(encoder, X), keep=keep) / len(copies)
 
 
 def n_units(encoder: Encoder, X: Tensor) -> int:

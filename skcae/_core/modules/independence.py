@@ -7,7 +7,6 @@ out: the same rows twice, and then some of them changed.
 import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -16,7 +15,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from skcae._core.layers.module import drawn_in_training
-from skcae._core.modules.derivatives import Encoder, check_codes
+from skcae._core.modules.derivatives import check_codes
+from skcae._core.modules.referred import Encoder, modules_of, restored_buffers
 
 # What has passed, and which of its modules were in training mode then.
 Passed = WeakKeyDictionary[Any, set[tuple[Any, ...]]]
@@ -76,7 +76,7 @@ def check_by_trial(encoder: Encoder, X: Tensor) -> None:
         If the same rows get other codes, or a row gets another code when only others
         have changed.
     """
-    modules = [*modules_of(encoder)]
+    modules = modules_of(encoder)
     owner: Any = encoder
     function: Any = None
     if inspect.ismethod(encoder):  # itself made anew at each look
@@ -94,22 +94,6 @@ def passed_by(owner: Any) -> set[tuple[Any, ...]]:
         return PASSED.setdefault(owner, set())
     except TypeError:  # it takes no weak references, or has no hash: each time, then
         return set()
-
-
-def modules_of(encoder: Any) -> Iterator[nn.Module]:
-    """Go through the modules that an encoder is, is a method of, or refers to."""
-    if isinstance(encoder, nn.Module):
-        yield from encoder.modules()
-    elif inspect.ismethod(encoder):
-        yield from modules_of(encoder.__self__)
-    elif isinstance(encoder, partial):
-        for part in (encoder.func, *encoder.args, *encoder.keywords.values()):
-            yield from modules_of(part)
-    elif inspect.isfunction(encoder):
-        seen = inspect.getclosurevars(encoder)
-        for value in (*seen.nonlocals.values(), *seen.globals.values()):
-            if isinstance(value, nn.Module):
-                yield from value.modules()
 
 
 def try_out(encoder: Encoder, modules: list[nn.Module], X: Tensor) -> None:
@@ -157,32 +141,6 @@ def differ(codes: Tensor, expected: Tensor) -> Tensor:
     scale = expected.abs().nan_to_num().max()
     same = torch.isclose(codes, expected, tolerance, tolerance * scale, equal_nan=True)
     return ~same.all(1)
-
-
-@contextmanager
-def restored_buffers(modules: list[nn.Module]) -> Iterator[None]:
-    """Give modules back the buffers that they had.
-
-    Those that nobody has written are left alone: they may be a part of other graphs.
-    """
-    held = [
-        (module, name, buffer, buffer.clone(), version_of(buffer))
-        for module in modules
-        for name, buffer in module._buffers.items()
-        if buffer is not None
-    ]
-    try:
-        yield
-    finally:
-        for module, name, buffer, copy, version in held:
-            if version is None or version_of(buffer) != version:
-                buffer.copy_(copy)
-            module._buffers[name] = buffer
-
-
-def version_of(tensor: Tensor) -> int | None:
-    """Return how often a tensor was written, None if that is not counted."""
-    return None if tensor.is_inference() else tensor._version
 
 
 @contextmanager

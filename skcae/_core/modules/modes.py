@@ -5,19 +5,17 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from skcae._core.data.modes import plainly
 from skcae._core.layers.plain import ATTENTION, Plain
+from skcae._core.modules.referred import modules_of
 
 
 @contextmanager
 def differentiating(X: Tensor, encoder: object = None) -> Iterator[Tensor]:
     """Make graphs, and cast nothing to lower types; give rows that are fit for it."""
-    parameters = encoder.parameters() if isinstance(encoder, nn.Module) else ()
-    # Modules of low types take rows of these.
-    widest = max((part.dtype.itemsize for part in parameters), default=4)
-    is_low = torch.is_autocast_enabled(X.device.type) and X.dtype.itemsize < widest
+    is_cast = torch.is_autocast_enabled(X.device.type) and X.dtype.itemsize < 4
     with (
         plainly(),
         torch.enable_grad(),
@@ -26,9 +24,16 @@ def differentiating(X: Tensor, encoder: object = None) -> Iterator[Tensor]:
     ):
         if X.is_inference():
             X = X.clone()
-        X = X.float() if is_low else X
+        X = X.float() if is_cast and not takes_low(encoder) else X
         # An encoder may refer to X itself: to it that is no part of what it is given.
         yield X.view_as(X) if X.requires_grad else X
+
+
+def takes_low(encoder: object) -> bool:
+    """Tell whether an encoder has parameters, all of less than four bytes."""
+    own = [module.parameters(recurse=False) for module in modules_of(encoder)]
+    widths = [part.dtype.itemsize for parameters in own for part in parameters]
+    return bool(widths) and max(widths) < 4
 
 
 def uncompiled() -> AbstractContextManager[object]:

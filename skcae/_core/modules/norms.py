@@ -6,7 +6,6 @@ from torch import Tensor, nn
 from skcae._core.modules.closed_form import ClosedForm, closed_form
 from skcae._core.modules.dense_chain import chain_jacobian_norms, dense_chain
 from skcae._core.modules.derivatives import (
-    Encoder,
     Probes,
     exact_change_norms,
     exact_hessian_norms,
@@ -19,6 +18,7 @@ from skcae._core.modules.derivatives import (
 )
 from skcae._core.modules.independence import check_by_trial, check_layers
 from skcae._core.modules.modes import differentiating
+from skcae._core.modules.referred import Encoder
 
 
 def jacobian_norms(
@@ -35,7 +35,7 @@ def jacobian_norms(
         elif method == "exact":
             chain = dense_chain(encoder)
             if chain is not None and chain.takes(X):
-                found = chain_jacobian_norms(chain, X, keep=keep)
+                found = chain_jacobian_norms(chain, encoder, X, keep=keep)
             else:
                 found = exact_jacobian_norms(encoder, X, keep=keep)
         else:

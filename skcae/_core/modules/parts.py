@@ -4,13 +4,14 @@ The value is then computed without a graph. Its derivative is that of one part o
 units after the other, of each of which a graph is made when it is asked for.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from skcae._core.modules.modes import differentiating
+from skcae._core.modules.referred import Encoder, State, modules_of
 
 # From rows, units and whether to keep a graph: what they add to the sum, of each row.
 Norms = Callable[[Tensor, range, bool], Tensor]
@@ -18,7 +19,9 @@ Norms = Callable[[Tensor, range, bool], Tensor]
 GRAPH_ELEMENTS = 2**26
 
 
-def sum_in_parts(norms: Norms, X: Tensor, n_units: int, *, keep: bool) -> Tensor:
+def sum_in_parts(
+    norms: Norms, encoder: Encoder, X: Tensor, n_units: int, *, keep: bool
+) -> Tensor:
     """Sum what a function gives for the units, (n,), with a graph if it is to be kept.
 
     `keep=False` asks the function for the value alone, for as little memory.
@@ -27,14 +30,15 @@ def sum_in_parts(norms: Norms, X: Tensor, n_units: int, *, keep: bool) -> Tensor
     units = range(n_units)
     if not keep:
         return norms(x, units, False).detach()
-    graph: list[Tensor] = []
-    first = saved_by(lambda: graph.append(norms(x, units[:1], True)))
+    first = saved_by(lambda: norms(x, units[:1], True))
     # A map without parameters may save nothing.
     step = max(1, GRAPH_ELEMENTS // max(1, first))
-    if step >= n_units:
+    leaves = None if step >= n_units else leaves_of(encoder, x)
+    if leaves is None:
         return norms(x, units, True)
+    state = State(modules_of(encoder))
     found: Tensor = SumInParts.apply(  # type: ignore[no-untyped-call]
-        norms, split(units, step), x, *leaves_of(graph[0], x)
+        norms, state, split(units, step), x, *leaves
     )
     return found
 
@@ -49,11 +53,16 @@ class SumInParts(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, norms: Norms, parts: list[range], x: Tensor, *others: Tensor
+        ctx: Any,
+        norms: Norms,
+        state: State,
+        parts: list[range],
+        x: Tensor,
+        *others: Tensor,
     ) -> Tensor:
         """Return the sum, (n,)."""
         ctx.save_for_backward(x, *others)
-        ctx.norms, ctx.parts = norms, parts
+        ctx.norms, ctx.state, ctx.parts = norms, state, parts
         whole = range(parts[0].start, parts[-1].stop)
         with torch.enable_grad():
             return norms(x.detach().requires_grad_(), whole, False).detach()
@@ -71,7 +80,7 @@ class SumInParts(torch.autograd.Function):
         inputs = [x.detach().requires_grad_(), *others]
         total = [torch.zeros_like(tensor) for tensor in inputs]
         for part in ctx.parts:
-            with differentiating(x):
+            with differentiating(x), ctx.state.again():
                 norms = ctx.norms(inputs[0], part, True)
             # What is below the encoder is not of this graph alone: it is not freed.
             found = torch.autograd.grad(
@@ -80,7 +89,7 @@ class SumInParts(torch.autograd.Function):
             for sum_, one in zip(total, found, strict=True):
                 if one is not None:
                     sum_ += one
-        return None, None, *total
+        return None, None, None, *total
 
 
 def saved_by(function: Callable[[], object]) -> int:
@@ -96,14 +105,23 @@ def saved_by(function: Callable[[], object]) -> int:
     return sum(tensor.numel() for tensor in held.values())
 
 
-def leaves_of(tensor: Tensor, x: Tensor) -> Iterator[Tensor]:
-    """Go through what a tensor can be differentiated by, but for x."""
-    waiting, seen = [tensor.grad_fn], set()
+def leaves_of(encoder: Encoder, x: Tensor) -> list[Tensor] | None:
+    """Return what codes can be differentiated by, but for x.
+
+    None is for what else was computed before: its tensors are not to be had, and the
+    derivative by them would be lost.
+    """
+    given = x.clone()
+    codes, start = encoder(given), given.grad_fn
+    leaves, waiting, seen = [], [codes.grad_fn], {start}
     while waiting:
         node = waiting.pop()
         if node is None or node in seen:
             continue
         seen.add(node)
-        if hasattr(node, "variable") and node.variable is not x:
-            yield node.variable
+        if hasattr(node, "variable"):
+            leaves.append(node.variable)
+        elif start is None or node._sequence_nr() < start._sequence_nr():
+            return None  # Within a thread later nodes have higher numbers.
         waiting += [below for below, _ in node.next_functions]
+    return leaves
