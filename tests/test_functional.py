@@ -635,6 +635,24 @@ def test_X_stays_what_it_is():
     assert X.grad is None
 
 
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")  # torch's look
+@pytest.mark.parametrize("name", ENCODERS)
+@pytest.mark.parametrize("penalty", [jacobian_penalty, hessian_penalty])
+def test_a_penalty_within_what_is_compiled_is_left_as_written(penalty, name):
+    """A loss, say, which is compiled but for it."""
+    encoder, X = ENCODERS[name], rows(5)
+
+    def loss(X):
+        return encoder(X).square().mean() + penalty(encoder, X, method="exact")
+
+    found = torch.compile(loss, backend="aot_eager")(X)
+    torch.testing.assert_close(found, loss(X))
+    gradient, expected = (
+        torch.autograd.grad(value, encoder[0].weight)[0] for value in (found, loss(X))
+    )
+    torch.testing.assert_close(gradient, expected)
+
+
 @pytest.mark.parametrize("part", [slice(None), slice(2)], ids=["all", "a part"])
 def test_what_torch_has_compiled_is_run_as_it_was_written(part):
     """torch cannot differentiate the compiled twice."""

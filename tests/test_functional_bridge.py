@@ -2,6 +2,7 @@
 
 import copy
 
+import joblib
 import numpy as np
 import pytest
 import torch
@@ -12,6 +13,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import nn
+from torch.nn.utils import prune
 
 from skcae import (
     Autoencoder,
@@ -143,6 +145,48 @@ def test_tied_weights_stay_tied():
     torch.testing.assert_close(other(rows()), module(rows()))
     assert_array_equal(get_weights(fitted)["components_"], fitted.components_)
     assert not np.array_equal(array(module.encoder[0].weight), fitted.components_)
+
+
+@pytest.mark.parametrize("cls", [ContractiveAutoencoder, StackedCAE, DeepCAE])
+def test_they_are_tied_by_what_they_are(cls, tmp_path):
+    """And not by their numbers: equal ones may be two, those of a file are copies."""
+    size = 8 if cls is ContractiveAutoencoder else (8, 8)
+    for tied in (True, False):
+        fitted = cls(size, tied_weights=tied, **HOW).fit(X)
+        zeros = {name: 0 * array for name, array in get_weights(fitted).items()}
+        set_weights(fitted, zeros)
+        n_layers = 1 if cls is ContractiveAutoencoder else 2
+        joblib.dump(fitted, tmp_path / "model.joblib")
+        for model in (fitted, joblib.load(tmp_path / "model.joblib", mmap_mode="r")):
+            module = to_module(model)
+            n_parameters = len([*module.parameters()])
+            assert n_parameters == (3 if tied else 4) * n_layers
+            linear = [m for m in module.encoder if isinstance(m, nn.Linear)]
+            others = [m for m in module.decoder if hasattr(m, "weight")]
+            pairs = zip(linear, reversed(others), strict=True)
+            assert all((one.weight is other.weight) is tied for one, other in pairs)
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm:FutureWarning")
+@pytest.mark.parametrize(
+    "change",
+    [
+        nn.utils.weight_norm,
+        nn.utils.spectral_norm,
+        lambda layer: prune.random_unstructured(layer, "weight", 0.5),
+        nn.utils.parametrizations.weight_norm,
+    ],
+    ids=["old weight norm", "old spectral norm", "pruned", "weight norm"],
+)
+def test_modules_that_compute_their_weights(change):
+    def make(d):
+        return nn.Sequential(change(nn.Linear(d, 4)), nn.Tanh())
+
+    model = ModuleAutoencoder(make, **HOW).fit(X)
+    module = to_module(model)
+    assert_allclose(array(module.encoder(rows())), model.transform(X), rtol=1e-9)
+    module.encoder(rows()).sum().backward()
+    assert all(part.grad is not None for part in module.encoder.parameters())
 
 
 class Counting(nn.Module):

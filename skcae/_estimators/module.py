@@ -82,7 +82,9 @@ class ModuleAutoencoder(BaseNetwork):
     Notes
     -----
     A module is trained in evaluation mode, as it is used afterwards. A batch norm and
-    dropout are refused: in their training mode a row has no Jacobian of its own. Fresh
+    dropout are refused: in their training mode a row has no Jacobian of its own. So is
+    activation checkpointing: parts that are computed again when a gradient is taken
+    would have other weights than those that are trained. Fresh
     weights are those that the module draws itself, with torch's generator set from
     `random_state` for that time. What it holds in buffers is not trained, nor are
     parameters whose `requires_grad` is False: they are, in each fit and after loading,

@@ -1,8 +1,10 @@
 """Fitted estimators as torch modules with the same weights, and the way back."""
 
+import re
 from collections import OrderedDict
+from collections.abc import Iterator
 from copy import copy
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -16,6 +18,9 @@ from skcae.functional._layers import (
     modules_of,
 )
 from skcae.persistence import get_weights, set_weights
+
+# The names of a decoder's weights, if it has some of its own.
+OF_DECODER = re.compile(r"decoder(_components_|\.(\d+\.)?weight)$")
 
 
 def to_module(estimator: Any) -> nn.Sequential:
@@ -80,15 +85,15 @@ def to_module(estimator: Any) -> nn.Sequential:
     >>> np.allclose(norms.detach(), jacobian_norm(cae, X) ** 2)
     True
     """
-    get_weights(estimator)  # which refuses what has none
+    weights = get_weights(estimator)  # which refuses what has none
     encoding, decoding = parts_of(estimator)
     # Layers of torch draw numbers before they get theirs.
     with torch.device("cpu"), torch.random.fork_rng([]):
-        encoder = [part for layer in encoding for part in modules_of(layer, [])]
+        encoder = [part for layer in encoding for part in modules_of(layer, iter(()))]
+        is_tied = not (is_network(estimator) or any(map(OF_DECODER.search, weights)))
+        ties = mirrored_weights(encoder) if is_tied else iter(())
         decoder = [
-            part
-            for layer, loss in decoding
-            for part in modules_of(layer, encoder, loss)
+            part for layer, loss in decoding for part in modules_of(layer, ties, loss)
         ]
     parts = {"encoder": nn.Sequential(*encoder)}
     parts[second_part(estimator)] = nn.Sequential(*decoder)
@@ -167,6 +172,14 @@ def from_module(module: nn.Module, estimator: Any) -> Any:
             "see its activation and loss."
         )
     return set_weights(estimator, weights)
+
+
+def mirrored_weights(encoder: list[nn.Module]) -> Iterator[nn.Parameter]:
+    """Go through the weights of an encoder, from the code down."""
+    affine = nn.Linear, nn.Conv2d
+    for part in reversed([part for module in encoder for part in module.modules()]):
+        if isinstance(part, affine):
+            yield cast(nn.Parameter, part.weight)
 
 
 def parts_of(estimator: Any) -> tuple[list[Any], list[DecodingLayer]]:

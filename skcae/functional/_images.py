@@ -1,10 +1,15 @@
 """Layers of images as modules: torch has the channels first, rows have them last."""
 
+from collections.abc import Iterator
+
 from torch import Tensor, nn, no_grad
 
 from skcae._core.layers.convolution import Convolution, Sliding, TransposedConvolution
 from skcae._core.layers.images import Shape, as_pair
 from skcae._core.layers.pooling import AveragePooling, MaxPooling, Unpooling
+
+# The weights that those of the next layers are tied to, none if they are not.
+Ties = Iterator[nn.Parameter]
 
 
 class Permute(nn.Module):
@@ -62,7 +67,7 @@ def grown(rows: int, columns: int) -> list[nn.Module]:
     return [nn.ZeroPad2d((0, columns, 0, rows))] if rows or columns else []
 
 
-def convolution_of(layer: Convolution, others: list[nn.Module]) -> nn.Module:
+def convolution_of(layer: Convolution, ties: Ties) -> nn.Module:
     """Return the module of a convolution."""
     n_filters, n_channels, *kernel = layer.weights.shape
     module = nn.Conv2d(
@@ -76,9 +81,7 @@ def convolution_of(layer: Convolution, others: list[nn.Module]) -> nn.Module:
     return of_rows(layer.image_shape, *grown(*layer.odd_zeros), module)
 
 
-def transposed_convolution_of(
-    layer: TransposedConvolution, others: list[nn.Module]
-) -> nn.Module:
+def transposed_convolution_of(layer: TransposedConvolution, ties: Ties) -> nn.Module:
     """Return its module, with the filters of another if those are its."""
     n_filters, n_channels, *kernel = layer.weights.shape
     rows, columns = layer.axes
@@ -91,10 +94,7 @@ def transposed_convolution_of(
         dtype=layer.weights.dtype,
     )
     set_numbers(module, layer)
-    for other in (part for one in others for part in one.modules()):
-        # No training makes filters equal but those that are one.
-        if isinstance(other, nn.Conv2d) and other.weight.equal(layer.weights):
-            module.weight = other.weight
+    module.weight = next(ties, module.weight)
     odd_rows, odd_columns = layer.odd_zeros
     return of_rows(layer.code_shape, module, *grown(-odd_rows, -odd_columns))
 
@@ -107,19 +107,19 @@ def set_numbers(module: nn.Conv2d | nn.ConvTranspose2d, layer: Sliding) -> None:
         module.bias.copy_(layer.intercept)
 
 
-def max_pooling_of(layer: MaxPooling, others: list[nn.Module]) -> nn.Module:
+def max_pooling_of(layer: MaxPooling, ties: Ties) -> nn.Module:
     """Return the module of the largest number of each window."""
     module = nn.MaxPool2d(as_pair(layer.pool_size), ceil_mode=True)
     return of_rows(layer.image_shape, module)
 
 
-def average_pooling_of(layer: AveragePooling, others: list[nn.Module]) -> nn.Module:
+def average_pooling_of(layer: AveragePooling, ties: Ties) -> nn.Module:
     """Return the module of the mean of each window, of the pixels in the image."""
     module = nn.AvgPool2d(as_pair(layer.pool_size), ceil_mode=True)
     return of_rows(layer.image_shape, module)
 
 
-def unpooling_of(layer: Unpooling, others: list[nn.Module]) -> nn.Module:
+def unpooling_of(layer: Unpooling, ties: Ties) -> nn.Module:
     """Return the module that repeats numbers, and cuts what is beyond the image."""
     (n_rows, n_columns, _), (rows, columns) = layer.code_shape, as_pair(layer.pool_size)
     height, width, _ = layer.image_shape

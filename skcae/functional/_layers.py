@@ -18,6 +18,7 @@ from skcae._core.modules.closed_form import leaves
 from skcae._encoders.tensors import name_of
 from skcae.activations import ACTIVATIONS
 from skcae.functional._images import (
+    Ties,
     average_pooling_of,
     convolution_of,
     max_pooling_of,
@@ -54,12 +55,11 @@ class TiedLinear(nn.Module):
         return f"in_features={n_units}, out_features={n_features}"
 
 
-def linear_of(layer: Dense, others: list[nn.Module]) -> nn.Module:
-    """Return the module of a dense layer, with the weight of another if that is its."""
-    for other in others:
-        # No training makes two matrices equal but those that are one.
-        if isinstance(other, nn.Linear) and torch.equal(other.weight.mT, layer.weights):
-            return TiedLinear(other.weight, layer.intercept)
+def linear_of(layer: Dense, ties: Ties) -> nn.Module:
+    """Return the module of a dense layer, with the weight that it is tied to."""
+    weight = next(ties, None)
+    if weight is not None:
+        return TiedLinear(weight, layer.intercept)
     n_units, n_inputs = layer.weights.shape
     module = nn.Linear(n_inputs, n_units, dtype=layer.weights.dtype)
     with torch.no_grad():
@@ -76,21 +76,27 @@ def dense_of(module: Any) -> Dense:
     return Dense(W, b, ACTIVATIONS["identity"])
 
 
-def own_module(layer: Module, others: list[nn.Module]) -> nn.Module:
+def own_module(layer: Module, ties: Ties) -> nn.Module:
     """Return a module that the user has written, as it was fitted, with flat codes."""
     some = next(
         iter((*layer.tensors.values(), *layer.buffers.values())), torch.empty(0)
     )
-    module = deepcopy(layer.module)
+    # What old parametrizations and pruning compute from parameters, at each call.
+    computed = {
+        id(tensor): tensor.detach().clone()
+        for part in layer.module.modules()
+        for tensor in vars(part).values()
+        if isinstance(tensor, Tensor) and not tensor.is_leaf
+    }
+    module = deepcopy(layer.module, computed)
     fitted = {**layer.tensors, **layer.buffers_like(some)}
     for name, held in (*module.named_parameters(), *module.named_buffers()):
         held.data = fitted[name].clone()
     return nn.Sequential(module, nn.Flatten())
 
 
-#: What makes a layer a module, but for its activation, given those that it may be tied
-#: to.
-MODULES: dict[type[Layer], Callable[[Any, list[nn.Module]], nn.Module]] = {
+#: What makes a layer a module, but for its activation, given what weights are tied to.
+MODULES: dict[type[Layer], Callable[[Any, Ties], nn.Module]] = {
     Dense: linear_of,
     Convolution: convolution_of,
     TransposedConvolution: transposed_convolution_of,
@@ -132,9 +138,7 @@ def is_activation(module: Any, name: str) -> bool:
 # ---- whole layers ---------------------------------------------------------------
 
 
-def modules_of(
-    layer: Any, others: list[nn.Module], loss: str | None = None
-) -> list[nn.Module]:
+def modules_of(layer: Any, ties: Ties, loss: str | None = None) -> list[nn.Module]:
     """Return a layer as modules: its affine part, its activation, its loss's output.
 
     Raises
@@ -151,7 +155,7 @@ def modules_of(
         )
     names = [activation_name(layer), "identity" if loss is None else OUTPUTS[loss]]
     after = [ACTIVATION_MODULES[name]() for name in names if name != "identity"]
-    return [make(layer, others), *after]
+    return [make(layer, ties), *after]
 
 
 def activation_name(layer: Any) -> str:

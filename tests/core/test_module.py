@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 from torch.autograd.functional import jacobian
+from torch.nn import functional
 
 from skcae._core.data.moments import Scaling
 from skcae._core.layers.chain import Chain
@@ -103,6 +104,21 @@ def attending(n_features):
     return nn.Sequential(steps, block, nn.Flatten(), nn.Linear(4 * n_features, 3))
 
 
+class Resampling(nn.Module):
+    """A module that turns images, which torch does not differentiate forwards."""
+
+    def __init__(self, d):
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(d))
+
+    def forward(self, X):
+        images = (X * self.scale).view(-1, 1, 2, 2)
+        turn = torch.tensor([[[0.9, 0.3, 0.0], [-0.3, 0.9, 0.1]]]).to(X)
+        turn = turn.expand(len(X), -1, -1)
+        grid = functional.affine_grid(turn, images.shape, align_corners=False)
+        return functional.grid_sample(images, grid, align_corners=False).sin()
+
+
 def layer_of(module, d=4):
     layer = Module.of(module, d)
     parts = {n: p.double() for n, p in layer.parameters.items()}
@@ -115,6 +131,7 @@ MODULES = {
     "linear": lambda d: nn.Linear(d, 6),
     "sines": Sines,
     "attending": attending,
+    "resampling": Resampling,
 }
 
 

@@ -15,11 +15,12 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler
 from sklearn.svm import LinearSVC
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from skcae import ContractiveAutoencoder, FineTunedClassifier, ModuleAutoencoder
 from skcae.checkpoints import Checkpoint, resume
 from skcae.functional import to_module
-from skcae.inspection import jacobian_norm
+from skcae.inspection import jacobian_norm, singular_values, tangent_vectors
 from skcae.onnx import to_onnx
 from skcae.persistence import get_weights, load, save, set_weights
 from tests.test_checkpoints import Copies, assert_same
@@ -289,6 +290,47 @@ def test_layers_that_are_others_in_training_are_refused(found, unit_data):
         ModuleAutoencoder(lambda d, layer=layer: OfSequences(layer), **HOW).fit(
             unit_data
         )
+
+
+class Checkpointed(nn.Module):
+    """One that computes its layer again when a gradient is taken."""
+
+    def __init__(self, d, **how):
+        super().__init__()
+        self.how = how
+        self.layer = nn.Sequential(nn.Linear(d, 3), nn.Tanh())
+
+    def forward(self, X):
+        return checkpoint(self.layer, X, **self.how)
+
+
+@pytest.mark.filterwarnings("ignore:None of the inputs have requires_grad")
+@pytest.mark.parametrize("use_reentrant", [True, False])
+def test_what_is_computed_again_for_gradients_is_refused(use_reentrant, unit_data):
+    """It would be with other weights than those that are trained."""
+    model = ModuleAutoencoder(
+        lambda d: Checkpointed(d, use_reentrant=use_reentrant), **HOW
+    )
+    with pytest.raises(ValueError, match=r"utils\.checkpoint"):
+        model.fit(unit_data)
+
+
+def test_a_layer_that_torch_does_not_differentiate_forwards_has_all_measures(unit_data):
+    """An LSTM in single precision: its Jacobian is that of another in double."""
+
+    def lstm(d):
+        return OfSequences(nn.LSTM(2, 3, batch_first=True))
+
+    values = []
+    for dtype in (np.float32, np.float64):
+        X = unit_data[:20].astype(dtype)
+        model = ModuleAutoencoder(lstm, jacobian_penalty=0, **HOW).fit(X)
+        V = abs(tangent_vectors(model, X, 2))
+        values.append(
+            [jacobian_norm(model, X), singular_values(model, X).sample_values, V]
+        )
+    for single, double in zip(*values, strict=True):
+        assert_allclose(single, double, rtol=1e-3, atol=1e-4)
 
 
 def test_a_call_makes_the_modules_once(unit_data):

@@ -6,6 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from matplotlib import pyplot
 from matplotlib.figure import Figure
 from numpy.testing import assert_allclose, assert_array_equal
@@ -22,6 +23,7 @@ from skcae import (
     FineTunedClassifier,
     FineTunedRegressor,
     ModuleAutoencoder,
+    PatchEncoder,
 )
 from skcae.inspection import (
     ContractionCurveDisplay,
@@ -316,6 +318,28 @@ def test_colour_images():
 def test_modules_of_ones_own_have_no_filters(images):
     model = ModuleAutoencoder(lambda d: nn.Linear(d, 4), **HOW).fit(images)
     with pytest.raises(TypeError, match="a Module, whose parameters are weight, bias"):
+        FilterDisplay.from_estimator(model)
+    for whiten in (True, False):
+        how = {"image_shape": (3, 3), "patch_size": 2, "whiten": whiten}
+        patches = PatchEncoder(model, **how).fit(images)
+        with pytest.raises(TypeError, match="no weights for each unit"):
+            FilterDisplay.from_estimator(patches)
+
+
+class OfWeights(nn.Module):
+    """One whose parameter is named as those of a layer are."""
+
+    def __init__(self, d):
+        super().__init__()
+        self.weights = nn.Parameter(torch.rand(d, 3))
+
+    def forward(self, X):
+        return X.pow(2) @ self.weights
+
+
+def test_whatever_they_call_their_weights(images):
+    model = ModuleAutoencoder(OfWeights, **HOW).fit(images)
+    with pytest.raises(TypeError, match="a Module, whose parameters are weights"):
         FilterDisplay.from_estimator(model)
 
 

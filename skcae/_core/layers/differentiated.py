@@ -26,9 +26,15 @@ class Differentiated(Layer):
     def push_forward(self, state: Tensor, V: Tensor) -> Tensor:
         """Return J v for k vectors of each row, (n, k, d) → (n, k, h)."""
         rows = state.repeat_interleave(V.shape[1], 0)
-        # (26) as torch has it.
-        with Plain(EVERYTHING):
-            found = torch.func.jvp(self.outputs, (rows,), (V.flatten(0, 1),))
+        try:
+            # (26) as torch has it.
+            with Plain(EVERYTHING):
+                found = torch.func.jvp(self.outputs, (rows,), (V.flatten(0, 1),))
+        except NotImplementedError:
+            # Some functions of torch have no derivative forwards: J by its rows then.
+            identity = torch.eye(self.n_units, dtype=V.dtype, device=V.device)
+            J = self.pull_back(state, identity.expand(len(state), -1, -1))
+            return V @ J.mT
         pushed: Tensor = found[1]
         return pushed.view(*V.shape[:2], self.n_units)
 

@@ -146,10 +146,25 @@ class Module(Differentiated):
         return self.casts[kind]
 
 
+COMPUTES_LATER = (
+    "parts of it are computed once more when a gradient is taken, or kept elsewhere "
+    "until then (torch.utils.checkpoint, or other hooks of saved tensors), where its "
+    "weights are no more those that are trained: call these parts as they are"
+)
+
+
 def hides_derivative(module: nn.Module, X: Tensor) -> bool:
-    """Tell whether what a module gives follows the rows and torch does not see it."""
+    """Tell whether what a module gives follows the rows and torch does not see it.
+
+    Raises
+    ------
+    RuntimeError
+        If the module is not done when it has given its outputs.
+    """
     X = X.clone().requires_grad_()
-    with torch.enable_grad():
+    # Its tensors are others while it is called, and not when gradients are taken.
+    is_done = torch.autograd.graph.disable_saved_tensors_hooks(COMPUTES_LATER)
+    with torch.enable_grad(), is_done:
         H = module(X.clone())
         if H.requires_grad:
             (found,) = torch.autograd.grad(H.sum(), X, allow_unused=True)

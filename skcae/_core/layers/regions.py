@@ -13,6 +13,7 @@ from skcae._core.layers.chain import Chain
 from skcae._core.layers.differentiated import Differentiated
 from skcae._core.layers.images import Pair, Shape
 from skcae._core.layers.layer import Parameters
+from skcae._core.layers.module import Module
 from skcae._core.layers.patches import Patches
 from skcae._core.layers.triangle import Triangle
 
@@ -156,8 +157,10 @@ class PatchCodes(Differentiated):
         return self.pool.n_positions * self.code.width
 
     @property
-    def filters(self) -> Tensor:
-        """What the units of the first layer see, as images, (K, h, w, c)."""
+    def filters(self) -> Tensor | None:
+        """What the units of the first layer see, as images, (K, h, w, c), if known."""
+        if any(isinstance(layer, Module) for layer in self.code.layers):
+            return None
         W = self.code.affine[0].matrix
         for layer in self.code.layers[1:]:
             if isinstance(layer, Triangle):  # of whitened patches

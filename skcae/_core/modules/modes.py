@@ -1,8 +1,10 @@
 """The modes of torch in which encoders are differentiated, whatever is set outside."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import wraps
+from typing import ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
@@ -10,6 +12,9 @@ from torch import Tensor
 from skcae._core.data.modes import plainly
 from skcae._core.layers.plain import ATTENTION, Plain
 from skcae._core.modules.referred import modules_of
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 @contextmanager
@@ -40,3 +45,18 @@ def uncompiled() -> AbstractContextManager[object]:
     """Run what torch has compiled as it was written, which has second derivatives."""
     is_used = "torch._dynamo" in sys.modules  # or it would be loaded, for seconds
     return torch.compiler.set_stance("force_eager") if is_used else nullcontext()
+
+
+def as_written(function: Callable[P, T]) -> Callable[P, T]:
+    """Leave a function out of what torch compiles, which goes on after it."""
+
+    @wraps(function)
+    def called(*args: P.args, **kwargs: P.kwargs) -> T:
+        # Not when it is defined: torch's compiler would be loaded, for seconds.
+        if torch.compiler.is_compiling():
+            left_out = torch.compiler.disable(function)  # type: ignore[no-untyped-call]
+            found: T = left_out(*args, **kwargs)
+            return found
+        return function(*args, **kwargs)
+
+    return called

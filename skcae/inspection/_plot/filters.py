@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.utils import check_scalar
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 
+from skcae._core.layers.layer import Affine
 from skcae._encoders.steps import encoding_layers, split_steps
 from skcae._estimators.documentation import documented
 from skcae._fit.images import image_shape_of
@@ -107,7 +108,7 @@ class FilterDisplay:
         _, encoders = split_steps(estimator)
         first = encoding_layers(encoders)[0]
         filters = getattr(first, "filters", None)
-        if filters is None and "weights" not in first.parameters:
+        if filters is None and not isinstance(first, Affine):
             raise TypeError(
                 "The first layer of this encoder has no weights for each unit: it is a "
                 f"{type(first).__name__}, whose parameters are "
