@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import threading
+from itertools import count
 
 import numpy as np
 import pytest
@@ -19,10 +20,11 @@ from torch.utils.checkpoint import checkpoint
 
 from skcae import ContractiveAutoencoder, FineTunedClassifier, ModuleAutoencoder
 from skcae.checkpoints import Checkpoint, resume
-from skcae.functional import to_module
+from skcae.functional import jacobian_penalty, to_module
 from skcae.inspection import jacobian_norm, singular_values, tangent_vectors
 from skcae.onnx import to_onnx
 from skcae.persistence import get_weights, load, save, set_weights
+from tests.core.test_module import OfGraph
 from tests.test_checkpoints import Copies, assert_same
 
 HOW = {"max_iter": 12, "tol": 1e-9, "random_state": 0}
@@ -331,6 +333,20 @@ def test_a_layer_that_torch_does_not_differentiate_forwards_has_all_measures(uni
         )
     for single, double in zip(*values, strict=True):
         assert_allclose(single, double, rtol=1e-3, atol=1e-4)
+
+
+def test_buffers_may_be_sparse_and_of_any_type(unit_data):
+    """And are looked at at each fit, and before a penalty."""
+    model = ModuleAutoencoder(OfGraph, **HOW).fit(unit_data)
+    module = to_module(model).encoder
+    X = torch.from_numpy(unit_data)
+    expected = jacobian_norm(model, unit_data) ** 2
+    norms = jacobian_penalty(module, X, method="exact", reduction="none")
+    assert_allclose(norms.detach(), expected)
+    numbers = count()
+    drawn = ModuleAutoencoder(lambda d: OfGraph(d, noise=next(numbers)), **HOW)
+    with pytest.raises(ValueError, match="other numbers in 'neighbours' at each call"):
+        drawn.fit(unit_data)
 
 
 def test_a_call_makes_the_modules_once(unit_data):

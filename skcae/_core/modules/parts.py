@@ -97,7 +97,8 @@ def saved_by(function: Callable[[], object]) -> int:
     held: dict[int, Tensor] = {}
 
     def pack(tensor: Tensor) -> Tensor:
-        held[tensor.data_ptr()] = tensor.detach()
+        if tensor.layout is torch.strided:  # others are of the encoder, not of rows
+            held[tensor.data_ptr()] = tensor.detach()
         return tensor.detach()
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):

@@ -111,9 +111,15 @@ class Held(NamedTuple):
     @property
     def is_written(self) -> bool:
         """Whether anybody has written into the buffer since."""
+        if version_of(self.buffer) != self.version:
+            return True
         # Batch norms write without its being counted.
-        was_counted = version_of(self.buffer) != self.version
-        return was_counted or not same_numbers(self.buffer, self.copy)
+        return not same_numbers(self.buffer, self.copy)
+
+    @property
+    def then(self) -> Tensor:
+        """The buffer as it was, itself if nobody has written into it."""
+        return self.copy if self.is_written else self.buffer
 
 
 def version_of(tensor: Tensor) -> int | None:
@@ -149,20 +155,16 @@ class State:
     def again(self) -> Iterator[None]:
         """Give modules what they had then, and afterwards what they have now."""
         modes = [(module, module.training) for module, _ in self.modes]
-        others = [
-            (held, held.place.get(held.name))
-            for held in self.buffers
-            if held.is_written or held.place.get(held.name) is not held.buffer
-        ]
+        now = [held.place.get(held.name) for held in self.buffers]
         try:
             set_modes(self.modes)
-            for held, _ in others:
-                held.place[held.name] = held.copy
+            for held in self.buffers:
+                held.place[held.name] = held.then
             yield
         finally:
             set_modes(modes)
-            for held, now in others:
-                held.place[held.name] = now
+            for held, buffer in zip(self.buffers, now, strict=True):
+                held.place[held.name] = buffer
 
 
 def set_modes(modes: list[tuple[nn.Module, bool]]) -> None:
