@@ -12,6 +12,7 @@ from torch.nn.utils import parametrizations
 from skcae._core.modules import parts
 from skcae._core.modules.closed_form import ELEMENTWISE, closed_form
 from skcae._core.modules.dense_chain import dense_chain
+from skcae._core.modules.parts import leaves_of
 from skcae.functional import hessian_penalty, jacobian_penalty
 
 # Of each of its classes an activation, with other settings than the default.
@@ -426,6 +427,20 @@ def test_the_exact_norm_in_parts_finds_what_a_function_refers_to(monkeypatch):
     ]
     for ours, theirs in zip(*pair, strict=True):
         torch.testing.assert_close(ours, theirs)
+
+
+@pytest.mark.parametrize("first", [nn.Tanh(), nn.ReLU(inplace=True)])
+def test_what_there_may_be_a_gradient_of(first):
+    """All parameters, and None where something was computed before; X is known."""
+    encoder, x = (
+        built(first, nn.Linear(5, 4), nn.LayerNorm(4)),
+        rows(5).requires_grad_(),
+    )
+    for X in (x, 2 * x):
+        found = leaves_of(lambda X: encoder(X) + encoder(X), X)
+        assert {*map(id, found)} == {*map(id, encoder.parameters())}
+    before = 2 * encoder[1].bias
+    assert leaves_of(lambda X: encoder(X) * before, x) is None
 
 
 def test_the_exact_norm_in_parts_sees_that_weights_have_changed(monkeypatch):

@@ -113,8 +113,8 @@ def leaves_of(encoder: Encoder, x: Tensor) -> list[Tensor] | None:
     derivative by them would be lost.
     """
     given = x.clone()
-    codes, start = encoder(given), given.grad_fn
-    leaves, waiting, seen = [], [codes.grad_fn], {start}
+    start = given.grad_fn
+    leaves, waiting, seen = [], [encoder(given).grad_fn], {start}
     while waiting:
         node = waiting.pop()
         if node is None or node in seen:
