@@ -45,39 +45,16 @@ class FineTunedRegressor(RegressorMixin, BaseFineTuned):
 
     Attributes
     ----------
-    encoder_ : estimator
-        The encoder before fine-tuning.
+    %(fine-tuned layers)s
 
-    coefs_ : list of ndarray of shape (n_inputs, n_outputs)
-        The weights of each layer, from the input up, the output layer last.
-
-    intercepts_ : list of ndarray of shape (n_outputs,)
-        The biases of each layer.
-
-    hidden_parameters_ : dict of str to ndarray
-        The weights and biases of the encoder's layers, only where not all of them are
-        dense. `coefs_` and `intercepts_` are then those of the output layer alone.
-
-    loss_curve_ : ndarray of shape (`n_iter_`,)
-        The mean objective of each epoch of fine-tuning, as its steps saw it.
-
-    penalty_curve_ : ndarray of shape (`n_iter_`,)
-        The part of it that is penalties: on the output layer's weights, and on changes
-        along tangents.
+    %(fine-tuned curves)s
 
     validation_error_curve_ : ndarray of shape (`n_iter_`,)
         The mean squared error of the held-out data after each epoch, of several outputs
         their mean too; of rows held out from X it is weighted as they are. Only with
         `early_stopping=True`.
 
-    n_iter_ : int
-        Number of epochs of fine-tuning.
-
-    n_features_in_ : int
-        Number of features seen during fit.
-
-    feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Names of the features, if X had any.
+    %(fine-tuned record)s
 
     See Also
     --------

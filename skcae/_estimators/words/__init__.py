@@ -1,0 +1,1 @@
+"""What several docstrings have in common, a part for each name."""
