@@ -13,8 +13,10 @@ from torch import Tensor
 __all__ = ["CORRUPTIONS", "gaussian", "masking"]
 
 
-def _for_noise(out: Tensor, generator: torch.Generator) -> Tensor:
-    if out.dtype == torch.float32 and out.device.type == generator.device.type:
+def _for_noise(X: Tensor, out: Tensor, generator: torch.Generator) -> Tensor:
+    is_free = X.untyped_storage().data_ptr() != out.untyped_storage().data_ptr()
+    is_there = out.device.type == generator.device.type
+    if out.dtype == torch.float32 and is_there and is_free:
         return out
     return torch.empty(out.shape, dtype=torch.float32, device=generator.device)
 
@@ -31,7 +33,7 @@ def gaussian(X: Tensor, level: float, generator: torch.Generator, out: Tensor) -
     generator : torch.Generator
         Where the noise comes from: of the processor, or of the device of X.
     out : tensor of shape (n, d)
-        Where the corrupted rows are put.
+        Where the corrupted rows are put; it may be X.
 
     References
     ----------
@@ -47,7 +49,7 @@ def gaussian(X: Tensor, level: float, generator: torch.Generator, out: Tensor) -
     >>> round(float(out.std()), 2)
     0.5
     """
-    noise = _for_noise(out, generator).normal_(0.0, level, generator=generator)
+    noise = _for_noise(X, out, generator).normal_(0.0, level, generator=generator)
     torch.add(noise.to(X), X, out=out)
 
 
@@ -63,7 +65,7 @@ def masking(X: Tensor, level: float, generator: torch.Generator, out: Tensor) ->
     generator : torch.Generator
         Where the noise comes from: of the processor, or of the device of X.
     out : tensor of shape (n, d)
-        Where the corrupted rows are put.
+        Where the corrupted rows are put; it may be X.
 
     References
     ----------
@@ -79,7 +81,7 @@ def masking(X: Tensor, level: float, generator: torch.Generator, out: Tensor) ->
     >>> round(float(out.mean()), 2)
     0.75
     """
-    kept = _for_noise(out, generator).bernoulli_(1.0 - level, generator=generator)
+    kept = _for_noise(X, out, generator).bernoulli_(1.0 - level, generator=generator)
     torch.mul(kept.to(X), X, out=out)
 
 

@@ -21,8 +21,9 @@ from sklearn.utils import Bunch
 from skcae import ContractiveAutoencoder, FineTunedClassifier
 from skcae.checkpoints import Checkpoint
 from skcae.persistence import _archive, load, save
-from skcae.persistence._files import without_callbacks
 from skcae.persistence._parts import everything_in, with_parts
+from skcae.persistence._written import as_written
+from tests.conftest import write_unchecked
 
 HOW = {"max_iter": 2, "tol": 0.5, "random_state": 0}
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -147,7 +148,7 @@ def test_a_sparse_matrix_whose_indices_leave_it_is_refused(kind, name, path):
     """SciPy would follow them out of the matrix' memory."""
     matrix = kind(np.eye(3))
     getattr(matrix, name)[1] = 10**6
-    save(holding(matrix), path)
+    write_unchecked(holding(matrix), path)
     with pytest.raises(ValueError, match="is damaged or holds no model"):
         load(path)
 
@@ -268,10 +269,10 @@ def test_everything_is_found_wherever_it_is(place):
 @pytest.mark.parametrize("place", sorted(WRITTEN))
 def test_a_damaged_model_is_found_wherever_it_is(place, unit_data, path):
     model = ContractiveAutoencoder(6, **HOW).fit(unit_data)
-    save(holding(PLACES[place](model)), path)
+    write_unchecked(holding(PLACES[place](model)), path)
     load(path)
     model.intercept_hidden_ = np.zeros(2)
-    save(holding(PLACES[place](model)), path)
+    write_unchecked(holding(PLACES[place](model)), path)
     with pytest.raises(ValueError, match="intercept_hidden_ must be a float32"):
         load(path)
 
@@ -281,7 +282,7 @@ def test_callbacks_are_left_out_wherever_they_are(place, tmp_path):
     callback = Checkpoint(tmp_path / "training.skops")
     model = ContractiveAutoencoder(6).set_callbacks(callback)
     value = PLACES[place](model)
-    bare = without_callbacks(value)
+    bare = as_written(value)
     assert type(bare) is type(value)
     (copied,) = (p for p in everything_in(bare) if type(p) is ContractiveAutoencoder)
     assert not hasattr(copied, "_skl_callbacks")
@@ -295,23 +296,23 @@ def test_callbacks_are_left_out_wherever_they_are(place, tmp_path):
 
 def test_what_has_no_callbacks_is_not_copied():
     value = [{"a": (MinMaxScaler(), np.zeros(3))}]
-    assert without_callbacks(value) is value
+    assert as_written(value) is value
 
 
 def test_what_is_shared_stays_shared(tmp_path):
     model = ContractiveAutoencoder(6).set_callbacks(Checkpoint(tmp_path / "a"))
-    one, other = without_callbacks([model, {"b": model}])
+    one, other = as_written([model, {"b": model}])
     assert one is other["b"]
     nested = [model]
     for _ in range(60):
         nested = [nested, nested]
-    without_callbacks(nested)
+    as_written(nested)
 
 
 def test_a_part_that_leads_back_ends():
     value = [1]
     value.append(value)
-    assert without_callbacks(value) is value
+    assert as_written(value) is value
     assert len(everything_in(value)) == 2
 
 
@@ -335,7 +336,7 @@ def test_models_in_scikit_learns_ensembles(make, digits, path, tmp_path):
         if type(part) is ContractiveAutoencoder:
             part.set_callbacks(Checkpoint(tmp_path / "training.skops"))
     trusted = [f"{__name__}.MinMaxBayes"]
-    save(model, path)
+    write_unchecked(model, path)
     assert_array_equal(load(path, trusted=trusted).predict(X), model.predict(X))
     networks = [
         part
@@ -344,7 +345,7 @@ def test_models_in_scikit_learns_ensembles(make, digits, path, tmp_path):
     ]
     for network in networks:
         network.coefs_[0] = network.coefs_[0][:, :3]
-    save(model, path)
+    write_unchecked(model, path)
     with pytest.raises(ValueError, match="is damaged or holds no model"):
         load(path, trusted=trusted)
 

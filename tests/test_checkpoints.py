@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 from scipy import sparse
+from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler
@@ -31,7 +32,7 @@ from skcae._core.data.disk import write_whole
 from skcae._fit.attributes import CURVES
 from skcae.checkpoints import Checkpoint, resume
 from skcae.persistence import get_weights, load, save
-from skcae.persistence._files import DATA
+from skcae.persistence._files import DATA, read
 from tests.test_callbacks import Propagated
 
 HOW = {"max_iter": 12, "tol": 1e-9, "random_state": 0}
@@ -106,6 +107,17 @@ def test_a_fit_ends_the_same_from_every_checkpoint(model, digits, tmp_path):
         assert_same(resume(file, X), whole)
     undisturbed = copy.deepcopy(model).fit(X)
     assert_same(undisturbed, whole)
+
+
+def test_so_does_a_stack_without_a_seed(unit_data, tmp_path):
+    """Layers that it has not begun have the seeds that they would have had."""
+    callback = Copies(tmp_path / "training.skops")
+    stack = StackedCAE((6, 4, 3), **{**HOW, "random_state": None, "max_iter": 3})
+    whole = copy.deepcopy(stack).set_callbacks(callback).fit(unit_data)
+    for file in callback.files:
+        assert_same(resume(file, unit_data), whole)
+    another = copy.deepcopy(stack).fit(unit_data)
+    assert not np.array_equal(another.transform(unit_data), whole.transform(unit_data))
 
 
 WIDE_ROWS = {
@@ -445,8 +457,23 @@ def test_a_damaged_record_of_the_data_is_refused(record, unit_data, tmp_path):
 def test_a_checkpoint_without_a_fingerprint_is_resumed(unit_data, tmp_path):
     callback = Copies(tmp_path / "training.skops")
     whole = ContractiveAutoencoder(6, **HOW).set_callbacks(callback).fit(unit_data)
-    save(load(callback.files[3]), callback.path)
+    model = read(callback.files[3], None)
+    del vars(model)[DATA]
+    save(model, callback.path)
     assert_same(resume(callback.path, unit_data), whole)
+
+
+@pytest.mark.parametrize("model", [ContractiveAutoencoder(6), StackedCAE((6, 4))])
+def test_what_is_loaded_is_in_the_midst_of_nothing(model, unit_data, tmp_path):
+    """Written again it is resumed by nothing, whatever the data."""
+    callback = Copies(tmp_path / "training.skops")
+    clone(model).set_params(**HOW).set_callbacks(callback).fit(unit_data)
+    for file in callback.files[1:]:
+        seen = load(file)
+        save(seen, tmp_path / "again.skops")
+        again = resume(tmp_path / "again.skops", unit_data + 5)
+        assert again.n_iter_ == seen.n_iter_
+        assert_array_equal(again.transform(unit_data), seen.transform(unit_data))
 
 
 def test_a_file_with_something_else_is_refused(unit_data, tmp_path):

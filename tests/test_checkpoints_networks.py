@@ -26,6 +26,7 @@ from skcae import (
 from skcae.checkpoints import Checkpoint, resume
 from skcae.persistence import get_weights, load, save, set_weights
 from skcae.persistence._files import read
+from tests.conftest import write_unchecked
 from tests.test_checkpoints import Copies, Numbers
 
 HOW = {"max_iter": 6, "tol": 1e-9, "random_state": 0}
@@ -336,6 +337,6 @@ def test_a_damaged_midst_is_refused(damage, callback, tmp_path):
     copy.deepcopy(CLASSIFIERS["adam"]).set_callbacks(callback).fit(X, LABELS)
     network = read(callback.files[2], None)
     damage(network._training_state)
-    save(network, tmp_path / "damaged.skops")
+    write_unchecked(network, tmp_path / "damaged.skops")
     with pytest.raises(ValueError, match="damaged or holds no model"):
         load(tmp_path / "damaged.skops")

@@ -73,6 +73,20 @@ def test_targets_may_be_of_any_scale(n_outputs, solver, dtype, encoder, diabetes
             assert_allclose(values, getattr(standard, curve), **tolerance)
 
 
+@pytest.mark.parametrize("n_outputs", [1, 2])
+def test_targets_that_float32_rounds_warn(n_outputs, encoder, diabetes):
+    """Predictions are then off by what the fit does not see."""
+    X, y = diabetes
+    y = (y - y.mean()) / y.std()
+    y = y if n_outputs == 1 else np.column_stack([y, np.sin(y)])
+    model = FineTunedRegressor(encoder, **SHORT)
+    words = r"y is about 1e\+08, .* in float32, .* are 8 apart"
+    with pytest.warns(UserWarning, match=words):
+        clone(model).fit(X.astype("f4"), y + 1e8)
+    silent(clone(model).fit, X, y + 1e8)
+    silent(clone(model).fit, X.astype("f4"), y + 1e4)
+
+
 @pytest.mark.parametrize("scale", [1e-40, 1e-25, 1e17])
 def test_a_training_is_judged_in_the_units_of_its_steps(scale, encoder, diabetes):
     """Squares of such targets are 0, or infinite, in float32."""

@@ -63,6 +63,17 @@ def test_decay_shrinks_the_weights(digits):
     assert norms[0] > norms[1] > norms[2]
 
 
+@pytest.mark.parametrize("corrupt", [gaussian, masking])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_rows_may_be_corrupted_where_they_are(corrupt, dtype):
+    X = torch.rand(6, 5, dtype=dtype) + 100
+    out = torch.empty_like(X)
+    corrupt(X, 0.5, torch.Generator().manual_seed(0), out)
+    corrupt(X, 0.5, torch.Generator().manual_seed(0), X)
+    assert torch.equal(X, out)
+    assert X.max() > 90
+
+
 @pytest.mark.parametrize("corruption", sorted(CORRUPTIONS))
 def test_without_corruption_it_is_the_basic_autoencoder(corruption, unit_data):
     """In full batches, since the noise is drawn from the generator of the order."""

@@ -28,7 +28,13 @@ from sklearn.multiclass import OneVsRestClassifier
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neural_network import BernoulliRBM
 from sklearn.pipeline import FeatureUnion, make_pipeline
-from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, StandardScaler
+from sklearn.preprocessing import (
+    KBinsDiscretizer,
+    MinMaxScaler,
+    OneHotEncoder,
+    OrdinalEncoder,
+    StandardScaler,
+)
 from sklearn.svm import LinearSVC
 
 from skcae import (
@@ -711,3 +717,24 @@ def test_without_skl2onnx(export, monkeypatch):
         match=r'needs skl2onnx; install it with pip install "skcae\[onnx\]"',
     ):
         export()
+
+
+@pytest.mark.parametrize("is_around", [True, False])
+@pytest.mark.parametrize(
+    "step",
+    [OrdinalEncoder(), KBinsDiscretizer(2, encode="ordinal"), StandardScaler()],
+    ids=lambda step: type(step).__name__,
+)
+def test_what_skl2onnx_gives_in_another_precision_is_cast(step, is_around):
+    """As it is by steps that give float32 whatever they take."""
+    X = np.random.default_rng(0).integers(0, 3, (60, 4)).astype(float)
+    inside = make_pipeline(step, encoder())
+    if is_around:
+        model = inside.fit(X)
+        expected = model.transform(X)
+    else:
+        model = FineTunedClassifier(inside, **HOW).fit(X, X[:, 0] > 1)
+        expected = model.predict_proba(X)
+    options = None if is_around else {"zipmap": False}
+    session = InferenceSession(to_onnx(model, X, options=options).SerializeToString())
+    assert_allclose(session.run(None, {"X": X})[-1], expected, rtol=1e-6, atol=1e-7)

@@ -11,7 +11,7 @@ from skcae._core.data.arrays import to_array, to_tensor
 from skcae._core.layers.layer import Layer
 from skcae._core.layers.patches import Patches
 from skcae._core.layers.triangle import Triangle, nearer_than_average
-from skcae._encoders.steps import encoding_layers, split_steps
+from skcae._encoders.steps import encoding_layers, split_steps, thawed
 from skcae._encoders.tensors import stored
 
 # Those whose `transform` gives the distances from `cluster_centers_`.
@@ -31,6 +31,7 @@ def patches_of(structure: dict[str, Any]) -> Patches:
 def layers_of(encoder: Any, code: str) -> list[Layer]:
     """Return the layers of a fitted encoder's code, if it is made of nothing else."""
     if code == "triangle":
+        encoder = thawed(encoder)
         is_known = isinstance(encoder, KMEANS)
         return [Triangle(stored(encoder.cluster_centers_))] if is_known else []
     try:

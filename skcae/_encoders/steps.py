@@ -90,6 +90,13 @@ def used_steps(pipeline: Pipeline) -> list[tuple[str, Any]]:
     ]
 
 
+def thawed(encoder: Any) -> Any:
+    """Return what is in a FrozenEstimator, or what is none."""
+    while isinstance(encoder, FrozenEstimator):
+        encoder = encoder.estimator
+    return encoder
+
+
 def begins_frozen(encoder: Any) -> bool:
     """Tell whether what rows come to first stays as it was fitted."""
     while isinstance(encoder, Pipeline):

@@ -62,7 +62,8 @@ class DeepCAE(BaseNetwork):
         are then trained together. A stack decodes each layer by itself, linearly under
         the squared error, while the hidden layers of this decoder have the activation:
         before training its reconstructions are others than the stack's, its codes are
-        the same.
+        the same. The stack is fitted on all rows of X, also on those that
+        `early_stopping` holds out afterwards.
 
     %(layer)s
 

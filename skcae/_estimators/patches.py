@@ -28,6 +28,7 @@ from skcae._core.data.arrays import (
     Array,
     device_for,
     resolve_device_or_cpu,
+    to_array,
     torch_dtype,
     working_dtype,
 )
@@ -224,7 +225,6 @@ class PatchEncoder(
     encoder_: ClassVar[Any]
     patch_mean_: ClassVar[Array]
     whitening_: ClassVar[Array]
-    resting_code_: ClassVar[Array]
     # The model is what it was fitted as, whatever its parameters have become since.
     _fitted_structure: ClassVar[dict[str, Any]]
 
@@ -305,40 +305,48 @@ class PatchEncoder(
 
     def _encoded(self, X: Any, subset: np.ndarray | slice) -> Any:
         """Return the pooled codes of images, a few of them at a time."""
-        dtype = working_dtype(X.dtype)
-        layer = self._layer()
+        dtype, rest = working_dtype(X.dtype), stored(self.resting_code_)
+        layer = self._layer(rest)
         encode: Encode
         if layer is None:
             device = torch.device("cpu")
             white = self._whitening()
             white = None if white is None else white.to(torch_dtype(dtype), device)
-            pool, encode = self._pool(), partial(self._patch_codes, white)
+            pool, encode = self._pool(rest), partial(self._patch_codes, white, rest)
         else:
             name = getattr(self.encoder_, "device", None)
             device = resolve_device_or_cpu(device_for(name, X), dtype)
             layer = layer.to(torch_dtype(dtype), device)
             pool, encode = layer.pool, layer.encode
+        n_numbers = math.prod(pool.code_shape)
         return map_rows(
             rows_of(X, dtype=dtype, device=device, subset=subset),
             lambda rows, out: out.copy_(pool.outputs(rows, encode)),
-            shape=(self._n_features_out,),
-            width=max(pool.n_inputs, self._n_features_out),
+            shape=(n_numbers,),
+            width=max(pool.n_inputs, n_numbers),
             n_multiplications=pool.n_multiplications,
         )
 
     @property
+    def resting_code_(self) -> Array:
+        """The code of the mean patch, of the encoder as it is now."""
+        structure = self._fitted_structure
+        # Whitened, the mean patch is 0.
+        mean = stored(0 * self.patch_mean_ if structure["whiten"] else self.patch_mean_)
+        return to_array(codes_of(self.encoder_, mean[None], structure["code"])[0])
+
+    @property
     def code_shape_(self) -> Shape:
         """Regions along the height and the width, and the components of a code."""
-        return self._pool().code_shape
+        return self._pool(stored(self.resting_code_)).code_shape
 
     @property
     def _n_features_out(self) -> int:
         return math.prod(self.code_shape_)
 
-    def _pool(self) -> PooledPatches:
-        """Return what joins the codes of patches."""
-        structure, rectified = self._fitted_structure, self._rectified()
-        rest = stored(self.resting_code_)
+    def _pool(self, rest: Tensor) -> PooledPatches:
+        """Return what joins the codes of patches, of which this is the one at rest."""
+        structure, rectified = self._fitted_structure, self._rectified(rest)
         return PooledPatches(
             patches_of(structure),
             structure["regions"],
@@ -347,12 +355,12 @@ class PatchEncoder(
             rest if rectified is None else rest.new_zeros(rectified.n_units),
         )
 
-    def _rectified(self) -> Rectified | None:
+    def _rectified(self, rest: Tensor) -> Rectified | None:
         """Return the layer that rectifies a code, if it is to be."""
         code = self._fitted_structure["code"]
         if code not in RECTIFIED:
             return None
-        return Rectified(stored(self.resting_code_), code == "split")
+        return Rectified(rest, code == "split")
 
     def _whitening(self) -> Dense | None:
         """Return the layer that whitens patches, in float64, if they are whitened."""
@@ -361,14 +369,14 @@ class PatchEncoder(
         P, mean = (stored(a).double() for a in (self.whitening_, self.patch_mean_))
         return Dense(P, -P @ mean, ACTIVATIONS["identity"])
 
-    def _patch_codes(self, white: Dense | None, rows: Tensor) -> Tensor:
+    def _patch_codes(self, white: Dense | None, rest: Tensor, rows: Tensor) -> Tensor:
         """Return the codes that the encoder gives to patches, (m, N) → (m, K)."""
         rows = rows if white is None else white.outputs(rows)
         H = codes_of(self.encoder_, rows, self._fitted_structure["code"])
-        rectified = self._rectified()
+        rectified = self._rectified(rest)
         return H if rectified is None else rectified.to(H.dtype, H.device).outputs(H)
 
-    def _layer(self) -> PatchCodes | None:
+    def _layer(self, rest: Tensor) -> PatchCodes | None:
         """Return all of it as one layer in float64, if the encoder is made of some."""
         layers = layers_of(self.encoder_, self._fitted_structure["code"])
         if not layers:
@@ -380,9 +388,9 @@ class PatchEncoder(
                 layers = [joined(white, first), *others]
             else:
                 layers = [white, *layers]
-        rectified = self._rectified()
+        rectified = self._rectified(rest)
         layers = layers if rectified is None else [*layers, rectified]
-        layer = PatchCodes(self._pool(), Chain(tuple(layers)))
+        layer = PatchCodes(self._pool(rest), Chain(tuple(layers)))
         return layer.to(torch.float64, torch.device("cpu"))
 
     # ---- what anything that takes a fitted model asks it ------------------------
@@ -390,7 +398,7 @@ class PatchEncoder(
     def _encoding_layers(self) -> list[Layer]:
         """Return what encodes: one layer, with the patches and the pooling in it."""
         check_is_fitted(self)
-        layer = self._layer()
+        layer = self._layer(stored(self.resting_code_))
         if layer is None:
             raise TypeError(
                 f"The patches of this PatchEncoder are encoded by a "
@@ -411,10 +419,8 @@ class PatchEncoder(
         check_structure(self._fitted_structure)
         patches = patches_of(self._fitted_structure)
         check_n_features_in(self, math.prod(patches.image_shape))
-        n, shapes = patches.n_numbers, {"resting_code_": np.shape(self.resting_code_)}
-        if len(shapes["resting_code_"]) != 1:
-            raise ValueError("resting_code_ must have one dimension.")
-        shapes["patch_mean_"] = (n,)
+        n = patches.n_numbers
+        shapes: dict[str, tuple[int, ...]] = {"patch_mean_": (n,)}
         if self._fitted_structure["whiten"]:
             shapes["whitening_"] = (n, n)
         check_arrays({name: getattr(self, name, None) for name in shapes}, shapes)

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from sklearn.base import _fit_context
+from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
@@ -28,7 +29,7 @@ from skcae._estimators.integrity import (
     check_n_features_in,
     check_names,
 )
-from skcae._fit.attributes import adopt
+from skcae._fit.attributes import adopt, forget_progress
 from skcae._fit.data import FitData, check_codes, check_X
 from skcae._fit.parameters import LAYER, SAMPLING, SPREAD, STRENGTH
 from skcae._fit.stack import (
@@ -156,8 +157,8 @@ class StackedCAE(BaseEncoder):
         "hessian_penalty": [STRENGTH, "array-like"],
     }
 
-    # In the midst of a fit, as callbacks see the stack: how many layers are done, and
-    # those that are to come and go on.
+    # In the midst of a fit, as callbacks see the stack: how many layers are done, those
+    # that are to come and go on, and the seed that was drawn if none was given.
     _training_state: ClassVar[dict[str, Any] | None] = None
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -236,9 +237,15 @@ class StackedCAE(BaseEncoder):
         with together(self.data_parallel) as ranks:
             layers = continued([*begun, *above], self._layers())
             layers[: len(begun)] = copy.deepcopy(begun)
-            fit = StackFit(self, layers, given, ranks, continues=True, n_done=n_done)
-            fit.run()
+            how = {"continues": True, "n_done": n_done, "seed": progress["seed"]}
+            StackFit(self, layers, given, ranks, **how).run()
         return self
+
+    def _leave_midst(self) -> None:
+        """Be the stack of an epoch, and no longer one in the midst of its fit."""
+        adopt(self, {"_training_state": None})
+        for layer in self.estimators_:
+            forget_progress(layer)
 
     @property
     def _progress(self) -> dict[str, Any] | None:
@@ -419,7 +426,9 @@ class StackedCAE(BaseEncoder):
         check_fitted_layers(layers)
         check_n_features_in(self, layers[0].components_.shape[1])
         if state is not None:
-            check_names(state, ["above", "n_done"], "The progress of a stack")
+            names = ["above", "n_done", "seed"]
+            check_names(state, names, "The progress of a stack")
+            check_random_state(state["seed"])
             check_fitted_layers([*layers, *state["above"]])
             n_done = sum(layer._progress is None for layer in layers)
             if state["n_done"] != n_done or len(layers) - n_done > 1:

@@ -27,6 +27,7 @@ from skcae._core.training.solvers import Solver, SolverState
 from skcae._encoders.kept import kept_layers
 from skcae._encoders.namespaces import like
 from skcae._estimators.encoder import BaseEncoder
+from skcae._fit.attributes import forget_progress
 from skcae._fit.autoencoder import AutoencoderFit
 from skcae._fit.data import FitData, check_codes, check_X
 from skcae.losses import LOSSES
@@ -165,6 +166,10 @@ class BaseTrained(BaseEncoder):
         if self._progress is not None:
             AutoencoderFit(self, given, progress=self._progress).run()
         return self
+
+    def _leave_midst(self) -> None:
+        """Be the model of an epoch, and no longer one in the midst of its fit."""
+        forget_progress(self)
 
     @property
     def _progress(self) -> dict[str, Any] | None:

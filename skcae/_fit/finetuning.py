@@ -48,7 +48,12 @@ from skcae._fit.network_diagnosis import warn_if_dead
 from skcae._fit.parameters import corruption_of
 from skcae._fit.plans import FineTuningData, Plan, plan_of
 from skcae._fit.pretraining import fit_encoder, rows_of_pretraining
-from skcae._fit.target_units import TargetUnits, best_constant, check_squares
+from skcae._fit.target_units import (
+    TargetUnits,
+    best_constant,
+    check_squares,
+    warn_if_rounded,
+)
 from skcae.losses import IDENTITY
 
 # The penalty is spread over so many rows at least, and the encoder's rate does not fall
@@ -194,6 +199,7 @@ class FineTuningFit(Fit):
         dtype = working_dtype(X.dtype)
         device = resolve_device(device_for(self.estimator.device, X), dtype)
         check_range("y", data.targets, dtype)
+        warn_if_rounded(units, dtype)
 
         def in_units(targets: Array) -> Tensor:
             return to_tensor(units.of(targets), dtype, device)

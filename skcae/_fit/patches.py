@@ -3,12 +3,13 @@
 import copy
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import torch
 from sklearn.base import clone, is_clusterer
+from sklearn.cluster import FeatureAgglomeration
 from sklearn.utils.random import sample_without_replacement
 
 from skcae._core.data.arrays import Array, to_array, torch_dtype, working_dtype
@@ -18,7 +19,8 @@ from skcae._core.layers.images import Pair, Shape
 from skcae._core.layers.patches import Patches, whitening
 from skcae._encoders.containers import batches_of, is_stream
 from skcae._encoders.namespaces import on_host
-from skcae._encoders.patches import codes_of, patches_of
+from skcae._encoders.patches import patches_of
+from skcae._encoders.steps import thawed
 from skcae._fit.attributes import adopt
 from skcae._fit.data import CheckedData, FitData, draw_seed
 from skcae._fit.images import counts_of, pair_of
@@ -69,16 +71,12 @@ class PatchFit:
             white = white.to(rows.dtype, rows.device)
             rows = white.outputs(rows)
         encoder = self._fit_encoder(to_array(rows))
-        # Whitened, the mean patch is 0.
-        middle = mean if white is None else torch.zeros_like(mean)
-        rest = codes_of(encoder, middle[None], self.structure["code"])[0]
         attributes = {
             "feature_names_in_": None,
             **self.data.columns,
             "encoder_": encoder,
             "patch_mean_": to_array(mean),
             "whitening_": None if white is None else to_array(white.weights),
-            "resting_code_": to_array(rest),
             "_fitted_structure": self.structure,
         }
         adopt(self.estimator, attributes)
@@ -97,7 +95,7 @@ class PatchFit:
         shape = shape or shape_of_images(self.data.X)
         n_images, n_features = self.data.X.shape
         check_images(n_images, n_features, shape)
-        is_of_distances = is_clusterer(estimator.encoder)
+        is_of_distances = gives_distances(estimator.encoder)
         auto = "triangle" if is_of_distances else "transform"
         self.structure = {
             "image_shape": shape,
@@ -112,6 +110,8 @@ class PatchFit:
     def _draw(self) -> Array:
         """Draw the patches that are learnt from."""
         X, patches = self.data.X, patches_of(self.structure)
+        # The stride is that of encoding.
+        patches = replace(patches, stride=(1, 1))
         drawn = draw_patches(
             X if isinstance(X, Stream) else [X],
             X.shape[0],
@@ -133,6 +133,13 @@ class PatchFit:
         fit_encoder(estimator, encoder, rows, None, None, task)
         context.call_on_fit_task_end(**call)
         return encoder
+
+
+def gives_distances(encoder: Any) -> bool:
+    """Tell whether an encoder is a clusterer, but for one of features."""
+    return is_clusterer(encoder) and not isinstance(
+        thawed(encoder), FeatureAgglomeration
+    )
 
 
 def check_is_alone(encoder: Any) -> None:

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import reduce
-from itertools import repeat
 from numbers import Integral, Real
 from typing import Any
 
@@ -48,6 +47,8 @@ class StackFit:
         Whether the data must have the columns of an earlier fit.
     n_done : int
         How many layers are done.
+    seed : int or None
+        What the fit has drawn if the stack has no `random_state`, once it has.
 
     Attributes
     ----------
@@ -63,6 +64,7 @@ class StackFit:
     ranks: Ranks
     continues: bool = field(kw_only=True)
     n_done: int = field(default=0, kw_only=True)
+    seed: int | None = field(default=None, kw_only=True)
     data: CheckedData = field(init=False)
     held_out: CheckedData | None = field(default=None, init=False)
     fitted: list[Any] = field(default_factory=list, init=False)
@@ -114,7 +116,9 @@ class StackFit:
         """Add one layer after the other to those that are fitted."""
         layers, fitted = self.layers, self.fitted
         n_begun = self.n_done + sum(layer._progress is not None for layer in layers)
-        seeds = seeds_of(self.stack, n_begun)
+        if self.stack.random_state is None and self.seed is None:
+            self.seed = draw_seed(None)
+        seeds = seeds_of(self.stack.random_state, self.seed, n_begun)
         for number, layer in enumerate(layers):
             if fitted:
                 # The codes below those of the last layer are needed no more.
@@ -126,8 +130,9 @@ class StackFit:
             if number >= n_begun:
                 layer.set_params(random_state=next(seeds))
             watch.log("layer %d/%d", number + 1, len(layers))
+            above = layers[number + 1 :]
             snapshot = StackSnapshot(
-                self.stack, fitted, layers[number + 1 :], self.data.columns
+                self.stack, fitted, above, self.data.columns, self.seed
             )
             self._fit_one(layer, task, snapshot, is_begun=number < n_begun)
             stop = task.end(snapshot.attributes)
@@ -173,18 +178,18 @@ class StackFit:
             adopt(self.stack, stack_attributes([*fitted, *above], self.data.columns))
 
 
-def seeds_of(stack: Any, n_begun: int) -> Iterator[Any]:
+def seeds_of(random_state: Any, seed: int | None, n_begun: int) -> Iterator[Any]:
     """Give each layer's `random_state`, to be asked for when its turn comes.
 
-    The first layer takes the stack's, and draws from it what a single estimator would.
-    The layers that a fit had begun before it was cut off need none any more.
+    The first layer takes the stack's, or the seed in the place of none, and draws from
+    it what a single estimator would. The layers that a fit had begun before it was cut
+    off need none any more.
     """
+    given = seed if random_state is None else random_state
     if n_begun == 0:
-        yield stack.random_state
-    if stack.random_state is None:
-        yield from repeat(None)
-    stream = check_random_state(stack.random_state)
-    if isinstance(stack.random_state, Integral):
+        yield given
+    stream = check_random_state(given)
+    if isinstance(given, Integral):
         for _ in range(max(1, n_begun)):  # what was drawn before
             draw_seed(stream)
     while True:
@@ -220,12 +225,15 @@ class StackSnapshot:
         Those that are to come, some of them fitted if the stack goes on.
     columns : dict
         The fitted attributes that describe the columns.
+    seed : int or None
+        That of the fit, if the stack has no `random_state`.
     """
 
     stack: Any
     fitted: list[Any]
     above: list[Any]
     columns: dict[str, Any]
+    seed: int | None
 
     def attributes(self) -> dict[str, Any]:
         """Describe the stack of the layers that are done, for callbacks to keep."""
@@ -238,7 +246,8 @@ class StackSnapshot:
         return seen
 
     def _attributes(self, layers: list[Any], n_done: int) -> dict[str, Any]:
-        state = {"n_done": n_done, "above": fitted_ones(self.above)}
+        above = fitted_ones(self.above)
+        state = {"n_done": n_done, "above": above, "seed": self.seed}
         attributes = stack_attributes(layers, self.columns)
         return {**attributes, "_training_state": state}
 

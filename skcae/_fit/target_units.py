@@ -1,16 +1,21 @@
 """A network's outputs: their units in fine-tuning, and where they start."""
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
 from torch import Tensor
 
 from skcae._core.data.arrays import Array
+from skcae._fit.epochs import level_of_caller
 from skcae.losses import Loss
 
 # Targets whose deviation is this part of the largest of them are all the same. In
 # float64, what is left of equal ones is a few units in the last place.
 EQUAL = 1e-13
+# Steps of this part of the targets' deviation are coarse: sums of some dozen products
+# are off by several of them.
+ROUNDED = 0.01
 
 
 @dataclass(frozen=True)
@@ -69,6 +74,21 @@ def check_squares(unit: float, targets: Array) -> None:
         raise ValueError(
             f"y reaches {np.abs(targets).max():g}, and squares of it are infinite. "
             "Scale y, as by a TransformedTargetRegressor."
+        )
+
+
+def warn_if_rounded(units: TargetUnits, dtype: np.dtype[np.floating]) -> None:
+    """Warn of targets so far from 0 that predictions are rounded by a part of them."""
+    largest = np.abs(units.zero).max()
+    spacing = float(np.spacing(largest.astype(dtype)))
+    if spacing > ROUNDED * units.one:
+        warnings.warn(
+            f"y is about {largest:g}, with a deviation of {units.one:g}, but in "
+            f"{dtype.name}, the precision of X, numbers of that size are {spacing:g} "
+            "apart, to which predictions are rounded. Pass X as float64, or y less "
+            "its mean.",
+            UserWarning,
+            stacklevel=level_of_caller(),
         )
 
 

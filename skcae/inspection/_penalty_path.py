@@ -83,7 +83,7 @@ def measures_at(
     fitted = fit_with(encoder, penalty, X_train, y_train)
     codes = np.asarray(fitted.transform(X_test))
     norms = jacobian_norm(fitted, X_test)
-    loss = -fitted.score_samples(X_test).mean()
+    loss = -scores(fitted, X_test).mean()
     # λ E‖J‖² of E[L] + λ E‖J‖²; rows are the only axis of the norms.
     contraction = penalty * np.square(norms).mean()
     found = {
@@ -177,10 +177,20 @@ def default_penalties(
     return np.append(0.0, scale * np.geomspace(SMALLEST, 1, N_PENALTIES))
 
 
+def scores(encoder: Any, X: Any) -> np.ndarray:
+    """Return the scores of the last step that does something, (n,)."""
+    while isinstance(encoder, Pipeline):
+        *before, (_, encoder) = used_steps(encoder)
+        for _, step in before:
+            X = step.transform(X)
+    found: np.ndarray = encoder.score_samples(X)
+    return found
+
+
 def balance(encoder: Any, X: Any, y: Any) -> float:
     """Return the λ with which λ E‖J‖² is E[L], of a fit without contraction."""
     fitted = fit_with(encoder, 0.0, X, y)
-    loss = -fitted.score_samples(X).mean()
+    loss = -scores(fitted, X).mean()
     return float(loss / np.square(jacobian_norm(fitted, X)).mean())
 
 

@@ -413,9 +413,11 @@ def _graph_and_features(
     is_double = isinstance(rows.type, types.DoubleTensorType)
     graph = Graph(scope, container, np.dtype(np.float64 if is_double else np.float32))
     if steps:
-        return graph, _preprocessed(scope, steps, rows)
-    is_real = is_double or isinstance(rows.type, types.FloatTensorType)
-    return graph, rows.full_name if is_real else graph.cast(rows.full_name)
+        return graph, graph.cast(_preprocessed(scope, steps, rows))
+    # Some of skl2onnx's steps give float32 whatever they say.
+    is_single = isinstance(rows.type, types.FloatTensorType)
+    is_right = is_single or (is_double and bool(rows.is_root))
+    return graph, rows.full_name if is_right else graph.cast(rows.full_name)
 
 
 def _preprocessed(scope: Any, steps: list[Any], rows: Any) -> str:

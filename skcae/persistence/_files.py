@@ -1,16 +1,11 @@
 """Writing and reading models, and taking weights out and putting them in."""
 
 import os
-import sys
-from copy import copy
 from importlib import import_module
-from itertools import chain
-from types import FunctionType
 from typing import Any
 from zipfile import ZIP_STORED
 
 import numpy as np
-from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from skcae._core.data.arrays import Array
@@ -19,19 +14,10 @@ from skcae._core.data.threads import OneAtATime
 from skcae._core.extras import imported
 from skcae.persistence._archive import TRUSTED, check_archive
 from skcae.persistence._integrity import check_model
-from skcae.persistence._parts import everything_in, with_parts
+from skcae.persistence._written import as_written, check_keys, check_names
 
 # The attribute of a checkpoint that tells its data from others.
 DATA = "_checkpointed_data"
-# What scikit-learn's callbacks leave on an estimator while it is fitted, and after.
-CALLBACKS = {
-    "_callback_fit_ctx",
-    "_parent_callback_ctx",
-    "_skl_callbacks",
-    "_skl_callbacks_to_teardown",
-}
-# What set_fit_request and its like do, which knows the estimator that it is of.
-REQUESTS = "_metadata_request"
 
 
 # NumPy reads an array's header with Python's own parser, which before Python 3.13 can
@@ -61,7 +47,10 @@ def save(estimator: Any, path: str | os.PathLike[str]) -> None:
     ImportError
         If skops is not installed.
     TypeError
-        If a part of the estimator cannot be written.
+        If a part of the estimator cannot be written, or could not be read again.
+    ValueError
+        If the estimator is none, or one of ours in it is not whole, or has parameters
+        that do not go together.
     OSError
         If the file cannot be written. What was there before is then still there.
 
@@ -80,8 +69,10 @@ def save(estimator: Any, path: str | os.PathLike[str]) -> None:
     >>> np.array_equal(again.transform(X), cae.transform(X))
     True
     """
-    bare = without_callbacks(estimator)
-    check_functions(bare)
+    bare = as_written(estimator)
+    check_model(bare)
+    check_names(bare)
+    check_keys(bare)
     data = _skops().dumps(bare, compression=ZIP_STORED)
     write_whole(path, data)
 
@@ -154,70 +145,6 @@ def read(path: str | os.PathLike[str], trusted: list[str] | None) -> Any:
     return estimator
 
 
-def without_callbacks(value: Any) -> Any:
-    """Return a value without the callbacks of the estimators in it.
-
-    What has some in it, or requests metadata, is copied, and each object once.
-    """
-    done: dict[int, tuple[Any, Any]] = {}
-
-    def bare(part: Any) -> Any:
-        if id(part) not in done:
-            done[id(part)] = part, part  # where a part leads back to itself
-            done[id(part)] = part, with_parts(_written(part), bare)
-        return done[id(part)][1]
-
-    return bare(value)
-
-
-def check_functions(estimator: Any) -> None:
-    """Refuse functions that are not where their names say: a file has no more of them.
-
-    Raises
-    ------
-    TypeError
-        If an estimator in it has one.
-    """
-    estimators = (p for p in everything_in(estimator) if isinstance(p, BaseEstimator))
-    for value in chain.from_iterable(vars(part).values() for part in estimators):
-        if not isinstance(value, FunctionType):
-            continue
-        module, name = value.__module__, value.__name__
-        if getattr(sys.modules.get(module), name, None) is not value:
-            raise TypeError(
-                f"The function {module}.{value.__qualname__} cannot be written: a file "
-                f"has its name alone, by which it is not found as {module}.{name}. "
-                "Define it at the top level of a module, with def."
-            )
-
-
-def _written(value: Any) -> Any:
-    """Return an estimator as it is written: with requests, but without callbacks."""
-    changes = {*CALLBACKS, REQUESTS}
-    if not isinstance(value, BaseEstimator) or changes.isdisjoint(vars(value)):
-        return value
-    bare = copy(value)
-    for name in CALLBACKS:
-        vars(bare).pop(name, None)
-    if REQUESTS in vars(bare):
-        vars(bare)[REQUESTS] = _of_name(bare)
-    return bare
-
-
-def _of_name(estimator: Any) -> Any:
-    """Copy what an estimator requests, with its name in the place of itself.
-
-    Otherwise it would lead back to itself, without an end for who writes it.
-    """
-    name, requests = type(estimator).__name__, copy(vars(estimator)[REQUESTS])
-    for part, value in vars(requests).items():
-        if hasattr(value, "owner"):
-            vars(requests)[part] = of_name = copy(value)
-            of_name.owner = name
-    requests.owner = name
-    return requests
-
-
 def get_weights(estimator: Any) -> dict[str, Array]:
     """Return the weights of a fitted estimator, for a file without code of any kind.
 
@@ -258,7 +185,7 @@ def get_weights(estimator: Any) -> dict[str, Array]:
     check_is_fitted(estimator)
     check_has_weights(estimator)
     weights: dict[str, Array] = estimator._named_weights()
-    return {name: array.copy() for name, array in weights.items()}
+    return {name: np.array(array, order="C") for name, array in weights.items()}
 
 
 def set_weights(estimator: Any, weights: Any) -> Any:

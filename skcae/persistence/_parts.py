@@ -14,13 +14,23 @@ Change = Callable[[Any], Any]
 
 def everything_in(value: Any) -> list[Any]:
     """Return a value, its parts, their parts and so on, each object once."""
+    return _reached(value, lambda part: [*_contents(part), *_attributes(part).values()])
+
+
+def contents_of(value: Any) -> list[Any]:
+    """Return a value, and what is in it as far as it is containers."""
+    return _reached(value, _contents)
+
+
+def _reached(value: Any, parts: Callable[[Any], list[Any]]) -> list[Any]:
+    """Return a value, its parts, their parts and so on, each object once."""
     found: dict[int, Any] = {}
     waiting = [value]
     while waiting:
         part = waiting.pop()
         if id(part) not in found:
             found[id(part)] = part
-            waiting += [*_contents(part), *_attributes(part).values()]
+            waiting += parts(part)
     return [*found.values()]
 
 

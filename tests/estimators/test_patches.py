@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from onnxruntime import InferenceSession
 from scipy import sparse
 from sklearn.base import clone
-from sklearn.cluster import KMeans
+from sklearn.cluster import FeatureAgglomeration, KMeans
 from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
@@ -35,7 +35,8 @@ from skcae.inspection import (
     sample,
 )
 from skcae.onnx import to_onnx
-from skcae.persistence import load, save
+from skcae.persistence import get_weights, load, save, set_weights
+from tests.conftest import write_unchecked
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::sklearn.exceptions.ConvergenceWarning",
@@ -412,13 +413,13 @@ def test_pooled_codes_as_a_graph(encoder, pooling, code):
 def test_a_file_of_parts_that_do_not_fit_is_refused(tmp_path):
     model = make().fit(X)
     model.whitening_ = model.whitening_[1:]
-    save(model, tmp_path / "model.skops")
+    write_unchecked(model, tmp_path / "model.skops")
     with pytest.raises(ValueError, match="whitening_ must be a float32 or float64"):
         load(tmp_path / "model.skops")
     for name in ("code", "pooling"):
         model = make().fit(X)
         model._fitted_structure = {**model._fitted_structure, name: "another"}
-        save(model, tmp_path / "model.skops")
+        write_unchecked(model, tmp_path / "model.skops")
         with pytest.raises(ValueError, match=f"There is no {name}='another'"):
             load(tmp_path / "model.skops")
 
@@ -506,3 +507,45 @@ def test_an_encoder_that_several_processes_train_is_refused():
     ):
         with pytest.raises(ValueError, match=f"{name}=True of its encoder"):
             PatchEncoder(encoder, patch_size=3).fit(X)
+
+
+@pytest.mark.parametrize("code", ["auto", "rectified", "split"])
+def test_other_weights_have_another_code_at_rest(code):
+    """Of an encoder that is given them, as of one that was fitted with them."""
+    one, other = (
+        make(clone(CAE).set_params(random_state=seed), code=code, pooling="sum")
+        for seed in (1, 2)
+    )
+    one.fit(X), other.fit(X)
+    set_weights(one.encoder_, get_weights(other.encoder_))
+    assert_allclose(one.transform(X), other.transform(X))
+
+
+@pytest.mark.parametrize("stride", [1, 2, 3])
+def test_patches_to_learn_from_are_of_all_positions(stride):
+    """Whatever the stride, which is that of encoding."""
+    patches = make(stride=stride, n_patches=10**6, normalize=False, whiten=False)
+    every = make(n_patches=10**6, normalize=False, whiten=False).fit(X)
+    assert_allclose(patches.fit(X).patch_mean_, every.patch_mean_)
+
+
+def test_a_frozen_k_means_has_layers_too():
+    """As the one that it is."""
+    first = make(DISTANCES).fit(X)
+    again = make(FrozenEstimator(first.encoder_)).fit(X)
+    assert_allclose(again.transform(X), first.transform(X))
+    assert_allclose(jacobian_norm(again, X[:2]), jacobian_norm(first, X[:2]))
+
+
+def test_a_clusterer_of_features_gives_no_distances():
+    model = make(FeatureAgglomeration(3)).fit(X)
+    same = make(FeatureAgglomeration(3), code="transform").fit(X)
+    assert_allclose(model.transform(X), same.transform(X))
+
+
+def test_patches_of_patches_have_no_filters():
+    """What stands first is the whitening."""
+    inner = PatchEncoder(CAE, patch_size=2, random_state=0)
+    model = make(inner).fit(X)
+    with pytest.raises(TypeError, match="no weights for each unit"):
+        FilterDisplay.from_estimator(model)

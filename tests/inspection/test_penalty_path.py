@@ -227,6 +227,19 @@ def test_frozen_steps_stay_what_they_are(rows):
         assert display.penalty_max == pytest.approx(largest)
 
 
+def test_what_does_nothing_at_the_end_changes_nothing(rows):
+    plain = make_pipeline(StandardScaler(), cae())
+    expected = draw(plain, rows, penalties=[0.0, 0.1]).measures
+    for encoder in (
+        make_pipeline(StandardScaler(), cae(), "passthrough"),
+        make_pipeline(StandardScaler(), make_pipeline(cae(), None), "passthrough"),
+    ):
+        found = draw(encoder, rows, penalties=[0.0, 0.1]).measures
+        assert found.keys() == expected.keys()
+        for name, values in expected.items():
+            assert_allclose(found[name], values)
+
+
 def test_constant_rows_have_a_path_and_no_largest(rows):
     display = draw(cae(), 0 * rows, penalties=[0.0, 0.1])
     assert display.penalty_max is None

@@ -159,7 +159,7 @@ class PatchCodes(Differentiated):
     @property
     def filters(self) -> Tensor | None:
         """What the units of the first layer see, as images, (K, h, w, c), if known."""
-        if any(isinstance(layer, Module) for layer in self.code.layers):
+        if any(isinstance(layer, Module | PatchCodes) for layer in self.code.layers):
             return None
         W = self.code.affine[0].matrix
         for layer in self.code.layers[1:]:
