@@ -85,6 +85,7 @@ def test_targets_that_float32_rounds_warn(n_outputs, encoder, diabetes):
         clone(model).fit(X.astype("f4"), y + 1e8)
     silent(clone(model).fit, X, y + 1e8)
     silent(clone(model).fit, X.astype("f4"), y + 1e4)
+    silent(clone(model).fit, X.astype("f4"), 0 * y + 1e8)  # all the same
 
 
 @pytest.mark.parametrize("scale", [1e-40, 1e-25, 1e17])

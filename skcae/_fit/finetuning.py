@@ -199,7 +199,7 @@ class FineTuningFit(Fit):
         dtype = working_dtype(X.dtype)
         device = resolve_device(device_for(self.estimator.device, X), dtype)
         check_range("y", data.targets, dtype)
-        warn_if_rounded(units, dtype)
+        warn_if_rounded(units, data.targets, dtype)
 
         def in_units(targets: Array) -> Tensor:
             return to_tensor(units.of(targets), dtype, device)

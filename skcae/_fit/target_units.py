@@ -77,11 +77,13 @@ def check_squares(unit: float, targets: Array) -> None:
         )
 
 
-def warn_if_rounded(units: TargetUnits, dtype: np.dtype[np.floating]) -> None:
+def warn_if_rounded(
+    units: TargetUnits, targets: Array, dtype: np.dtype[np.floating]
+) -> None:
     """Warn of targets so far from 0 that predictions are rounded by a part of them."""
     largest = np.abs(units.zero).max()
     spacing = float(np.spacing(largest.astype(dtype)))
-    if spacing > ROUNDED * units.one:
+    if spacing > ROUNDED * units.one and np.ptp(targets, axis=0).any():
         warnings.warn(
             f"y is about {largest:g}, with a deviation of {units.one:g}, but in "
             f"{dtype.name}, the precision of X, numbers of that size are {spacing:g} "
