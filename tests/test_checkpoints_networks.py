@@ -23,6 +23,7 @@ from skcae import (
     ModuleAutoencoder,
     StackedCAE,
 )
+from skcae._fit import finetuning
 from skcae.checkpoints import Checkpoint, resume
 from skcae.persistence import get_weights, load, save, set_weights
 from skcae.persistence._files import read
@@ -109,6 +110,20 @@ def test_a_fine_tuning_ends_the_same_from_every_checkpoint(network, callback):
         assert_same(resume(file, X, y, **others, trusted=TRUSTED), whole)
     if network.random_state is not None:
         assert_same(copy.deepcopy(network).fit(X, y, **others), whole)
+
+
+@pytest.mark.parametrize("name", ["tangents", "tangents of other rows"])
+def test_tangents_are_found_for_the_steps_that_are_left(name, callback, monkeypatch):
+    """And not for a fit that was cut off after its last epoch."""
+    network = copy.deepcopy(CLASSIFIERS[name]).set_params(tol=0.0, n_iter_no_change=99)
+    whole = network.set_callbacks(callback).fit(X, LABELS)
+    calls, found = [], finetuning.tangents_of
+    monkeypatch.setattr(
+        finetuning, "tangents_of", lambda *how: calls.append(how) or found(*how)
+    )
+    for file in callback.files[-3:]:  # in the midst, at its last epoch, and complete
+        assert_same(resume(file, X, LABELS), whole)
+    assert len(calls) == 1
 
 
 def test_a_checkpoint_is_the_network_of_its_epoch(callback):

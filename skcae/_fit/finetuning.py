@@ -102,12 +102,15 @@ class FineTuningFit(Fit):
         What is known before fine-tuning.
     corrupt : callable or None
         What makes noisy copies of the rows that are fine-tuned on.
+    n_done : int
+        How many epochs of a fit that is taken up are done.
     """
 
     given: FineTuningData
     plan: Plan = field(init=False)
     model: PretrainedModel = field(init=False)
     corrupt: Corruption | None = field(init=False)
+    n_done: int = field(default=0, init=False)
 
     # ---- from the data to the model ---------------------------------------------
 
@@ -130,6 +133,7 @@ class FineTuningFit(Fit):
         """Take up the fine-tuning that the estimator was seen in the midst of."""
         estimator = self.estimator
         units = self._settle(seed_of(estimator._training_state))
+        self.n_done = len(estimator._training_state["progress"]["means"])
         with watched(estimator, self.given, n_tasks=2) as watch:
             # The first task, which was done then.
             watch.subtask("pre-training")
@@ -250,7 +254,8 @@ class FineTuningFit(Fit):
         estimator, loss = self.estimator, self.plan.loss
         decay = float(estimator.alpha) / max(len(rows), FEWEST_ROWS)
         tangents = None
-        if estimator.tangent_penalty:
+        # They may take long, and are of no use where no step is left to be taken.
+        if estimator.tangent_penalty and self.n_done < estimator.max_iter:
             tangents = self._tangents(steps, rows)
         if not Chain(tuple(self.model.layers)).is_affine:
             return DifferentiatedObjective(loss, tangents=tangents, decay=decay)
