@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from skcae._core.modules.derivatives import Probes
-from skcae._core.modules.modes import as_written
+from skcae._core.modules.modes import never_compiled
 from skcae._core.modules.norms import change_norms, hessian_norms, jacobian_norms
 from skcae.functional._arguments import (
     check_generator,
@@ -24,7 +24,7 @@ REDUCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-@as_written
+@never_compiled
 def jacobian_penalty(
     encoder: Callable[[Tensor], Tensor],
     X: Tensor,
@@ -150,7 +150,7 @@ def jacobian_penalty(
     return REDUCTIONS[reduction](norms)
 
 
-@as_written
+@never_compiled
 def hessian_penalty(
     encoder: Callable[[Tensor], Tensor],
     X: Tensor,

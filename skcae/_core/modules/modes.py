@@ -47,7 +47,7 @@ def uncompiled() -> AbstractContextManager[object]:
     return torch.compiler.set_stance("force_eager") if is_used else nullcontext()
 
 
-def as_written(function: Callable[P, T]) -> Callable[P, T]:
+def never_compiled(function: Callable[P, T]) -> Callable[P, T]:
     """Leave a function out of what torch compiles, which goes on after it."""
 
     @wraps(function)

@@ -79,16 +79,17 @@ class SumInParts(torch.autograd.Function):
         x, *others = ctx.saved_tensors
         inputs = [x.detach().requires_grad_(), *others]
         total = [torch.zeros_like(tensor) for tensor in inputs]
-        for part in ctx.parts:
-            with differentiating(x), ctx.state.again():
-                norms = ctx.norms(inputs[0], part, True)
-            # What is below the encoder is not of this graph alone: it is not freed.
-            found = torch.autograd.grad(
-                norms, inputs, gradients, retain_graph=True, allow_unused=True
-            )
-            for sum_, one in zip(total, found, strict=True):
-                if one is not None:
-                    sum_ += one
+        with ctx.state.again():
+            for part in ctx.parts:
+                with differentiating(x):
+                    norms = ctx.norms(inputs[0], part, True)
+                # What is below the encoder is not of this graph alone: it is not freed.
+                found = torch.autograd.grad(
+                    norms, inputs, gradients, retain_graph=True, allow_unused=True
+                )
+                for sum_, one in zip(total, found, strict=True):
+                    if one is not None:
+                        sum_ += one
         return None, None, None, *total
 
 
